@@ -1,0 +1,37 @@
+# make run | make test | make check. Each sets up .venv first; nothing needs to be activated.
+PYTHON ?= python3
+PORT ?= 8000
+ENGINE ?=
+READY := .venv/.ready
+
+# no look-up of credentials on the network, unless AWS itself is wanted
+ifneq ($(ENGINE),aws)
+export AWS_EC2_METADATA_DISABLED := true
+endif
+
+.PHONY: run test check setup clean
+
+run: $(READY)
+	@exec .venv/bin/flask --app wsgi serve --port $(PORT) $(if $(ENGINE),--engine $(ENGINE))
+
+test: $(READY)
+	@exec .venv/bin/pytest --cov $(ARGS)
+
+check: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+setup: $(READY)
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "cart: needs Python 3.11 or newer; name one with PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+		{ echo "cart: $(PYTHON) has no venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .dynamodb-local .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

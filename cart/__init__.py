@@ -1,0 +1,57 @@
+"""Cart: a headless shopping-cart service on DynamoDB."""
+
+import importlib.util
+from pathlib import Path
+
+from flask import Flask
+
+from cart import carts, cli, health, observability
+from cart.config import Config
+from cart.errors import ProblemApi
+from cart.table import CartTable, connect
+from cart.wire import MAX_BODY_BYTES, DecimalJSON, ProductId, UserId, document_url_parts
+
+VERSION = "0.1.0"
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Build the WSGI app; this is the only place where its parts are joined.
+
+    :param config: the settings, or None to read them from the environment
+    :raise ConfigError: a setting has a bad value
+    """
+    config = config or Config.from_env()
+    observability.configure_logging(config.log_level)
+    # /docs/... is Swagger UI as flask-swagger-ui ships it: no CDN, and no view of ours to serve files
+    app = Flask(__name__, static_folder=_swagger_ui_folder(), static_url_path="/docs")
+    app.config.from_mapping(
+        CART_MAX_QUANTITY=config.cart_max_quantity,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        API_TITLE="Cart",
+        API_VERSION=VERSION,
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_SWAGGER_UI_PATH="docs",
+        # relative, as is the server, so that both hold under a prefix such as API Gateway's stage
+        OPENAPI_SWAGGER_UI_URL="docs/",
+        API_SPEC_OPTIONS={"servers": [{"url": "."}]},
+    )
+    app.json = DecimalJSON(app)
+    app.url_map.merge_slashes = False
+    app.url_map.converters |= {"user_id": UserId, "product_id": ProductId}
+    app.extensions["cart_table"] = CartTable(connect(config), config)
+    observability.init_app(app)
+    api = ProblemApi(app)
+    document_url_parts(api)
+    with app.app_context():  # the documentation states this app's limits
+        api.register_blueprint(carts.blueprint)
+        api.register_blueprint(health.blueprint)
+    cli.init_app(app, config)
+    return app
+
+
+def _swagger_ui_folder() -> Path:
+    spec = importlib.util.find_spec("flask_swagger_ui")
+    if spec is None or spec.origin is None:
+        raise SystemExit("cart: flask-swagger-ui is not installed; run pip install -r requirements.txt")
+    return Path(spec.origin).parent / "dist"

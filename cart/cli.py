@@ -1,0 +1,204 @@
+"""`flask table create`, `flask table status` and `flask serve`.
+
+What a command needs is imported when it runs: the app imports this module at every cold start.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup
+
+from cart.config import Config
+from cart.table import AWS_ERRORS, connect
+
+DATA_FOLDER = Path(".dynamodb-local")
+SERVING = {"WEB_CONCURRENCY": "2", "WEB_THREADS": "8"}  # workers, and threads of each, unless the environment has them
+
+table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
+
+
+def init_app(app: Flask, config: Config) -> None:
+    app.extensions["cart_config"] = config
+    app.cli.add_command(table_group)
+    app.cli.add_command(serve)
+
+
+@table_group.command("create")
+def create_table() -> None:
+    """Make the table if need be, and bring its TTL and recovery in line. Can be run again at any time."""
+    with _one_line_for_errors():
+        _create_table(_config())
+
+
+@table_group.command("status")
+def table_status() -> None:
+    """Print what the table is; exit 1 where it is not what it must be."""
+    from cart import provision
+
+    config = _config()
+    with _one_line_for_errors():
+        client = connect(config, patient=True)
+        try:
+            found = provision.aspects(client, config.dynamodb_table_name)
+        except client.exceptions.ResourceNotFoundException:
+            _fail(f"there is no table {config.dynamodb_table_name}; flask --app wsgi table create makes it")
+        items, size_bytes = provision.size(client, config.dynamodb_table_name)
+    different = provision.differences(found)
+    for aspect, value in found.items():
+        wanted = f"  DIFFERS, must be {provision.WANTED[aspect]}" if aspect in different else ""
+        click.echo(f"{aspect + ':':<12}{value}{wanted}")
+    click.echo(f"{'items:':<12}{items}\n{'size:':<12}{size_bytes} bytes")
+    sys.exit(1 if different else 0)
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--engine",
+    type=click.Choice(["moto", "dynamodb-local", "aws"]),
+    help="Run moto or DynamoDB Local beside the service, or use what DYNAMODB_ENDPOINT_URL or your AWS "
+    "credentials reach.  [default: aws where DYNAMODB_ENDPOINT_URL is set, else moto]",
+)
+@click.option("--wait-seconds", default=0, help="How long to wait for an engine that is not there yet.")
+def serve(host: str, port: int, engine: str | None, wait_seconds: int) -> None:
+    """Make sure of the table and serve the API with gunicorn."""
+    config = _config()
+    engine = engine or ("aws" if config.dynamodb_endpoint_url else "moto")
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(end, lambda number, _: sys.exit(128 + number))
+    try:
+        _refuse_taken_port(host, port)
+        with _engine(engine) as endpoint_url, _one_line_for_errors():
+            if endpoint_url:
+                _point_environment_at(endpoint_url)
+                config = Config.from_env()
+            _wait_for(config.dynamodb_endpoint_url, wait_seconds)
+            _create_table(config)
+            _say_where(host, port, engine)
+            _run_gunicorn(host, port, supervised=endpoint_url is not None)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _config() -> Config:
+    config: Config = current_app.extensions["cart_config"]
+    return config
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"cart: {message}", err=True)
+    sys.exit(1)
+
+
+@contextmanager
+def _one_line_for_errors() -> Iterator[None]:
+    try:
+        yield
+    except (*AWS_ERRORS, TimeoutError) as error:
+        _fail(" ".join(str(error).split()))
+
+
+def _create_table(config: Config) -> None:
+    from cart import provision
+
+    name = config.dynamodb_table_name
+    different = provision.create(connect(config, patient=True), name, click.echo)
+    if different:
+        listed = "; ".join(f"{key} is {found}, must be {provision.WANTED[key]}" for key, found in different.items())
+        _fail(f"table {name} differs and cannot be changed in place: {listed}")
+    click.echo(f"Table {name}: ready")
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            _fail(f"port {port} on {host} cannot be had ({error.strerror}); choose another with PORT=")
+
+
+@contextmanager
+def _engine(name: str) -> Iterator[str | None]:
+    """Run the engine; the value is its endpoint URL, None where the user brings one."""
+    from cart import engines
+
+    running: dict[str, AbstractContextManager[str | None]] = {
+        "moto": engines.moto(),
+        "dynamodb-local": engines.dynamodb_local(DATA_FOLDER),
+        "aws": nullcontext(),
+    }
+    try:
+        with running[name] as endpoint_url:
+            yield endpoint_url
+    except engines.EngineMissing as error:
+        _fail(str(error))
+
+
+def _point_environment_at(endpoint_url: str) -> None:
+    """For this process and gunicorn: the engine here, and never by mistake the account of a profile."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "DYNAMODB_ENDPOINT_URL": endpoint_url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def _wait_for(endpoint_url: str | None, wait_seconds: int) -> None:
+    from cart import engines
+
+    if endpoint_url and not engines.wait_until_listens(endpoint_url, wait_seconds):
+        _fail(f"no DynamoDB answers at {endpoint_url}")
+
+
+def _say_where(host: str, port: int, engine: str) -> None:
+    kept = {
+        "moto": "in memory (moto): they go away when this ends",
+        "dynamodb-local": f"in {DATA_FOLDER.resolve()} (DynamoDB Local)",
+        "aws": f"in {os.environ.get('DYNAMODB_ENDPOINT_URL') or 'your AWS account'}",
+    }
+    shown = "localhost" if host == "0.0.0.0" else host  # noqa: S104
+    click.echo(f"Data:       {kept[engine]}")
+    click.echo(f"API:        http://{shown}:{port}/cart/user123")
+    click.echo(f"Swagger UI: http://{shown}:{port}/docs")
+
+
+def _run_gunicorn(host: str, port: int, supervised: bool) -> None:
+    """Serve until told to stop. Unsupervised, gunicorn takes this process's place and gets its signals itself."""
+    os.environ |= {name: os.environ.get(name) or value for name, value in SERVING.items()}
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "wsgi:app",
+        "--preload",
+        "--no-control-socket",
+        "--bind",
+        f"{host}:{port}",
+    ]
+    command += ["--worker-class", "gthread", "--threads", os.environ["WEB_THREADS"]]
+    sys.stdout.flush()
+    if not supervised:
+        os.execv(command[0], command)
+    from cart import engines
+
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        sys.exit(process.wait())
+    finally:
+        engines.stop(process)

@@ -1,0 +1,196 @@
+"""The error tree, and the one handler that turns every error into an RFC 9457 problem."""
+
+import re
+from typing import Any
+
+from flask import Response, current_app, request
+from flask_smorest import Api
+from marshmallow import Schema, fields
+from werkzeug.exceptions import HTTPException
+
+from cart.observability import request_id
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+
+
+class Problem(HTTPException):
+    """An error a client can see. ``type`` is ``urn:cart:problem:`` and the class name in kebab case.
+
+    :param detail: a sentence for the developer who calls the API
+    :param errors: field name to messages
+    :param extra: further members of the problem, such as ``limit``
+    """
+
+    code: int
+    title: str
+    example: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+
+    def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.members = extra | ({"errors": errors} if errors else {})
+
+    @classmethod
+    def head(cls) -> dict[str, Any]:
+        name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+        return {"type": f"urn:cart:problem:{name}", "title": cls.title, "status": cls.code}
+
+    @classmethod
+    def documented(cls) -> dict[str, Any]:
+        """An example of the body, for OpenAPI."""
+        return cls.head() | {"detail": cls.title, "instance": "5f2c9e1b7a604f0d"} | cls.example
+
+
+class MalformedJson(Problem):
+    """The body is not UTF-8 JSON."""
+
+    code = 400
+    title = "The body is not JSON"
+    example = {"detail": "Expecting value: line 1 column 14 (char 13)", "errors": {"body": ["Not valid JSON."]}}
+
+
+class BadRequest(Problem):
+    """The HTTP request itself cannot be read."""
+
+    code = 400
+    title = "Bad request"
+
+
+class NotFound(Problem):
+    """No route has this path."""
+
+    code = 404
+    title = "Nothing is served at this path"
+
+
+class LineNotFound(Problem):
+    """The cart has no live line of this product."""
+
+    code = 404
+    title = "No such line"
+    example = {"detail": "The cart has no line of product 42."}
+
+
+class MethodNotAllowed(Problem):
+    """The path is served, but not with this method. ``Allow`` lists those it has."""
+
+    code = 405
+    title = "Method not allowed"
+
+
+class QuantityLimit(Problem):
+    """The line would hold more units than ``CART_MAX_QUANTITY``; nothing was changed."""
+
+    code = 409
+    title = "Too many units of one product"
+    example = {
+        "detail": "The line holds 998 units; 2 more would exceed the limit.",
+        "errors": {"quantity": ["At most 1 more."]},
+        "limit": 999,
+        "quantity": 998,
+    }
+
+
+class BodyTooLarge(Problem):
+    """The body is larger than 64 KiB."""
+
+    code = 413
+    title = "The body is too large"
+    example = {"detail": "A body is at most 65536 bytes.", "errors": {"body": ["At most 65536 bytes."]}}
+
+
+class UnsupportedMediaType(Problem):
+    """The body is not declared as ``application/json``."""
+
+    code = 415
+    title = "The body must be application/json"
+    example = {
+        "detail": "Send Content-Type: application/json.",
+        "errors": {"Content-Type": ["Must be application/json."]},
+    }
+
+
+class InvalidInput(Problem):
+    """A field of the path or the body is missing, unknown or out of bounds."""
+
+    code = 422
+    title = "A field is not valid"
+    example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
+
+
+class Throttled(Problem):
+    """DynamoDB throttles this table or key. Nothing was changed by the request that was refused."""
+
+    code = 429
+    title = "Too many requests, try again shortly"
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class InternalError(Problem):
+    """A defect of the service."""
+
+    code = 500
+    title = "Internal error"
+
+
+class Unavailable(Problem):
+    """DynamoDB cannot be reached, or does not answer in time."""
+
+    code = 503
+    title = "The cart store is not available, try again shortly"
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class OutcomeUnknown(Unavailable):
+    """The answer to a change was lost: it may have been made. Read the cart before sending it again."""
+
+    title = "The change may or may not have been made"
+
+
+# What an operation can answer beside its own problems: one that reads a JSON body, one that calls DynamoDB
+BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidInput)
+STORE = (Throttled, Unavailable)
+
+FOR_STATUS: dict[int, type[Problem]] = {
+    400: BadRequest,
+    404: NotFound,
+    405: MethodNotAllowed,
+}
+
+
+class ProblemSchema(Schema):
+    """RFC 9457, "Problem Details for HTTP APIs"."""
+
+    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the problem"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    instance = fields.String(required=True, metadata={"description": "The request id, as in the logs"})
+    errors = fields.Dict(
+        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Field to messages"}
+    )
+
+
+class ProblemApi(Api):
+    """flask-smorest's Api, with RFC 9457 problems for errors."""
+
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its own
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer any error of Flask, Werkzeug, webargs or our own as ``application/problem+json``."""
+        problem = error if isinstance(error, Problem) else _as_problem(error)
+        body = problem.head() | {"detail": problem.description, "instance": request_id()} | problem.members
+        response = Response(current_app.json.dumps(body), problem.code, problem.headers, mimetype=PROBLEM_JSON)
+        if allow := getattr(error, "valid_methods", None):
+            response.headers["Allow"] = ", ".join(sorted(allow))
+        return response
+
+
+def _as_problem(error: HTTPException) -> Problem:
+    if error.code == 404 and request.path.startswith("/cart"):
+        return NotFound(
+            f"{NotFound.title}. A user_id is 1 to 128 characters and has no '/', plain or percent-encoded.",
+            {"user_id": ["Must be one path segment of 1 to 128 characters."]},
+        )
+    return FOR_STATUS.get(error.code or 500, InternalError)()

@@ -1,0 +1,103 @@
+"""The shapes of requests and responses. What arrives is judged here, once, before anything else sees it."""
+
+import unicodedata
+from decimal import Decimal
+from typing import Any
+
+from flask import current_app
+from marshmallow import Schema, ValidationError, fields, validate
+
+from cart.wire import MAX_PRODUCT_ID
+
+CENT = Decimal("0.01")
+MAX_PRICE = Decimal("9999999.99")
+EXAMPLE_ITEM = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": Decimal("19.99")}
+EXAMPLE_LINE = EXAMPLE_ITEM | {"subtotal": Decimal("39.98"), "added_at": "2026-11-23T09:30:00.123456Z"}
+EXAMPLE_CART = {
+    "user_id": "user123",
+    "items": [EXAMPLE_LINE],
+    "total_items": 2,
+    "total_price": Decimal("39.98"),
+}
+
+
+class Price(fields.Decimal):
+    """A JSON number with at most two decimals. A string or a boolean is refused, not converted."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(places=2, **kwargs)
+
+    def _validated(self, value: Any) -> Decimal:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise self.make_error("invalid")
+        return super()._validated(value)
+
+
+def _whole_cents(price: Decimal) -> None:
+    if price != price.quantize(CENT):
+        raise ValidationError("Must have at most 2 decimals.")
+
+
+class UpToMaxQuantity(validate.Validator):
+    """1 to the app's ``CART_MAX_QUANTITY``. ``min`` and ``max`` are read by apispec for the documentation."""
+
+    min = 1
+
+    @property
+    def max(self) -> int:
+        return int(current_app.config["CART_MAX_QUANTITY"])
+
+    def __call__(self, value: int) -> int:
+        return validate.Range(self.min, self.max)(value)
+
+
+def _quantity() -> fields.Integer:
+    return fields.Integer(strict=True, required=True, validate=UpToMaxQuantity(), metadata={"description": "Units"})
+
+
+class QuantitySchema(Schema):
+    quantity = _quantity()
+
+
+def _printable(name: str) -> None:
+    if not name.strip():
+        raise ValidationError("Must not be blank.")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
+        raise ValidationError("Must not have control characters or lone surrogates.")
+
+
+class ItemSchema(Schema):
+    product_id = fields.Integer(strict=True, required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_name = fields.String(
+        required=True,
+        validate=validate.And(validate.Length(1, 200), _printable),
+        metadata={"pattern": r"^(?=.*\S)[^\u0000-\u001F\u007F-\u009F]+$", "minLength": 1, "maxLength": 200},
+    )
+    quantity = _quantity()
+    price = Price(
+        required=True,
+        validate=validate.And(validate.Range(CENT, MAX_PRICE), _whole_cents),
+        metadata={"multipleOf": CENT, "description": "Of one unit"},
+    )
+
+
+class LineSchema(Schema):
+    product_id = fields.Integer(required=True)
+    product_name = fields.String(required=True)
+    quantity = fields.Integer(required=True, metadata={"description": "Units"})
+    price = Price(required=True, metadata={"description": "Of one unit, when it was last added"})
+    subtotal = Price(required=True, metadata={"description": "price × quantity"})
+    added_at = fields.String(required=True, metadata={"format": "date-time", "description": "ISO 8601, UTC"})
+
+
+class CartSchema(Schema):
+    user_id = fields.String(required=True)
+    items = fields.List(
+        fields.Nested(LineSchema), required=True, metadata={"description": "In the order in which they were added"}
+    )
+    total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
+    total_price = Price(required=True)
+
+
+class HealthSchema(Schema):
+    status = fields.String(required=True, validate=validate.Equal("ok"))
