@@ -83,9 +83,11 @@ class CartBlueprint(Blueprint):
     def problems(self, *kinds: type[Problem]) -> Callable[[View], View]:
         """Document the problems that an operation can answer, with an example of each body."""
 
+        all_kinds: list[type[Problem]] = [*kinds, InternalError]
+
         def document(view: View) -> View:
-            for status in {kind.code for kind in (*kinds, InternalError)}:
-                view = self._problem(status, [kind for kind in (*kinds, InternalError) if kind.code == status])(view)
+            for status in sorted({kind.code for kind in all_kinds}):
+                view = self._problem(status, [kind for kind in all_kinds if kind.code == status])(view)
             return view
 
         return document

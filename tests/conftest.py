@@ -1,0 +1,128 @@
+"""Two engines, an app on each, and a user of one's own for every test."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from cart import create_app, engines, provision
+from cart.config import Config
+from cart.table import CartTable, connect
+
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
+
+IN_CI = os.environ.get("CI") == "true"
+CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
+
+
+def missing(what: str) -> None:
+    """Skip where a part of the machine is missing; in CI that is a failure."""
+    pytest.fail(what) if IN_CI else pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    with engines.moto() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url() -> Iterator[str]:
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(engines.dynamodb_local())
+        except engines.EngineMissing as error:
+            missing(str(error))
+        yield url
+
+
+@dataclass
+class Store:
+    """A table on one of the engines, looked at from behind the service's back."""
+
+    engine: str
+    config: Config
+    client: Any
+
+    def rows(self, user_id: str) -> list[dict[str, Any]]:
+        pages = self.client.get_paginator("query").paginate(
+            TableName=self.config.dynamodb_table_name,
+            KeyConditionExpression="user_id = :u",
+            ExpressionAttributeValues={":u": {"S": user_id}},
+            ConsistentRead=True,
+        )
+        return [row for page in pages for row in page["Items"]]
+
+    def put(self, user_id: str, product_id: int, **attributes: Any) -> None:
+        row = {
+            "user_id": {"S": user_id},
+            "item_id": {"S": f"ITEM#{product_id}"},
+            "product_id": {"N": str(product_id)},
+            "product_name": {"S": "Espresso cup"},
+            "quantity": {"N": "2"},
+            "price": {"N": "19.99"},
+            "added_at": {"S": "2026-01-01T00:00:00.000000Z"},
+            "updated_at": {"S": "2026-01-01T00:00:00.000000Z"},
+            "version": {"N": "1"},
+            "ttl": {"N": "4102444800"},
+        }
+        self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | attributes)
+
+    def expire(self, user_id: str, ttl: int = 1) -> None:
+        """Let all of a cart's life have passed."""
+        for row in self.rows(user_id):
+            self.client.put_item(
+                TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}}
+            )
+
+
+def make_store(engine: str, url: str, **settings: Any) -> Store:
+    config = Config(
+        dynamodb_endpoint_url=url, dynamodb_table_name=f"test-{uuid.uuid4().hex[:8]}", log_level="WARNING", **settings
+    )
+    client = connect(config, patient=True)
+    provision.create(client, config.dynamodb_table_name, lambda _: None)
+    # DynamoDB Local deletes expired rows within the minute: the tests are about those that are still there
+    client.update_time_to_live(
+        TableName=config.dynamodb_table_name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
+    )
+    return Store(engine, config, client)
+
+
+@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """On moto and on DynamoDB Local: a test that takes this runs twice."""
+    return make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
+
+
+@pytest.fixture(scope="session")
+def real_store(dynamodb_local_url: str) -> Store:
+    """On DynamoDB Local, for what moto does not model."""
+    return make_store("dynamodb-local", dynamodb_local_url)
+
+
+@pytest.fixture(scope="session")
+def app(store: Store) -> Flask:
+    return create_app(store.config)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def table(app: Flask) -> CartTable:
+    gateway: CartTable = app.extensions["cart_table"]
+    return gateway
+
+
+@pytest.fixture
+def user() -> str:
+    return f"user-{uuid.uuid4().hex}"
