@@ -30,12 +30,10 @@ class Price(fields.Decimal):
     def _validated(self, value: Any) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             raise self.make_error("invalid")
-        return super()._validated(value)
-
-
-def _whole_cents(price: Decimal) -> None:
-    if price != price.quantize(CENT):
-        raise ValidationError("Must have at most 2 decimals.")
+        cents = super()._validated(value)
+        if cents != value:
+            raise ValidationError("Must have at most 2 decimals.")
+        return cents
 
 
 class UpToMaxQuantity(validate.Validator):
@@ -76,7 +74,7 @@ class ItemSchema(Schema):
     quantity = _quantity()
     price = Price(
         required=True,
-        validate=validate.And(validate.Range(CENT, MAX_PRICE), _whole_cents),
+        validate=validate.Range(CENT, MAX_PRICE),
         metadata={"multipleOf": CENT, "description": "Of one unit"},
     )
 

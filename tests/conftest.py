@@ -77,9 +77,7 @@ class Store:
     def expire(self, user_id: str, ttl: int = 1) -> None:
         """Let all of a cart's life have passed."""
         for row in self.rows(user_id):
-            self.client.put_item(
-                TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}}
-            )
+            self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}})
 
 
 def make_store(engine: str, url: str, **settings: Any) -> Store:

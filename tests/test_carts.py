@@ -1,13 +1,15 @@
 """The five operations, as a client sees them, on both engines."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from conftest import CUP, Store
 from flask.testing import FlaskClient
 
+from cart import create_app
 from cart.table import CartTable
-from conftest import CUP, Store
 
 
 def add(client: FlaskClient, user: str, **changes):
@@ -146,9 +148,7 @@ def test_every_write_renews_the_life_of_a_line(client, user, store):
 
 
 def test_another_apps_settings_are_its_own(store, user):
-    from cart import create_app
-
-    small = create_app(type(store.config)(**store.config.__dict__ | {"cart_max_quantity": 3})).test_client()
+    small = create_app(replace(store.config, cart_max_quantity=3)).test_client()
     assert small.post(f"/cart/{user}/items", json=CUP | {"quantity": 4}).status_code == 422
     document = small.get("/openapi.json").json
     assert document["components"]["schemas"]["Quantity"]["properties"]["quantity"]["maximum"] == 3
