@@ -1,5 +1,6 @@
 """The table gateway: key shapes, expressions, and what a failed condition means. The only importer of boto3."""
 
+import itertools
 import logging
 import random
 import time
@@ -256,7 +257,7 @@ class CartTable:
         :param resend: whether the operation may be sent again when the first one may have been applied
         """
         started = time.monotonic()
-        for attempt in range(MAX_ROUNDS):
+        for attempt in itertools.count():
             try:
                 return getattr(self.client, operation)(**params)
             except AWS_ERRORS as error:
@@ -266,7 +267,6 @@ class CartTable:
                 if not again or time.monotonic() - started > RETRY_FOR_SECONDS:
                     raise _problem(operation, error, resend) from error
             _back_off(attempt)
-        raise Throttled
 
 
 def _code(error: Exception) -> str:
@@ -290,7 +290,7 @@ def _was_not_applied(error: Exception) -> bool:
 
 def _problem(operation: str, error: Exception, resend: bool) -> Exception:
     """What the client is told of a failed operation; the log has the rest."""
-    if _code(error) == "ValidationException":
+    if _code(error) in ("ValidationException", "ParamValidationError"):
         return error  # a defect of ours: 500, with the traceback in the log
     logger.error("DynamoDB %s failed: %s", operation, error)
     if _code(error) in THROTTLING:
@@ -299,7 +299,7 @@ def _problem(operation: str, error: Exception, resend: bool) -> Exception:
 
 
 def _back_off(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2**attempt)))
+    time.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(attempt, 8))))
 
 
 def _key(user_id: str, product_id: int) -> Row:

@@ -1,11 +1,17 @@
 """Two engines, an app on each, and a user of one's own for every test."""
 
 import os
+import subprocess
+import sys
+import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 from flask import Flask
@@ -18,6 +24,7 @@ from cart.table import CartTable, connect
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
 
 IN_CI = os.environ.get("CI") == "true"
+ROOT = Path(__file__).parent.parent
 CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
 
 
@@ -124,3 +131,35 @@ def table(app: Flask) -> CartTable:
 @pytest.fixture
 def user() -> str:
     return f"user-{uuid.uuid4().hex}"
+
+
+@contextmanager
+def serving(endpoint_url: str, log: Path, **environ: str) -> Iterator[str]:
+    """The service as `flask serve` runs it, in processes of its own; the value is its URL."""
+    port = engines.free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(port)],
+            cwd=ROOT,
+            env=os.environ | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ,
+            stdout=output,
+            stderr=output,
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_for_health(url, process, log)
+            yield url
+        finally:
+            engines.stop(process)
+
+
+def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+        except (URLError, OSError):
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"the service did not start: {log.read_text()}")

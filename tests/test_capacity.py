@@ -1,0 +1,121 @@
+"""What each operation costs: DynamoDB requests on both engines, capacity units on DynamoDB Local (moto has none)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from cart.table import CartTable
+from conftest import CUP, Store
+
+
+@dataclass
+class Bill:
+    operations: list[str] = field(default_factory=list)
+    units: float = 0
+
+
+@contextmanager
+def billed(table: CartTable) -> Iterator[Bill]:
+    """Count what the gateway sends, and ask DynamoDB what it charges."""
+    bill = Bill()
+    events = table.client.meta.events
+
+    def ask(params, **_):
+        return params | {"ReturnConsumedCapacity": "INDEXES"}
+
+    def count(model, **_):
+        bill.operations.append(model.name)
+
+    def charge(parsed, **_):
+        consumed = parsed.get("ConsumedCapacity", {})
+        for one in consumed if isinstance(consumed, list) else [consumed]:
+            bill.units += one.get("CapacityUnits", 0)
+
+    hooks = [
+        ("provide-client-params.dynamodb", ask),
+        ("before-call.dynamodb", count),
+        ("after-call.dynamodb", charge),
+    ]
+    for event, hook in hooks:
+        events.register(event, hook)
+    try:
+        yield bill
+    finally:
+        for event, hook in hooks:
+            events.unregister(event, hook)
+
+
+@pytest.fixture
+def charge(client, user, store: Store, table):
+    """``charge(method, path, body, requests, units)`` makes a request and asserts exactly what it cost."""
+
+    def call(method, path, body, operations, units):
+        with billed(table) as bill:
+            response = client.open(f"/cart/{user}{path}", method=method, json=body)
+        assert response.status_code < 500
+        assert bill.operations == operations
+        if store.engine == "dynamodb-local":
+            assert bill.units == units
+        return response
+
+    return call
+
+
+def test_add(charge):
+    assert charge("POST", "/items", CUP, ["UpdateItem"], 2).status_code == 201  # the line, and its index entry
+    assert charge("POST", "/items", CUP, ["UpdateItem"], 1).status_code == 201
+
+
+def test_add_to_an_expired_line(charge, client, user, store):
+    store.put(user, 42, ttl={"N": "1"})
+    # a condition that failed is charged too, and its answer carries the row: there is no read
+    charge("POST", "/items", CUP, ["UpdateItem", "UpdateItem"], 1)
+
+
+def test_set_quantity(charge, store, user):
+    store.put(user, 42)
+    assert charge("PUT", "/items/42", {"quantity": 9}, ["UpdateItem"], 1).status_code == 200
+    assert charge("PUT", "/items/7", {"quantity": 9}, ["UpdateItem"], 0).status_code == 404
+
+
+def test_remove(charge, store, user):
+    store.put(user, 42)
+    charge("DELETE", "/items/42", None, ["DeleteItem"], 2)
+    charge("DELETE", "/items/42", None, ["DeleteItem"], 1)
+
+
+# DynamoDB Local counts nothing for an empty answer, where AWS charges the least that a Query costs
+@pytest.mark.parametrize(("lines", "units"), [(0, 0), (1, 1), (10, 1), (100, 5)])
+def test_read(charge, store, user, lines, units):
+    for product_id in range(1, lines + 1):
+        store.put(user, product_id)
+    charge("GET", "", None, ["Query"], units)
+
+
+@pytest.mark.parametrize(("lines", "read_units"), [(1, 1), (25, 2), (26, 2), (100, 5)])
+def test_clear(charge, store, user, lines, read_units):
+    for product_id in range(1, lines + 1):
+        store.put(user, product_id)
+    batches = ["BatchWriteItem"] * ((lines + 24) // 25)
+    charge("DELETE", "", None, ["Query", *batches], read_units + 2 * lines)
+
+
+def test_a_cart_of_two_pages_is_two_queries(charge, store, user):
+    for product_id in range(1, 31):
+        store.put(user, product_id, padding={"S": "x" * 50_000})
+    with_padding = charge("GET", "", None, ["Query", "Query"], 369)
+    assert with_padding.json["total_items"] == 60
+
+
+def test_what_is_refused_costs_nothing(charge):
+    for path, body in (("/items", CUP | {"quantity": 0}), ("/items", None)):
+        charge("POST", path, body, [], 0)
+
+
+def test_readiness_is_one_query_and_health_none(client, table):
+    with billed(table) as bill:
+        client.get("/health/ready")
+        client.get("/health")
+    assert bill.operations == ["Query"]

@@ -1,0 +1,234 @@
+"""What a client sees when DynamoDB fails, and that nothing is done twice or lost by it."""
+
+import json
+import os
+import signal
+import time
+import urllib.request
+from contextlib import contextmanager
+from urllib.error import HTTPError
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
+from cart import engines
+from conftest import CUP, missing, serving
+
+LIMIT_SECONDS = 5
+
+
+@contextmanager
+def hooked(table, event: str, hook):
+    table.client.meta.events.register(event, hook)
+    try:
+        yield
+    finally:
+        table.client.meta.events.unregister(event, hook)
+
+
+@contextmanager
+def failing(table, operation: str, errors: list[Exception], applied: bool = False):
+    """Let the next calls fail, one for each error; ``applied``: after DynamoDB has done them. Yields the log of calls."""
+    calls: list[str] = []
+    left = list(errors)
+
+    def fail(**_):
+        calls.append(operation)
+        if left:
+            raise left.pop(0)
+
+    with hooked(table, f"{'after' if applied else 'before'}-call.dynamodb.{operation}", fail):
+        yield calls
+
+
+def client_error(code: str, status: int) -> ClientError:
+    response = {"Error": {"Code": code, "Message": "secret"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "UpdateItem")  # type: ignore[arg-type]
+
+
+REFUSED = EndpointConnectionError(endpoint_url="http://secret")
+LOST = ConnectionClosedError(endpoint_url="http://secret")
+SLOW = ReadTimeoutError(endpoint_url="http://secret")
+THROTTLED = client_error("ProvisionedThroughputExceededException", 400)
+BROKEN = client_error("InternalServerError", 500)
+
+
+def add(client, user):
+    return client.post(f"/cart/{user}/items", json=CUP)
+
+
+def assert_problem(response, status: int, name: str) -> None:
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    assert response.get_json(force=True)["type"] == f"urn:cart:problem:{name}"
+    assert int(response.headers["Retry-After"]) > 0
+    assert "secret" not in response.get_data(as_text=True)
+    assert "test-" not in response.get_data(as_text=True)  # the table's name
+
+
+@pytest.mark.parametrize("error", [LOST, SLOW, BROKEN], ids=["lost", "slow", "broken"])
+def test_an_add_whose_answer_was_lost_is_not_sent_again(client, user, table, error):
+    with failing(table, "UpdateItem", [error], applied=True) as calls:
+        assert_problem(add(client, user), 503, "outcome-unknown")
+    assert len(calls) == 1
+    assert client.get(f"/cart/{user}").json["total_items"] == 2  # once, and the client was told to look
+
+
+@pytest.mark.parametrize("error", [REFUSED, THROTTLED], ids=["refused", "throttled"])
+def test_an_add_that_was_not_applied_is_sent_again(client, user, table, error):
+    with failing(table, "UpdateItem", [error, error]) as calls:
+        assert add(client, user).status_code == 201
+    assert len(calls) == 3
+    assert client.get(f"/cart/{user}").json["total_items"] == 2
+
+
+@pytest.mark.parametrize("error", [LOST, SLOW, BROKEN, REFUSED, THROTTLED])
+@pytest.mark.parametrize("applied", [False, True])
+def test_what_can_be_repeated_is_repeated(client, user, table, error, applied):
+    add(client, user)
+    for operation, call in (
+        ("Query", lambda: client.get(f"/cart/{user}")),
+        ("UpdateItem", lambda: client.put(f"/cart/{user}/items/42", json={"quantity": 3})),
+        ("BatchWriteItem", lambda: client.delete(f"/cart/{user}")),
+        ("DeleteItem", lambda: client.delete(f"/cart/{user}/items/42")),
+    ):
+        with failing(table, operation, [error], applied):
+            assert call().status_code in (200, 204)
+    assert client.get(f"/cart/{user}").json["items"] == []
+
+
+def test_throttled_for_long_is_429(client, user, table):
+    started = time.monotonic()
+    with failing(table, "UpdateItem", [THROTTLED] * 100):
+        assert_problem(add(client, user), 429, "throttled")
+    assert time.monotonic() - started < LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("error", [client_error("AccessDeniedException", 400), client_error("Whatever", 400)])
+def test_a_refusal_that_will_not_pass_is_503_at_once(client, user, table, error):
+    with failing(table, "UpdateItem", [error] * 100) as calls:
+        assert_problem(add(client, user), 503, "unavailable")
+    assert len(calls) == 1
+
+
+def test_a_defect_of_ours_is_a_500_that_says_nothing(client, user, table):
+    with failing(table, "UpdateItem", [client_error("ValidationException", 400)]):
+        response = add(client, user)
+    assert (response.status_code, response.mimetype) == (500, "application/problem+json")
+    problem = response.get_json(force=True)
+    assert problem["type"] == "urn:cart:problem:internal-error"
+    assert "secret" not in str(problem)
+
+
+def test_a_table_that_is_not_there_is_503(client, user, table, monkeypatch):
+    monkeypatch.setattr(table, "name", "test-nothing")
+    assert_problem(client.get("/health/ready"), 503, "unavailable")
+    assert_problem(client.get(f"/cart/{user}"), 503, "unavailable")
+    assert client.get("/health").status_code == 200
+
+
+def test_unprocessed_items_are_sent_again(client, user, store, table):
+    for product_id in range(1, 31):
+        store.put(user, product_id)
+    sizes: list[int] = []
+
+    def take_only_three(params, **_):
+        """Keep all but three of the batch back, as DynamoDB does when it is short of capacity."""
+        (requests,) = params["RequestItems"].values()
+        sizes.append(len(requests))
+        take_only_three.kept = {table.name: requests[3:]} if len(sizes) < 6 else {}
+        if take_only_three.kept:
+            return params | {"RequestItems": {table.name: requests[:3]}}
+        return params
+
+    def report(parsed, **_):
+        parsed["UnprocessedItems"] = take_only_three.kept
+
+    with (
+        hooked(table, "provide-client-params.dynamodb.BatchWriteItem", take_only_three),
+        hooked(table, "after-call.dynamodb.BatchWriteItem", report),
+    ):
+        assert client.delete(f"/cart/{user}").status_code == 204
+    assert sizes == [25, 22, 19, 16, 13, 10, 5]
+    assert store.rows(user) == []
+
+
+def test_items_that_stay_unprocessed_are_429_and_clear_can_be_run_again(client, user, store, table):
+    for product_id in range(1, 31):
+        store.put(user, product_id)
+
+    def take_only_one(params, **_):
+        ((name, requests),) = params["RequestItems"].items()
+        take_only_one.kept = {name: requests[1:]}
+        return params | {"RequestItems": {name: requests[:1]}}
+
+    def report(parsed, **_):
+        parsed["UnprocessedItems"] = take_only_one.kept
+
+    with (
+        hooked(table, "provide-client-params.dynamodb.BatchWriteItem", take_only_one),
+        hooked(table, "after-call.dynamodb.BatchWriteItem", report),
+    ):
+        assert_problem(client.delete(f"/cart/{user}"), 429, "throttled")
+    assert 0 < len(store.rows(user)) < 30
+    assert client.delete(f"/cart/{user}").status_code == 204
+    assert store.rows(user) == []
+
+
+def request(method: str, url: str, body: object = None) -> tuple[int, dict[str, str], dict]:
+    data = json.dumps(body).encode() if body else None
+    asked = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as response:
+            return response.status, dict(response.headers), json.loads(response.read() or b"null")
+    except HTTPError as error:
+        return error.code, dict(error.headers), json.loads(error.read())
+
+
+ASKED = [("GET", "", None), ("POST", "/items", CUP), ("PUT", "/items/42", {"quantity": 3}), ("DELETE", "", None)]
+
+
+def assert_503_in_time(url: str) -> None:
+    for method, path, body in ASKED:
+        started = time.monotonic()
+        status, headers, problem = request(method, f"{url}/cart/u{path}", body)
+        assert status == 503
+        assert time.monotonic() - started < LIMIT_SECONDS
+        assert int(headers["Retry-After"]) > 0
+        assert problem["type"] in ("urn:cart:problem:unavailable", "urn:cart:problem:outcome-unknown")
+    assert request("GET", f"{url}/health/ready")[0] == 503
+    assert request("GET", f"{url}/health")[0] == 200
+
+
+def test_the_engine_stops_and_comes_back(tmp_path):
+    """Stopped, and hung: 503 in time; and service again with no restart of ours."""
+    port = engines.free_port()
+    try:
+        with engines.dynamodb_local(tmp_path / "data", port) as endpoint, serving(endpoint, tmp_path / "log") as url:
+            assert request("POST", f"{url}/cart/u/items", CUP)[0] == 201
+            engine = listener(port)
+            os.kill(engine, signal.SIGSTOP)
+            try:
+                assert_503_in_time(url)
+            finally:
+                os.kill(engine, signal.SIGCONT)
+            assert request("GET", f"{url}/health/ready")[0] == 200
+            os.kill(engine, signal.SIGKILL)
+            time.sleep(1)
+            assert_503_in_time(url)
+            with engines.dynamodb_local(tmp_path / "data", port):
+                assert request("GET", f"{url}/health/ready")[0] == 200
+                assert request("POST", f"{url}/cart/u2/items", CUP)[0] == 201
+                assert request("GET", f"{url}/cart/u2")[2]["total_items"] == 2
+    except engines.EngineMissing as error:
+        missing(str(error))
+
+
+def listener(port: int) -> int:
+    """The id of the child process whose command line has this port."""
+    for process in os.listdir("/proc"):
+        if process.isdigit():
+            with open(f"/proc/{process}/cmdline", "rb") as command:
+                if b"DynamoDBLocal.jar" in (words := command.read()) and str(port).encode() in words.split(b"\0"):
+                    return int(process)
+    raise AssertionError(f"no DynamoDB Local on port {port}")
