@@ -34,6 +34,10 @@ def create_app(config: Config | None = None) -> Flask:
         OPENAPI_SWAGGER_UI_PATH="docs",
         # relative, as is the server, so that both hold under a prefix such as API Gateway's stage
         OPENAPI_SWAGGER_UI_URL="docs/",
+        OPENAPI_SWAGGER_UI_CONFIG={
+            "validatorUrl": None,  # else a page that is not on localhost sends the address of its spec to swagger.io
+            "displayRequestDuration": True,
+        },
         API_SPEC_OPTIONS={"servers": [{"url": "."}]},
     )
     app.json = DecimalJSON(app)

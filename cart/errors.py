@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, current_app, request
 from flask_smorest import Api
-from marshmallow import Schema, fields
+from marshmallow import INCLUDE, Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from cart.observability import request_id
@@ -162,6 +162,9 @@ FOR_STATUS: dict[int, type[Problem]] = {
 class ProblemSchema(Schema):
     """RFC 9457, "Problem Details for HTTP APIs"."""
 
+    class Meta:
+        unknown = INCLUDE  # a problem may have further members
+
     type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the problem"})
     title = fields.String(required=True)
     status = fields.Integer(required=True)
@@ -175,7 +178,14 @@ class ProblemSchema(Schema):
 class ProblemApi(Api):
     """flask-smorest's Api, with RFC 9457 problems for errors."""
 
-    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its own
+    # Each operation names its own problems: flask-smorest's general ones would only stand about in the document
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_responses(self) -> None:
+        pass
+
+    def _register_pagination_header(self) -> None:
+        pass
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer any error of Flask, Werkzeug, webargs or our own as ``application/problem+json``."""

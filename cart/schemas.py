@@ -36,6 +36,25 @@ class Price(fields.Decimal):
         return cents
 
 
+class WholeNumber(fields.Integer):
+    """A JSON integer. ``2.0`` is one (JSON Schema, section 6.1.1); ``"2"``, ``true``, ``1e2`` are not taken for one."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strict=True, **kwargs)
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, Decimal) and _is_whole(value):
+            value = int(value)
+        return super()._validated(value)
+
+
+def _is_whole(number: Decimal) -> bool:
+    """Written with a fraction of zeros, and short enough to convert: no bound of ours has more digits."""
+    return (
+        number.is_finite() and -20 < int(number.as_tuple().exponent) < 0 and number.adjusted() < 20 and number % 1 == 0
+    )
+
+
 class UpToMaxQuantity(validate.Validator):
     """1 to the app's ``CART_MAX_QUANTITY``. ``min`` and ``max`` are read by apispec for the documentation."""
 
@@ -49,8 +68,8 @@ class UpToMaxQuantity(validate.Validator):
         return validate.Range(self.min, self.max)(value)
 
 
-def _quantity() -> fields.Integer:
-    return fields.Integer(strict=True, required=True, validate=UpToMaxQuantity(), metadata={"description": "Units"})
+def _quantity() -> WholeNumber:
+    return WholeNumber(required=True, validate=UpToMaxQuantity(), metadata={"description": "Units"})
 
 
 class QuantitySchema(Schema):
@@ -65,7 +84,7 @@ def _printable(name: str) -> None:
 
 
 class ItemSchema(Schema):
-    product_id = fields.Integer(strict=True, required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
     product_name = fields.String(
         required=True,
         validate=validate.And(validate.Length(1, 200), _printable),

@@ -1,6 +1,5 @@
 """The table gateway: key shapes, expressions, and what a failed condition means. The only importer of boto3."""
 
-import itertools
 import logging
 import random
 import time
@@ -257,7 +256,8 @@ class CartTable:
         :param resend: whether the operation may be sent again when the first one may have been applied
         """
         started = time.monotonic()
-        for attempt in itertools.count():
+        attempt = 0
+        while True:
             try:
                 return getattr(self.client, operation)(**params)
             except AWS_ERRORS as error:
@@ -267,6 +267,7 @@ class CartTable:
                 if not again or time.monotonic() - started > RETRY_FOR_SECONDS:
                     raise _problem(operation, error, resend) from error
             _back_off(attempt)
+            attempt += 1
 
 
 def _code(error: Exception) -> str:

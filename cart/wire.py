@@ -137,5 +137,7 @@ class ProductId(BaseConverter):
 
 def document_url_parts(api: Api) -> None:
     """Tell OpenAPI what the converters accept."""
-    api.register_converter(UserId, lambda _: {"type": "string", "pattern": f"^{UserId.pattern}$"})
-    api.register_converter(ProductId, lambda _: {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID})
+    user_id = {"type": "string", "pattern": f"^{UserId.pattern}$", "examples": ["user123"]}
+    product_id = {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
+    api.register_converter(UserId, lambda _: user_id)
+    api.register_converter(ProductId, lambda _: product_id)

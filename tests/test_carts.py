@@ -5,11 +5,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from conftest import CUP, Store
 from flask.testing import FlaskClient
 
 from cart import create_app
 from cart.table import CartTable
+from conftest import CUP, Store
 
 
 def add(client: FlaskClient, user: str, **changes):

@@ -8,9 +8,9 @@ from itertools import chain
 from typing import Any
 
 import pytest
-from conftest import CUP, Store
 
 from cart import create_app
+from conftest import CUP, Store
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import signal
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
@@ -28,7 +29,7 @@ def hooked(table, event: str, hook):
 
 @contextmanager
 def failing(table, operation: str, errors: list[Exception], applied: bool = False):
-    """Let the next calls fail, one for each error; ``applied``: after DynamoDB has done them. Yields the log of calls."""
+    """Let the next calls fail, one for each error; ``applied``: after DynamoDB did them. Yields the calls."""
     calls: list[str] = []
     left = list(errors)
 
@@ -226,9 +227,8 @@ def test_the_engine_stops_and_comes_back(tmp_path):
 
 def listener(port: int) -> int:
     """The id of the child process whose command line has this port."""
-    for process in os.listdir("/proc"):
-        if process.isdigit():
-            with open(f"/proc/{process}/cmdline", "rb") as command:
-                if b"DynamoDBLocal.jar" in (words := command.read()) and str(port).encode() in words.split(b"\0"):
-                    return int(process)
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        words = command.read_bytes().split(b"\0")
+        if str(port).encode() in words and b"java" in words[0]:
+            return int(command.parent.name)
     raise AssertionError(f"no DynamoDB Local on port {port}")

@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from conftest import CUP
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from conftest import CUP
 
 JSON = "application/json"
 
@@ -34,7 +35,29 @@ def nothing_written(user, store):
     assert store.rows(user) == []
 
 
-QUANTITIES = ["0", "-1", "1.5", "1.0", '"2"', "true", "null", "1" + "0" * 30, "1e400", "1e2", "1000", "[1]", "NaN"]
+@pytest.mark.parametrize("literal", ["2", "2.0", "2.00"])
+def test_every_way_to_write_a_good_quantity(client, user, literal):
+    text = body_with("quantity", literal)
+    response = client.post(f"/cart/{user}/items", data=text, content_type=JSON)
+    assert (response.status_code, response.json["quantity"]) == (201, 2)
+
+
+QUANTITIES = [
+    "0",
+    "-1",
+    "1.5",
+    "1e0",
+    "-1.0",
+    '"2"',
+    "true",
+    "null",
+    "1" + "0" * 30,
+    "1e400",
+    "1e2",
+    "1000",
+    "[1]",
+    "NaN",
+]
 
 
 @pytest.mark.parametrize("literal", QUANTITIES)

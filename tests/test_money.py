@@ -4,9 +4,9 @@ import json
 from decimal import Decimal
 
 import pytest
-from conftest import CUP
 
 from cart.lines import Line, cart_of
+from conftest import CUP
 
 MAX_PRICE = "9999999.99"
 

@@ -1,0 +1,73 @@
+"""Swagger UI in a real browser: served by us, whole, and able to call the API under a prefix."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.serving import make_server
+
+from conftest import CUP, missing
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-quic", "--no-first-run"),
+]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        missing("no Chromium is installed (on Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser.new_page(viewport={"width": 1100, "height": 1400})
+        browser.close()
+
+
+@pytest.fixture(params=["", "/dev"])
+def prefix(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def base_url(app, prefix) -> Iterator[str]:
+    """The app on a loopback port, at the root or, as under API Gateway, below a stage."""
+    server = make_server("127.0.0.1", 0, DispatcherMiddleware(NotFound(), {prefix: app}), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("store", ["moto"], indirect=True)
+def test_get_cart_is_tried_out(page, app, base_url, prefix, user, tmp_path):
+    app.test_client().post(f"/cart/{user}/items", json=CUP)
+    requested: list[str] = []
+    problems: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    page.goto(f"{base_url}{prefix}/docs")
+    operation = page.locator("#operations-carts-get_cart__user_id_")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_placeholder("user_id").fill(user)
+    operation.get_by_role("button", name="Execute").click()
+    answer = operation.locator(".live-responses-table .response").first
+    answer.wait_for()
+    page.screenshot(path=tmp_path / "docs.png", full_page=True)
+
+    assert answer.locator(".response-col_status").inner_text().startswith("200")
+    assert '"total_price": 39.98' in answer.locator(".response-col_description").inner_text()
+    assert f"{base_url}{prefix}/cart/{user}" in requested
+    assert [url for url in requested if not url.startswith((f"{base_url}{prefix}/", "data:"))] == []
+    # on a page that is not on localhost, Swagger UI would send the address of the spec to swagger.io
+    assert '"validatorUrl": null' in page.content()
+    assert problems == []

@@ -1,0 +1,116 @@
+"""The OpenAPI document: complete, kept in tests/openapi.json, and true of the service that serves it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cart import create_app, errors
+from cart.config import Config
+from conftest import ROOT, serving
+
+SNAPSHOT = ROOT / "tests" / "openapi.json"
+
+
+@pytest.fixture(scope="module")
+def document():
+    return json.loads(create_app(Config()).test_client().get("/openapi.json").data)
+
+
+def operations(document):
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if isinstance(operation, dict):
+                yield f"{method.upper()} {path}", operation
+
+
+def test_the_snapshot_is_current(document):
+    assert document == json.loads(SNAPSHOT.read_text()), "flask --app wsgi openapi write tests/openapi.json"
+
+
+def test_every_route_is_documented(document):
+    app = create_app(Config())
+    routes = {
+        f"{method} " + re.sub("<[a-z_]+:([a-z_]+)>", r"{\1}", rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if not rule.endpoint.startswith("api-docs") and rule.endpoint != "static"
+    }
+    assert routes == {name for name, _ in operations(document)}
+
+
+def test_each_operation_has_its_statuses_with_an_example_of_each_body(document):
+    assert document["openapi"] == "3.1.0"
+    for name, operation in operations(document):
+        statuses = operation["responses"].keys()
+        assert "500" in statuses, name
+        assert name == "GET /health" or {"429", "503"} <= statuses, name
+        assert "{" not in name or "422" in statuses, name
+        assert "requestBody" not in operation or {"400", "413", "415"} <= statuses, name
+        for status, response in operation["responses"].items():
+            if status == "204":
+                assert "content" not in response
+                continue
+            ((media_type, content),) = response["content"].items()
+            assert media_type == ("application/json" if status < "300" else "application/problem+json"), name
+            examples = [one["value"] for one in content.get("examples", {}).values()] or [content["example"]]
+            assert all(examples), name
+            for example in examples if status >= "300" else []:
+                assert example["status"] == int(status)
+            assert ("Retry-After" in response.get("headers", {})) == (status in ("429", "503")), name
+
+
+def test_every_problem_is_documented_or_of_no_operation(document):
+    documented = {
+        example["value"]["type"]
+        for _, operation in operations(document)
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        for example in content.get("examples", {}).values()
+    }
+    of_no_operation = {kind.head()["type"] for kind in (errors.BadRequest, errors.NotFound, errors.MethodNotAllowed)}
+    kinds = {kind.head()["type"] for kind in vars(errors).values() if is_problem(kind)}
+    assert kinds == documented | of_no_operation
+
+
+def is_problem(value) -> bool:
+    return isinstance(value, type) and issubclass(value, errors.Problem) and value is not errors.Problem
+
+
+def test_docs_serve_nothing_from_elsewhere():
+    client = create_app(Config()).test_client()
+    page = client.get("/docs").get_data(as_text=True)
+    assert "http://" not in page + "https://" not in page
+    for asset in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js"):
+        assert f'"docs/{asset}"' in page
+        with client.get(f"/docs/{asset}") as response:
+            assert response.status_code == 200
+    assert client.get("/docs/%2e%2e/__init__.py").status_code == 404
+
+
+def test_schemathesis_finds_nothing(moto_url, tmp_path):
+    """All phases, all checks, against gunicorn."""
+    name = f"schemathesis-{os.getpid()}"
+    environ = {"DYNAMODB_TABLE_NAME": name, "LOG_LEVEL": "WARNING"}
+    with serving(moto_url, tmp_path / "log", **environ) as url:
+        command = [
+            Path(sys.executable).with_name("schemathesis"),
+            "run",
+            f"{url}/openapi.json",
+            "--phases=examples,coverage,fuzzing,stateful",
+        ]
+        command += ["--checks=all", "--max-examples=100", "--no-color", "--generation-database=none"]
+        ended = subprocess.run(
+            command,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "No issues found" in ended.stdout
