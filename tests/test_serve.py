@@ -41,6 +41,15 @@ def parent_of(stat: Path) -> int | None:
         return None  # it has just ended
 
 
+def all_started(pid: int) -> set[int]:
+    """moto, gunicorn and its two workers."""
+    deadline = time.monotonic() + 30
+    while len(started := descendants(pid)) < 4:
+        assert time.monotonic() < deadline, started
+        time.sleep(0.1)
+    return started
+
+
 def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
@@ -52,8 +61,7 @@ def test_on_moto_and_nothing_is_left_behind(tmp_path, end):
         wait_for_health(url, process, tmp_path / "log")
         assert request("POST", f"{url}/cart/u/items", CUP)[0] == 201
         assert request("GET", f"{url}/health/ready")[0] == 200
-        started = descendants(process.pid)
-        assert len(started) >= 4  # moto, gunicorn and its two workers
+        started = all_started(process.pid)
         os.killpg(process.pid, end)
         assert process.wait(30) == 128 + end
         assert alive(started) == set()
