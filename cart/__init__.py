@@ -47,9 +47,8 @@ def create_app(config: Config | None = None) -> Flask:
     observability.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)
-    with app.app_context():  # the documentation states this app's limits
-        api.register_blueprint(carts.blueprint)
-        api.register_blueprint(health.blueprint)
+    api.register_blueprint(carts.blueprint)
+    api.register_blueprint(health.blueprint)
     cli.init_app(app, config)
     return app
 

@@ -1,10 +1,13 @@
 """The error tree, and the one handler that turns every error into an RFC 9457 problem."""
 
+import inspect
 import re
+from threading import RLock
 from typing import Any
 
-from flask import Response, current_app, request
-from flask_smorest import Api
+from apispec import APISpec
+from flask import Flask, Response, current_app, request
+from flask_smorest import Api, Blueprint
 from marshmallow import INCLUDE, Schema, fields
 from werkzeug.exceptions import HTTPException
 
@@ -175,17 +178,55 @@ class ProblemSchema(Schema):
     )
 
 
-class ProblemApi(Api):
-    """flask-smorest's Api, with RFC 9457 problems for errors."""
+_documented: dict[str, list[type[Problem]]] = {}  # what the operations refer to, by the name of the reference
 
-    # Each operation names its own problems: flask-smorest's general ones would only stand about in the document
-    DEFAULT_ERROR_RESPONSE_NAME = None
+
+def problem_reference(kinds: list[type[Problem]]) -> str:
+    """The name, in the OpenAPI document, of the response that is one of these problems of one status."""
+    name = "Or".join(kind.__name__ for kind in kinds)
+    _documented[name] = kinds
+    return name
+
+
+class ProblemApi(Api):
+    """flask-smorest's Api, whose errors are RFC 9457 problems, and whose document is not made before it is asked for.
+
+    Documenting the operations takes longer than all else that happens when an app is made, and a function on Lambda
+    that starts is not going to be asked for the document.
+    """
+
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its own
+
+    def __init__(self, app: Flask) -> None:
+        self._undocumented: list[Blueprint] = []
+        self._documenting = RLock()
+        super().__init__(app)
+
+    def register_blueprint(self, blueprint: Blueprint) -> None:
+        """Register its routes now, and its documentation when that is first asked for."""
+        self._app.register_blueprint(blueprint)
+        self._undocumented.append(blueprint)
+
+    @property
+    def spec(self) -> APISpec:
+        """The OpenAPI document."""
+        with self._documenting:
+            while self._undocumented:
+                blueprint = self._undocumented.pop(0)
+                blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: APISpec) -> None:
+        self._spec = spec
 
     def _register_responses(self) -> None:
-        pass
+        for name, kinds in _documented.items():
+            self._spec.components.response(name, _response(kinds), lazy=True)
 
     def _register_pagination_header(self) -> None:
-        pass
+        """Nothing here is in pages."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer any error of Flask, Werkzeug, webargs or our own as ``application/problem+json``."""
@@ -204,3 +245,13 @@ def _as_problem(error: HTTPException) -> Problem:
             {"user_id": ["Must be one path segment of 1 to 128 characters."]},
         )
     return FOR_STATUS.get(error.code or 500, InternalError)()
+
+
+def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
+    examples = {kind.__name__: {"value": kind.documented()} for kind in kinds}
+    headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in kinds[0].headers.items()}
+    return {
+        "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),
+        "content": {PROBLEM_JSON: {"schema": ProblemSchema, "examples": examples}},
+        **({"headers": headers} if headers else {}),
+    }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """One product in a cart. Times are ISO 8601 UTC with microseconds, so that their text sorts as they do."""
 
@@ -22,7 +22,7 @@ class Line:
         return self.price * self.quantity
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cart:
     user_id: str
     items: list[Line]

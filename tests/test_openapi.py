@@ -28,6 +28,13 @@ def operations(document):
                 yield f"{method.upper()} {path}", operation
 
 
+def responses(document, operation):
+    """Status to response, with references followed."""
+    for status, response in operation["responses"].items():
+        name = response.get("$ref", "").removeprefix("#/components/responses/")
+        yield status, document["components"]["responses"][name] if name else response
+
+
 def test_the_snapshot_is_current(document):
     assert document == json.loads(SNAPSHOT.read_text()), "flask --app wsgi openapi write tests/openapi.json"
 
@@ -51,7 +58,7 @@ def test_each_operation_has_its_statuses_with_an_example_of_each_body(document):
         assert name == "GET /health" or {"429", "503"} <= statuses, name
         assert "{" not in name or "422" in statuses, name
         assert "requestBody" not in operation or {"400", "413", "415"} <= statuses, name
-        for status, response in operation["responses"].items():
+        for status, response in responses(document, operation):
             if status == "204":
                 assert "content" not in response
                 continue
@@ -68,7 +75,7 @@ def test_every_problem_is_documented_or_of_no_operation(document):
     documented = {
         example["value"]["type"]
         for _, operation in operations(document)
-        for response in operation["responses"].values()
+        for _, response in responses(document, operation)
         for content in response.get("content", {}).values()
         for example in content.get("examples", {}).values()
     }

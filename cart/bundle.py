@@ -1,0 +1,141 @@
+"""What is shipped to Lambda, and nothing else: Zappa calls ``make`` before it packs (`prebuild_script`).
+
+Zappa packs the whole working folder and the whole virtual environment. So both are made here, clean, below
+``.build``, and Zappa is pointed at them. Only the standard library is imported: Zappa loads this file by its path.
+"""
+
+import compileall
+import gzip
+import json
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+BUILD = Path(".build")
+APP = BUILD / "app"  # becomes the working folder
+VENV = BUILD / "venv"  # and this the virtual environment
+
+# For machines that develop and deploy; the app imports them nowhere
+NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "stages.py"}
+
+# Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy
+ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
+
+# Below site-packages. A pattern that matches nothing ends the build: the library has changed, look again
+PRUNED = [
+    "bin",
+    "gunicorn",
+    "gunicorn-*.dist-info",
+    "boto3/data/[!d]*",
+    "boto3/examples",
+    "botocore/data/*/*/examples-1.json",
+    "botocore/data/dynamodb/2011-12-05",
+    "flask_swagger_ui/dist/swagger-ui.js",
+    "flask_swagger_ui/templates",
+    "packaging/licenses",
+    "simplejson/tests",
+    "werkzeug/debug/shared",
+    "dateutil/zoneinfo",
+    "*/py.typed",
+    "*/*.pyi",
+    "*.dist-info/licenses",
+    "*.dist-info/RECORD",
+]
+BOTOCORE_KEPT = {"dynamodb", "endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
+
+
+def make() -> None:
+    """Build both trees and make them this process's working folder and virtual environment.
+
+    :raise SystemExit: the Python that runs Zappa is not that of the function
+    """
+    settings = json.loads(Path("zappa_settings.json").read_text())["base"]
+    runtime, architecture = settings["runtime"], settings["architecture"]
+    running = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if running != runtime:
+        raise SystemExit(f"cart: the function runs on {runtime}, so Zappa must too; this is {running}")
+    shutil.rmtree(BUILD, ignore_errors=True)
+    packages = VENV / "lib" / runtime / "site-packages"
+    _install(packages, runtime.removeprefix("python"), architecture)
+    _prune(packages)
+    _slim_botocore(packages / "botocore" / "data")
+    _copy_app(packages)
+    for tree in (packages, APP):
+        _compile(tree)
+    os.environ["VIRTUAL_ENV"] = str(VENV.resolve())
+    os.chdir(APP)
+
+
+def _install(packages: Path, python: str, architecture: str) -> None:
+    """Lambda's wheels, whatever this machine is."""
+    platform = "manylinux2014_" + {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    pip += ["--target", str(packages), "--platform", platform, "--python-version", python, "--only-binary=:all:"]
+    subprocess.run([*pip, "-r", "requirements.txt"], check=True)
+    for name in ("zappa", "durationpy"):
+        subprocess.run([*pip, "--no-deps", f"{name}=={version(name)}"], check=True)
+
+
+def _prune(packages: Path) -> None:
+    doomed = [path for path in (packages / "botocore" / "data").iterdir() if path.name not in BOTOCORE_KEPT]
+    doomed += [path for path in (packages / "zappa").iterdir() if path.name not in ZAPPA_RUNTIME]
+    for pattern in PRUNED:
+        matched = list(packages.glob(pattern))
+        if not matched:
+            raise SystemExit(f"cart: nothing matches {pattern} of cart/bundle.py")
+        doomed += matched
+    for path in doomed:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _slim_botocore(data: Path) -> None:
+    """Leave out what botocore reads at every start and never uses: other services' endpoints, and documentation."""
+    endpoints = json.loads((data / "endpoints.json").read_text())
+    for partition in endpoints["partitions"]:
+        partition["services"] = {name: one for name, one in partition["services"].items() if name == "dynamodb"}
+    (data / "endpoints.json").write_text(json.dumps(endpoints))
+    for packed in data.glob("dynamodb/*/service-2.json.gz"):
+        model = json.loads(gzip.decompress(packed.read_bytes()), object_hook=_without_documentation)
+        packed.with_suffix("").write_text(json.dumps(model))
+        packed.unlink()
+
+
+def _without_documentation(node: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(node.get("documentation"), str):
+        del node["documentation"]
+    return node
+
+
+def _copy_app(packages: Path) -> None:
+    """The app, and Zappa's handler, which Zappa will copy there too but not compile."""
+    (APP / "cart").mkdir(parents=True)
+    for source in [Path("wsgi.py"), *Path("cart").glob("*.py")]:
+        if source.name not in NOT_SHIPPED:
+            shutil.copy(source, APP / source)
+    shutil.copy(packages / "zappa" / "handler.py", APP)
+
+
+def _compile(tree: Path) -> None:
+    """Bytecode that survives the zip, whose entries are all dated 1980: valid by decree, not by date.
+
+    Zappa makes a package of every folder; where it would add ``__init__.py``, that is here already, and compiled.
+    """
+    for folder in {source.parent for source in tree.rglob("*.py")} - {tree}:
+        (folder / "__init__.py").touch()
+    compiled = compileall.compile_dir(
+        tree,
+        quiet=1,
+        stripdir=str(tree),
+        prependdir="/var/task",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not compiled:
+        raise SystemExit(f"cart: {tree} does not compile")
