@@ -1,4 +1,4 @@
-# make run | make test | make check. Each sets up .venv first; nothing needs to be activated.
+# make run | make test | make check | make deploy STAGE=dev. Each sets up .venv first; nothing needs to be activated.
 PYTHON ?= python3
 PORT ?= 8000
 ENGINE ?=
@@ -6,10 +6,12 @@ READY := .venv/.ready
 
 # no look-up of credentials on the network, unless AWS itself is wanted
 ifneq ($(ENGINE),aws)
-export AWS_EC2_METADATA_DISABLED := true
+run test: export AWS_EC2_METADATA_DISABLED := true
 endif
 
-.PHONY: run test check setup clean
+STAGE ?= dev
+
+.PHONY: run test check package deploy update undeploy setup clean
 
 run: $(READY)
 	@exec .venv/bin/flask --app wsgi serve --port $(PORT) $(if $(ENGINE),--engine $(ENGINE))
@@ -22,6 +24,10 @@ check: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/hadolint Dockerfile.local
+
+# Zappa, with the table before it and the health after: STAGE=dev, staging or production
+package deploy update undeploy: $(READY)
+	@exec .venv/bin/python -m cart.stages $@ $(STAGE)
 
 setup: $(READY)
 

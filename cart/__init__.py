@@ -25,6 +25,8 @@ def create_app(config: Config | None = None) -> Flask:
     # /docs/... is Swagger UI as flask-swagger-ui ships it: no CDN, and no view of ours to serve files
     app = Flask(__name__, static_folder=_swagger_ui_folder(), static_url_path="/docs")
     app.config.from_mapping(
+        ENVIRONMENT=config.environment,
+        METRICS_NAMESPACE=config.metrics_namespace,
         CART_MAX_QUANTITY=config.cart_max_quantity,
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_TITLE="Cart",

@@ -7,6 +7,7 @@ from flask import Response, url_for
 
 from cart.errors import BODY, STORE, InvalidInput, LineNotFound, OutcomeUnknown, QuantityLimit
 from cart.lines import Cart, Line, cart_of
+from cart.observability import count
 from cart.schemas import (
     EXAMPLE_CART,
     EXAMPLE_ITEM,
@@ -52,6 +53,7 @@ def add_item(item: dict[str, Any], user_id: str) -> tuple[Line, dict[str, str]]:
     """
     logger.info("Adding item to cart for user %s", user_id)
     line = get_table().add_item(user_id, **item)
+    count("ItemsAdded", item["quantity"])
     return line, {"Location": url_for("carts.set_quantity", user_id=user_id, product_id=line.product_id)}
 
 
@@ -82,4 +84,5 @@ def clear(user_id: str) -> Response:
     """Clear the cart"""
     logger.info("Clearing cart for user %s", user_id)
     get_table().clear(user_id)
+    count("CartsCleared")
     return no_content()

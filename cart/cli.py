@@ -1,4 +1,4 @@
-"""`flask table create`, `flask table status` and `flask serve`.
+"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask serve`.
 
 What a command needs is imported when it runs: the app imports this module at every cold start.
 """
@@ -17,17 +17,19 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from cart.config import Config
-from cart.table import AWS_ERRORS, connect
+from cart.table import AWS_ERRORS, CartTable, connect
 
 DATA_FOLDER = Path(".dynamodb-local")
 SERVING = {"WEB_CONCURRENCY": "2", "WEB_THREADS": "8"}  # workers, and threads of each, unless the environment has them
 
 table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
+monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
 
 
 def init_app(app: Flask, config: Config) -> None:
     app.extensions["cart_config"] = config
     app.cli.add_command(table_group)
+    app.cli.add_command(monitoring_group)
     app.cli.add_command(serve)
 
 
@@ -50,13 +52,24 @@ def table_status() -> None:
             found = provision.aspects(client, config.dynamodb_table_name)
         except client.exceptions.ResourceNotFoundException:
             _fail(f"there is no table {config.dynamodb_table_name}; flask --app wsgi table create makes it")
-        items, size_bytes = provision.size(client, config.dynamodb_table_name)
+        items, size_bytes = CartTable(client, config).size()
     different = provision.differences(found)
     for aspect, value in found.items():
         wanted = f"  DIFFERS, must be {provision.WANTED[aspect]}" if aspect in different else ""
         click.echo(f"{aspect + ':':<12}{value}{wanted}")
     click.echo(f"{'items:':<12}{items}\n{'size:':<12}{size_bytes} bytes")
     sys.exit(1 if different else 0)
+
+
+@monitoring_group.command("create")
+@click.option("--retention-days", default=30, show_default=True, help="How long the function's logs are kept.")
+@click.option("--topic-arn", help="The SNS topic that hears of an alarm.")
+def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
+    """Make the stage's dashboard and alarms, and set how long its logs are kept. Can be run again at any time."""
+    from cart import monitoring
+
+    with _one_line_for_errors():
+        monitoring.create(_config(), retention_days, topic_arn, click.echo)
 
 
 @click.command("serve")

@@ -1,19 +1,38 @@
-"""JSON logs on stdout, one line per event, each with the id of the request it belongs to."""
+"""JSON logs on stdout, one line per event, each with the id of the request it belongs to; and metrics in them."""
 
 import logging
 import re
 import sys
 import time
 import uuid
+from collections import Counter
+from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_smorest.spec.plugins import FlaskPlugin
 from pythonjsonlogger.json import JsonFormatter
 
 logger = logging.getLogger(__name__)
 
+# What CloudWatch is told, each with its unit. One dimension, Environment: every other one would multiply the bill.
+METRICS = {
+    "Requests": "Count",
+    "Errors4xx": "Count",
+    "Errors5xx": "Count",
+    "Duration": "Milliseconds",
+    "DynamoDBRequests": "Count",
+    "DynamoDBCapacityUnits": "Count",
+    "DynamoDBThrottles": "Count",
+    "ItemsAdded": "Count",
+    "CartsCleared": "Count",
+    "TableItems": "Count",
+    "TableSize": "Bytes",
+}
+
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
+_counts: ContextVar[Counter[str]] = ContextVar("counts")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -53,7 +72,8 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(
         _Formatter(
             "%(asctime)s %(levelname)s %(message)s %(request_id)s %(name)s",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
+            # a name that begins with an underscore cannot be given to the formatter as it is
+            rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "embedded_metrics": "_aws"},
         )
     )
     handler.addFilter(_add_request_id)
@@ -62,8 +82,28 @@ def configure_logging(level: str) -> None:
     logging.getLogger("cart").setLevel(level)
 
 
+def count(metric: str, amount: float = 1) -> None:
+    """Add to one of ``METRICS``, for the log line of the request that is being answered, if one is."""
+    if (counts := _counts.get(None)) is not None:
+        counts[metric] += amount  # type: ignore[assignment]
+
+
+def embedded_metrics(namespace: str | None, environment: str, values: Mapping[str, float]) -> dict[str, Any]:
+    """Members of a log line from which CloudWatch makes metrics ("Embedded metric format specification").
+
+    :param values: metric to value; none is sent for a metric that is not there
+    :return: nothing where there is no namespace
+    """
+    if not namespace:
+        return {}
+    metrics = [{"Name": name, "Unit": METRICS[name]} for name in values]
+    directive = {"Namespace": namespace, "Dimensions": [["Environment"]], "Metrics": metrics}
+    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
+    return {"embedded_metrics": head, "Environment": environment, **values}
+
+
 def init_app(app: Flask) -> None:
-    """Give every request an id and one log line: method, route (the pattern), status, duration."""
+    """Give every request an id and one log line: method, route (the pattern), status, duration, metrics."""
     app.before_request(_start)
     app.after_request(_finish)
 
@@ -71,6 +111,7 @@ def init_app(app: Flask) -> None:
 def _start() -> None:
     g.start_seconds = time.perf_counter()
     _request_id.set(_find_request_id())
+    _counts.set(Counter())
 
 
 def _find_request_id() -> str:
@@ -88,16 +129,17 @@ def _find_request_id() -> str:
 def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = request_id()
     route = FlaskPlugin.flaskpath2openapi(request.url_rule.rule) if request.url_rule else None
+    status = response.status_code
+    duration_ms = round((time.perf_counter() - g.start_seconds) * 1000, 2)
+    values = {"Requests": 1, "Duration": duration_ms, **_counts.get()}
+    if status >= 400:
+        values["Errors5xx" if status >= 500 else "Errors4xx"] = 1
     logger.info(
         "%s %s %d",
         request.method,
         route,
-        response.status_code,
-        extra={
-            "method": request.method,
-            "route": route,
-            "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - g.start_seconds) * 1000, 2),
-        },
+        status,
+        extra={"method": request.method, "route": route, "status": status, "duration_ms": duration_ms}
+        | embedded_metrics(current_app.config["METRICS_NAMESPACE"], current_app.config["ENVIRONMENT"], values),
     )
     return response

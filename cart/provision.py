@@ -68,12 +68,6 @@ def aspects(client: "DynamoDBClient", name: str) -> dict[str, str]:
     }
 
 
-def size(client: "DynamoDBClient", name: str) -> tuple[int, int]:
-    """Items and bytes, which DynamoDB counts about every six hours."""
-    table = client.describe_table(TableName=name)["Table"]
-    return table["ItemCount"], table["TableSizeBytes"]
-
-
 def differences(found: dict[str, str]) -> dict[str, str]:
     return {aspect: value for aspect, value in found.items() if value not in (WANTED[aspect], NOT_OFFERED)}
 

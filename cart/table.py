@@ -22,6 +22,7 @@ from flask import current_app
 from cart.config import Config
 from cart.errors import LineNotFound, OutcomeUnknown, QuantityLimit, Throttled, Unavailable
 from cart.lines import Line
+from cart.observability import count
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -55,8 +56,8 @@ class ConditionFailed(Exception):
         self.row = row
 
 
-def connect(config: Config, patient: bool = False) -> "DynamoDBClient":
-    """A client for the configured region or endpoint.
+def connect(config: Config, patient: bool = False, service: str = "dynamodb") -> Any:
+    """A client for the configured region, and for DynamoDB the configured endpoint.
 
     botocore's own retries are off: it sends an ``ADD`` whose answer was lost again, which counts twice.
     ``CartTable._call`` retries instead, and knows what may be sent twice.
@@ -64,11 +65,12 @@ def connect(config: Config, patient: bool = False) -> "DynamoDBClient":
     :param patient: with botocore's own timeouts and retries, for the commands that make or look at tables
     """
     session = boto3.Session(region_name=config.aws_region)
+    endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
-    anonymous = config.dynamodb_endpoint_url and not session.get_credentials()
-    return session.client(
-        "dynamodb",
-        endpoint_url=config.dynamodb_endpoint_url,
+    anonymous = endpoint_url and not session.get_credentials()
+    return session.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=endpoint_url,
         aws_access_key_id="local" if anonymous else None,
         aws_secret_access_key="local" if anonymous else None,
         config=None
@@ -186,6 +188,11 @@ class CartTable:
             for start in range(0, len(keys), BATCH_ROWS):
                 self._delete_batch(keys[start : start + BATCH_ROWS])
 
+    def size(self) -> tuple[int, int]:
+        """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""
+        table = self.client.describe_table(TableName=self.name)["Table"]
+        return table["ItemCount"], table["TableSizeBytes"]
+
     def check(self) -> None:
         """Prove that the table answers: one Query of a key that no cart can have, half a read unit."""
         self._call(
@@ -259,8 +266,13 @@ class CartTable:
         attempt = 0
         while True:
             try:
-                return getattr(self.client, operation)(**params)
+                count("DynamoDBRequests")
+                answer = getattr(self.client, operation)(ReturnConsumedCapacity="TOTAL", **params)
+                count("DynamoDBCapacityUnits", _capacity_units(answer))
+                return answer
             except AWS_ERRORS as error:
+                if _code(error) in THROTTLING:
+                    count("DynamoDBThrottles")
                 if _code(error) == "ConditionalCheckFailedException":
                     raise ConditionFailed(error.response.get("Item")) from None  # type: ignore[union-attr, arg-type]
                 again = _is_passing(error) and (resend or _was_not_applied(error))
@@ -268,6 +280,15 @@ class CartTable:
                     raise _problem(operation, error, resend) from error
             _back_off(attempt)
             attempt += 1
+
+
+def _capacity_units(answer: Any) -> float:
+    consumed = answer.get("ConsumedCapacity", {})
+    return (
+        sum(one["CapacityUnits"] for one in consumed)
+        if isinstance(consumed, list)
+        else consumed.get("CapacityUnits", 0)
+    )
 
 
 def _code(error: Exception) -> str:

@@ -36,7 +36,11 @@ def test_errors():
 
 def test_settings():
     listed = {row[0].strip("`"): row[1].strip("`") for row in table_under("Settings")}
-    special = {"dynamodb_table_name": "{ENVIRONMENT}-carts", "dynamodb_endpoint_url": "unset: AWS"}
+    special = {
+        "dynamodb_table_name": "{ENVIRONMENT}-carts",
+        "dynamodb_endpoint_url": "unset: AWS",
+        "metrics_namespace": "unset: no metrics",
+    }
     assert listed == {one.name.upper(): special.get(one.name, str(one.default)) for one in fields(Config)}
 
 
