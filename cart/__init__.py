@@ -5,13 +5,17 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import carts, cli, health, observability
+from cart import auth, carts, cli, health, observability
 from cart.config import Config
 from cart.errors import ProblemApi
 from cart.table import CartTable, connect
 from cart.wire import MAX_BODY_BYTES, DecimalJSON, ProductId, UserId, document_url_parts
 
 VERSION = "0.1.0"
+BEARER = {
+    "security": [{"bearer": []}],
+    "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
+}
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -28,7 +32,7 @@ def create_app(config: Config | None = None) -> Flask:
         ENVIRONMENT=config.environment,
         METRICS_NAMESPACE=config.metrics_namespace,
         CART_MAX_QUANTITY=config.cart_max_quantity,
-        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES + 1,  # one more, to tell a body that is cut off from one that fits
         API_TITLE="Cart",
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
@@ -40,7 +44,7 @@ def create_app(config: Config | None = None) -> Flask:
             "validatorUrl": None,  # else a page that is not on localhost sends the address of its spec to swagger.io
             "displayRequestDuration": True,
         },
-        API_SPEC_OPTIONS={"servers": [{"url": "."}]},
+        API_SPEC_OPTIONS={"servers": [{"url": "."}]} | (BEARER if config.auth_mode != "none" else {}),
     )
     app.json = DecimalJSON(app)
     app.url_map.merge_slashes = False
@@ -51,8 +55,23 @@ def create_app(config: Config | None = None) -> Flask:
     document_url_parts(api)
     api.register_blueprint(carts.blueprint)
     api.register_blueprint(health.blueprint)
+    auth.init_app(app, config)
+    if config.cors_origins:
+        _allow_origins(app, config.cors_origins.split(","))
     cli.init_app(app, config)
     return app
+
+
+def _allow_origins(app: Flask, origins: list[str]) -> None:
+    from flask_cors import CORS  # noqa: PLC0415 - only where it is used
+
+    CORS(
+        app,
+        origins=origins,
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"],
+        expose_headers=["ETag", "Location", "Idempotency-Replayed", "Retry-After", "X-Request-ID"],
+        max_age=600,
+    )
 
 
 def _swagger_ui_folder() -> Path:

@@ -21,7 +21,7 @@ APP = BUILD / "app"  # becomes the working folder
 VENV = BUILD / "venv"  # and this the virtual environment
 
 # For machines that develop and deploy; the app imports them nowhere
-NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "stages.py"}
+NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "serving.py", "stages.py"}
 
 # Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}

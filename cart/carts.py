@@ -1,88 +1,170 @@
 """The views of a cart and its lines."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, current_app, request, url_for
+from werkzeug.http import quote_etag
 
-from cart.errors import BODY, STORE, InvalidInput, LineNotFound, OutcomeUnknown, QuantityLimit
+from cart.auth import new_guest_id
+from cart.errors import (
+    BODY,
+    CALLER,
+    STORE,
+    IdempotencyKeyReused,
+    InvalidInput,
+    LineNotFound,
+    LinesLimit,
+    OutcomeUnknown,
+    QuantityLimit,
+    VersionConflict,
+)
 from cart.lines import Cart, Line, cart_of
 from cart.observability import count
 from cart.schemas import (
     EXAMPLE_CART,
+    EXAMPLE_GUEST,
     EXAMPLE_ITEM,
     EXAMPLE_LINE,
     CartSchema,
+    GuestSchema,
     ItemSchema,
     LineSchema,
     QuantitySchema,
 )
-from cart.table import get_table
-from cart.wire import CartBlueprint, no_content
+from cart.table import Answer, TransactionCancelled, VersionChanged, get_table
+from cart.wire import CartBlueprint, empty, idempotency_key, line_versions, respond
 
 logger = logging.getLogger(__name__)
 
 blueprint = CartBlueprint("carts", __name__, url_prefix="/cart", description="A shopper's cart and its lines")
 
 
-@blueprint.route("/<user_id:user_id>")
-@blueprint.response(200, CartSchema, example=EXAMPLE_CART)
-@blueprint.problems(InvalidInput, *STORE)
-def get_cart(user_id: str) -> Cart:
+LINE_HEADERS = {
+    "Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The line"},
+    "ETag": {"schema": {"type": "string"}, "description": "The line's version, for If-Match"},
+}
+ETAG = {"ETag": LINE_HEADERS["ETag"]}
+IF_MATCH = {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": "Only if its ETag is this"}
+IF_NONE_MATCH = IF_MATCH | {"name": "If-None-Match", "description": "Answer 304 if its ETag is this"}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "For 24 hours a repeat is not carried out, but answered as the first was",
+    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+}
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers={"Location": LINE_HEADERS["Location"]})
+@blueprint.doc(security=[])
+@blueprint.problems()
+def create_guest_cart() -> tuple[dict[str, str], dict[str, str]]:
+    """Start a guest's cart
+
+    The id cannot be guessed, and whoever holds it holds the cart. Nothing is stored before the first item is added.
+    """
+    user_id = new_guest_id()
+    return {"user_id": user_id}, {"Location": url_for("carts.get_cart", user_id=user_id)}
+
+
+@blueprint.route("/<user_id:user_id>", parameters=[IF_NONE_MATCH])
+@blueprint.response(200, CartSchema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.alt_response(304, description="It is still as If-None-Match says")
+@blueprint.problems(InvalidInput, *CALLER, *STORE)
+def get_cart(user_id: str) -> Response | tuple[Cart, dict[str, str]]:
     """Get cart
 
     A cart that nobody has filled is empty, not missing.
     """
     logger.info("Getting cart for user %s", user_id)
-    return cart_of(user_id, get_table().lines(user_id))
+    cart = cart_of(user_id, get_table().lines(user_id))
+    if request.if_none_match.contains_weak(cart.etag):
+        return empty(304, cart.etag)
+    return cart, {"ETag": quote_etag(cart.etag)}
 
 
-@blueprint.route("/<user_id:user_id>/items", methods=["POST"])
+@blueprint.route("/<user_id:user_id>/items", methods=["POST"], parameters=[IDEMPOTENCY_KEY])
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
-@blueprint.response(
-    201,
-    LineSchema,
-    example=EXAMPLE_LINE,
-    headers={"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The line"}},
-)
-@blueprint.problems(QuantityLimit, *BODY, *STORE, OutcomeUnknown)
-def add_item(item: dict[str, Any], user_id: str) -> tuple[Line, dict[str, str]]:
+@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.problems(QuantityLimit, LinesLimit, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
     The quantity is added to what the cart already has of the product; name and price become those given.
     """
     logger.info("Adding item to cart for user %s", user_id)
-    line = get_table().add_item(user_id, **item)
-    count("ItemsAdded", item["quantity"])
-    return line, {"Location": url_for("carts.set_quantity", user_id=user_id, product_id=line.product_id)}
+    if key := idempotency_key():
+        answer = get_table().add_item_once(user_id, item, key, partial(_added, user_id))
+    else:
+        answer = _added(user_id, get_table().add_item(user_id, **item))
+    if not answer.replayed:
+        count("ItemsAdded", item["quantity"])
+    return respond(answer)
 
 
-@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
+def _added(user_id: str, line: Line) -> Answer:
+    location = f"/cart/{user_id}/items/{line.product_id}"
+    return Answer(201, current_app.json.dumps(LineSchema().dump(line)), location, line.etag)
+
+
+@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"], parameters=[IF_MATCH])
 @blueprint.arguments(QuantitySchema, example={"quantity": 3})
-@blueprint.response(200, LineSchema, example=EXAMPLE_LINE)
-@blueprint.problems(LineNotFound, *BODY, *STORE)
-def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Line:
+@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.problems(LineNotFound, VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> tuple[Line, dict[str, str]]:
     """Set the quantity of a line"""
     logger.info("Setting quantity in cart for user %s", user_id)
-    return get_table().set_quantity(user_id, product_id, body["quantity"])
+    with _conflicts_shown():
+        line = get_table().set_quantity(user_id, product_id, body["quantity"], line_versions())
+    return line, {"ETag": quote_etag(line.etag)}
 
 
-@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"], parameters=[IF_MATCH])
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
-@blueprint.problems(InvalidInput, *STORE)
+@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
 def remove_item(user_id: str, product_id: int) -> Response:
     """Remove a line"""
     logger.info("Removing item from cart for user %s", user_id)
-    get_table().remove_item(user_id, product_id)
-    return no_content()
+    with _conflicts_shown():
+        get_table().remove_item(user_id, product_id, line_versions())
+    return empty(204)
 
 
-@blueprint.route("/<user_id:user_id>", methods=["DELETE"])
+@blueprint.route("/<user_id:user_id>", methods=["DELETE"], parameters=[IF_MATCH])
 @blueprint.response(204, description="The cart is empty, whether or not it was")
-@blueprint.problems(InvalidInput, *STORE)
+@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
 def clear(user_id: str) -> Response:
     """Clear the cart"""
     logger.info("Clearing cart for user %s", user_id)
-    get_table().clear(user_id)
+    if request.if_match:
+        _clear_if_unchanged(user_id)
+    else:
+        get_table().clear(user_id)
     count("CartsCleared")
-    return no_content()
+    return empty(204)
+
+
+def _clear_if_unchanged(user_id: str) -> None:
+    """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
+    cart = cart_of(user_id, get_table().lines(user_id))
+    try:
+        if not request.if_match.contains(cart.etag):
+            raise TransactionCancelled
+        get_table().remove_lines(user_id, cart.items)
+    except TransactionCancelled:
+        current = cart_of(user_id, get_table().lines(user_id))
+        raise VersionConflict(current=CartSchema().dump(current)) from None
+
+
+@contextmanager
+def _conflicts_shown() -> Iterator[None]:
+    """Tell a caller whose ``If-Match`` did not hold what is there instead."""
+    try:
+        yield
+    except VersionChanged as changed:
+        raise VersionConflict(current=LineSchema().dump(changed.line) if changed.line else None) from None

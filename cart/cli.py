@@ -20,7 +20,6 @@ from cart.config import Config
 from cart.table import AWS_ERRORS, CartTable, connect
 
 DATA_FOLDER = Path(".dynamodb-local")
-SERVING = {"WEB_CONCURRENCY": "2", "WEB_THREADS": "8"}  # workers, and threads of each, unless the environment has them
 
 table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
 monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
@@ -86,8 +85,7 @@ def serve(host: str, port: int, engine: str | None, wait_seconds: int) -> None:
     """Make sure of the table and serve the API with gunicorn."""
     config = _config()
     engine = engine or ("aws" if config.dynamodb_endpoint_url else "moto")
-    for end in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(end, lambda number, _: sys.exit(128 + number))
+    _listen_to_signals()
     try:
         _refuse_taken_port(host, port)
         with _engine(engine) as endpoint_url, _one_line_for_errors():
@@ -100,6 +98,14 @@ def serve(host: str, port: int, engine: str | None, wait_seconds: int) -> None:
             _run_gunicorn(host, port, supervised=endpoint_url is not None)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+
+
+def _listen_to_signals() -> None:
+    """End at INT, also where a script's ``&`` has it ignored, at TERM, and at HUP unless ``nohup`` has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for end in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(end) is not signal.SIG_IGN:
+            signal.signal(end, lambda number, _: sys.exit(128 + number))
 
 
 def _config() -> Config:
@@ -134,7 +140,7 @@ def _create_table(config: Config) -> None:
 def _refuse_taken_port(host: str, port: int) -> None:
     import socket
 
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -169,6 +175,7 @@ def _point_environment_at(endpoint_url: str) -> None:
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
     }
 
 
@@ -183,7 +190,7 @@ def _say_where(host: str, port: int, engine: str) -> None:
     kept = {
         "moto": "in memory (moto): they go away when this ends",
         "dynamodb-local": f"in {DATA_FOLDER.resolve()} (DynamoDB Local)",
-        "aws": f"in {os.environ.get('DYNAMODB_ENDPOINT_URL') or 'your AWS account'}",
+        "aws": f"in {os.environ.get('DYNAMODB_ENDPOINT_URL') or 'your AWS account, ' + _config().aws_region}",
     }
     shown = "localhost" if host == "0.0.0.0" else host  # noqa: S104
     click.echo(f"Data:       {kept[engine]}")
@@ -193,18 +200,7 @@ def _say_where(host: str, port: int, engine: str) -> None:
 
 def _run_gunicorn(host: str, port: int, supervised: bool) -> None:
     """Serve until told to stop. Unsupervised, gunicorn takes this process's place and gets its signals itself."""
-    os.environ |= {name: os.environ.get(name) or value for name, value in SERVING.items()}
-    command = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "wsgi:app",
-        "--preload",
-        "--no-control-socket",
-        "--bind",
-        f"{host}:{port}",
-    ]
-    command += ["--worker-class", "gthread", "--threads", os.environ["WEB_THREADS"]]
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:cart.serving", "--bind", f"{host}:{port}", "wsgi:app"]
     sys.stdout.flush()
     if not supervised:
         os.execv(command[0], command)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
 
+OPEN_ENVIRONMENTS = {"dev", "test"}  # where nobody is asked who they are, unless AUTH_MODE says so
 LOG_LEVELS = "DEBUG|INFO|WARNING|ERROR|CRITICAL"
 
 
@@ -29,14 +30,32 @@ class Config:
     log_level: str = _text("INFO", LOG_LEVELS)
     aws_region: str = _text("us-east-1", r"[a-z]{2}(-[a-z]+)+-\d+")
     dynamodb_table_name: str = _text("", r"[A-Za-z0-9_.-]{3,255}")
-    dynamodb_endpoint_url: str | None = _text(None, r"https?://\S+")
+    dynamodb_endpoint_url: str | None = _text(None, r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\S*)?")
     metrics_namespace: str | None = _text(None, r"[A-Za-z0-9_./#:-]{1,255}")
     cart_ttl_days: int = _whole_number(30, 1, 3650)
     cart_max_quantity: int = _whole_number(999, 1, 1_000_000)
+    cart_max_lines: int = _whole_number(100, 1, 10_000)
+    auth_mode: str = _text("", "none|gateway|jwt")
+    auth_user_claim: str = _text("sub", r"\S{1,100}")
+    auth_admin_scope: str = _text("carts:admin", r"\S{1,100}")
+    auth_algorithms: str = _text("RS256,ES256", r"((RS|ES|PS)(256|384|512)|EdDSA)(,((RS|ES|PS)(256|384|512)|EdDSA))*")
+    auth_jwks_url: str | None = _text(None, r"https?://\S+")
+    auth_public_key: str | None = _text(None, r"(?s)-----BEGIN PUBLIC KEY-----.*")
+    auth_audience: str | None = _text(None, r"\S+")
+    auth_issuer: str | None = _text(None, r"\S+")
+    web_concurrency: int = _whole_number(2, 1, 1000)
+    web_threads: int = _whole_number(8, 1, 1000)
+    cors_origins: str | None = _text(None, r"https?://[^\s,/*]+(,https?://[^\s,/*]+)*")
 
     def __post_init__(self) -> None:
         if not self.dynamodb_table_name:
             object.__setattr__(self, "dynamodb_table_name", f"{self.environment}-carts")
+        if not self.auth_mode:
+            if self.environment not in OPEN_ENVIRONMENTS:
+                raise ConfigError(f"cart: AUTH_MODE must be set where ENVIRONMENT is {self.environment}")
+            object.__setattr__(self, "auth_mode", "none")
+        if self.auth_mode == "jwt" and bool(self.auth_jwks_url) == bool(self.auth_public_key):
+            raise ConfigError("cart: AUTH_MODE=jwt needs AUTH_JWKS_URL or AUTH_PUBLIC_KEY, and not both")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:

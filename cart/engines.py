@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -85,12 +86,15 @@ def wait_until_listens(url: str, seconds: float, is_alive: Callable[[], bool] = 
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process, kindly at first."""
-    process.terminate()
+    """End a process that leads a session, kindly at first, and then whatever of its session is left."""
     try:
+        process.terminate()
         process.wait(STOP_WITHIN_SECONDS)
     except subprocess.TimeoutExpired:
-        process.kill()
+        pass
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -103,9 +107,9 @@ def _running(name: str, command: list[str], port: int, cwd: Path | None = None) 
         try:
             if not wait_until_listens(url, START_WITHIN_SECONDS, lambda: process.poll() is None):
                 log.seek(0)
-                lines = log.read().decode(errors="replace").split("\n")
-                said = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-                raise EngineMissing(f"{name} did not start: {said.strip()}")
+                lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+                telling = [line for line in lines if "Error" in line or "Exception" in line] or lines[-1:]
+                raise EngineMissing(f"{name} did not start: {telling[0] if telling else 'it said nothing'}")
             yield url
         finally:
             stop(process)

@@ -60,6 +60,21 @@ class BadRequest(Problem):
     title = "Bad request"
 
 
+class Unauthenticated(Problem):
+    """Nobody is calling, or with a token that does not hold."""
+
+    code = 401
+    title = "Say who you are"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(Problem):
+    """The caller may not touch this. It says nothing of whether it exists."""
+
+    code = 403
+    title = "Not yours"
+
+
 class NotFound(Problem):
     """No route has this path."""
 
@@ -82,6 +97,14 @@ class MethodNotAllowed(Problem):
     title = "Method not allowed"
 
 
+class LinesLimit(Problem):
+    """The cart would have more lines than ``CART_MAX_LINES``; nothing was changed."""
+
+    code = 409
+    title = "Too many products in one cart"
+    example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
+
+
 class QuantityLimit(Problem):
     """The line would hold more units than ``CART_MAX_QUANTITY``; nothing was changed."""
 
@@ -93,6 +116,14 @@ class QuantityLimit(Problem):
         "limit": 999,
         "quantity": 998,
     }
+
+
+class VersionConflict(Problem):
+    """``If-Match`` names another version than the one that is there; nothing was changed."""
+
+    code = 412
+    title = "It has changed since you read it"
+    example = {"detail": "It has changed since you read it.", "current": None}
 
 
 class BodyTooLarge(Problem):
@@ -120,6 +151,13 @@ class InvalidInput(Problem):
     code = 422
     title = "A field is not valid"
     example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
+
+
+class IdempotencyKeyReused(Problem):
+    """The ``Idempotency-Key`` came before with another request; nothing was changed."""
+
+    code = 422
+    title = "This Idempotency-Key belongs to another request"
 
 
 class Throttled(Problem):
@@ -151,7 +189,8 @@ class OutcomeUnknown(Unavailable):
     title = "The change may or may not have been made"
 
 
-# What an operation can answer beside its own problems: one that reads a JSON body, one that calls DynamoDB
+# What an operation can answer beside its own problems: one that is closed, reads a JSON body, or calls DynamoDB
+CALLER = (Unauthenticated, Forbidden)
 BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidInput)
 STORE = (Throttled, Unavailable)
 
@@ -159,6 +198,7 @@ FOR_STATUS: dict[int, type[Problem]] = {
     400: BadRequest,
     404: NotFound,
     405: MethodNotAllowed,
+    413: BodyTooLarge,
 }
 
 
@@ -231,7 +271,12 @@ class ProblemApi(Api):
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer any error of Flask, Werkzeug, webargs or our own as ``application/problem+json``."""
         problem = error if isinstance(error, Problem) else _as_problem(error)
-        body = problem.head() | {"detail": problem.description, "instance": request_id()} | problem.members
+        body = (
+            problem.head()
+            | {"status": problem.code}
+            | {"detail": problem.description, "instance": request_id()}
+            | problem.members
+        )
         response = Response(current_app.json.dumps(body), problem.code, problem.headers, mimetype=PROBLEM_JSON)
         if allow := getattr(error, "valid_methods", None):
             response.headers["Allow"] = ", ".join(sorted(allow))
@@ -239,12 +284,16 @@ class ProblemApi(Api):
 
 
 def _as_problem(error: HTTPException) -> Problem:
-    if error.code == 404 and request.path.startswith("/cart"):
+    """One of ours for one of Werkzeug's."""
+    status = error.code or 500
+    if status == 404 and f"{request.path}/".startswith("/cart/"):
         return NotFound(
-            f"{NotFound.title}. A user_id is 1 to 128 characters and has no '/', plain or percent-encoded.",
-            {"user_id": ["Must be one path segment of 1 to 128 characters."]},
+            f"{NotFound.title}. (A user_id is one path segment: it has no '/', plain or percent-encoded.)",
+            {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
         )
-    return FOR_STATUS.get(error.code or 500, InternalError)()
+    problem = FOR_STATUS.get(status, BadRequest if status < 500 else InternalError)()
+    problem.code = status
+    return problem
 
 
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:

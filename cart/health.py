@@ -12,6 +12,7 @@ blueprint = CartBlueprint("health", __name__, url_prefix="/health", description=
 
 @blueprint.route("")
 @blueprint.response(200, HealthSchema, example=OK)
+@blueprint.doc(security=[])
 @blueprint.problems()
 def alive() -> dict[str, str]:
     """Is the process alive?"""
@@ -20,6 +21,7 @@ def alive() -> dict[str, str]:
 
 @blueprint.route("/ready")
 @blueprint.response(200, HealthSchema, example=OK)
+@blueprint.doc(security=[])
 @blueprint.problems(*STORE)
 def ready() -> dict[str, str]:
     """Does the table answer?"""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from flask_smorest.spec.plugins import FlaskPlugin
 from pythonjsonlogger.json import JsonFormatter
 
@@ -32,8 +32,14 @@ METRICS = {
 }
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
+_started: ContextVar[float | None] = ContextVar("started", default=None)
 _counts: ContextVar[Counter[str]] = ContextVar("counts")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+def seconds_since(started: float) -> float:
+    """Seconds since the request that is being answered began; where none is, since ``started``, a perf_counter."""
+    return time.perf_counter() - (_started.get() or started)
 
 
 def request_id() -> str:
@@ -106,12 +112,18 @@ def init_app(app: Flask) -> None:
     """Give every request an id and one log line: method, route (the pattern), status, duration, metrics."""
     app.before_request(_start)
     app.after_request(_finish)
+    app.teardown_request(_end)
 
 
 def _start() -> None:
-    g.start_seconds = time.perf_counter()
+    _started.set(time.perf_counter())
     _request_id.set(_find_request_id())
     _counts.set(Counter())
+
+
+def _end(_: BaseException | None) -> None:
+    _started.set(None)
+    _request_id.set("-")
 
 
 def _find_request_id() -> str:
@@ -130,14 +142,14 @@ def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = request_id()
     route = FlaskPlugin.flaskpath2openapi(request.url_rule.rule) if request.url_rule else None
     status = response.status_code
-    duration_ms = round((time.perf_counter() - g.start_seconds) * 1000, 2)
+    duration_ms = round(seconds_since(0) * 1000, 2)
     values = {"Requests": 1, "Duration": duration_ms, **_counts.get()}
     if status >= 400:
         values["Errors5xx" if status >= 500 else "Errors4xx"] = 1
     logger.info(
         "%s %s %d",
         request.method,
-        route,
+        route or "-",
         status,
         extra={"method": request.method, "route": route, "status": status, "duration_ms": duration_ms}
         | embedded_metrics(current_app.config["METRICS_NAMESPACE"], current_app.config["ENVIRONMENT"], values),

@@ -12,7 +12,12 @@ from cart.wire import MAX_PRODUCT_ID
 CENT = Decimal("0.01")
 MAX_PRICE = Decimal("9999999.99")
 EXAMPLE_ITEM = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": Decimal("19.99")}
-EXAMPLE_LINE = EXAMPLE_ITEM | {"subtotal": Decimal("39.98"), "added_at": "2026-11-23T09:30:00.123456Z"}
+EXAMPLE_LINE = EXAMPLE_ITEM | {
+    "subtotal": Decimal("39.98"),
+    "added_at": "2026-11-23T09:30:00.123456Z",
+    "version": 1795426200123457,
+}
+EXAMPLE_GUEST = {"user_id": "guest-7TzYh0bU2mBzXxS4o3JkP9aQcVdL1wEf"}
 EXAMPLE_CART = {
     "user_id": "user123",
     "items": [EXAMPLE_LINE],
@@ -37,7 +42,7 @@ class Price(fields.Decimal):
 
 
 class WholeNumber(fields.Integer):
-    """A JSON integer. ``2.0`` is one (JSON Schema, section 6.1.1); ``"2"``, ``true``, ``1e2`` are not taken for one."""
+    """A JSON integer. ``2.0`` is one (JSON Schema, section 6.1.1); ``"2"``, ``true`` and ``1e2`` are not."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(strict=True, **kwargs)
@@ -105,6 +110,11 @@ class LineSchema(Schema):
     price = Price(required=True, metadata={"description": "Of one unit, when it was last added"})
     subtotal = Price(required=True, metadata={"description": "price × quantity"})
     added_at = fields.String(required=True, metadata={"format": "date-time", "description": "ISO 8601, UTC"})
+    version = fields.Integer(required=True, metadata={"description": "In quotes, it is the line's ETag"})
+
+
+class GuestSchema(Schema):
+    user_id = fields.String(required=True)
 
 
 class CartSchema(Schema):

@@ -3,26 +3,40 @@
 import logging
 import random
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import boto3
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import (
     BotoCoreError,
+    ChecksumError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    ProxyConnectionError,
 )
+from botocore.parsers import ResponseParserError
 from flask import current_app
 
-from cart.config import Config
-from cart.errors import LineNotFound, OutcomeUnknown, QuantityLimit, Throttled, Unavailable
+from cart.config import Config, ConfigError
+from cart.errors import (
+    IdempotencyKeyReused,
+    LineNotFound,
+    LinesLimit,
+    OutcomeUnknown,
+    QuantityLimit,
+    Throttled,
+    Unavailable,
+)
 from cart.lines import Line
-from cart.observability import count
+from cart.observability import count, seconds_since
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -31,7 +45,12 @@ logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
+IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
+
 LINE = "ITEM#"
+IDEMPOTENCY = "IDEMPOTENCY#"
+RECORD_TTL_SECONDS = 86_400
+TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
 MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send round again
@@ -41,12 +60,20 @@ MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send ro
 CONNECT_TIMEOUT_SECONDS = 1
 READ_TIMEOUT_SECONDS = 2
 RETRY_FOR_SECONDS = 1
+CONTEND_FOR_SECONDS = 2  # of a transaction, with others that are at work on its rows
 BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 0.5
 
-THROTTLING = {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
-AWS_ERRORS = (ClientError, BotoCoreError)
-NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError)
+THROTTLING = {
+    *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
+    *("TransactionConflictException", "TransactionInProgressException"),  # others are at work on the same row
+}
+# What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
+# DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
+RESENT = {"query", "get_item", "transact_write_items"}
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
+NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+ANSWER_LOST = (HTTPClientError, ChecksumError, ResponseParserError)
 
 
 class ConditionFailed(Exception):
@@ -54,6 +81,40 @@ class ConditionFailed(Exception):
 
     def __init__(self, row: Row | None) -> None:
         self.row = row
+
+
+@dataclass(slots=True)
+class IdempotencyKey:
+    """Of a request that is to be carried out once, however often it comes."""
+
+    hash: str  # of what the client chose
+    fingerprint: str  # of the request that came with it
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a client is told, as it is kept beside the change."""
+
+    status: int
+    body: str
+    location: str
+    etag: str
+    replayed: bool = False
+
+
+MakeAnswer = Callable[[Line], Answer]
+Change = Callable[[], tuple[list[Row], Answer]]
+
+
+class TransactionCancelled(Exception):
+    """A condition of a transaction did not hold, or another one was at work on its rows: nothing was changed."""
+
+
+class VersionChanged(Exception):
+    """``If-Match`` did not hold. ``line`` is the live line as it is, None where there is none."""
+
+    def __init__(self, line: Line | None) -> None:
+        self.line = line
 
 
 def connect(config: Config, patient: bool = False, service: str = "dynamodb") -> Any:
@@ -64,7 +125,10 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
 
     :param patient: with botocore's own timeouts and retries, for the commands that make or look at tables
     """
-    session = boto3.Session(region_name=config.aws_region)
+    try:
+        session = boto3.Session(region_name=config.aws_region)
+    except BotoCoreError as error:  # such as a profile that does not exist
+        raise ConfigError(f"cart: {error}") from None
     endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
     anonymous = endpoint_url and not session.get_credentials()
@@ -102,24 +166,34 @@ class CartTable:
         self.name = config.dynamodb_table_name
         self.ttl_seconds = config.cart_ttl_days * DAY_SECONDS
         self.max_quantity = config.cart_max_quantity
+        self.max_lines = config.cart_max_lines
 
     def lines(self, user_id: str) -> list[Line]:
         """The live lines of a cart, in no order. One strongly consistent Query for each MB."""
-        pages = self._query(
+        return [_line(row) for page in self._query_live(user_id) for row in page["Items"]]
+
+    def _count_lines(self, user_id: str) -> int:
+        return sum(page["Count"] for page in self._query_live(user_id, Select="COUNT"))
+
+    def _query_live(self, user_id: str, **params: Any) -> Iterator[Row]:
+        return self._query(
             user_id,
             FilterExpression="#ttl > :epoch",
             ExpressionAttributeNames={"#ttl": "ttl"},
             values={":epoch": _number(time.time())},
+            **params,
         )
-        return [_line(row) for page in pages for row in page]
 
     def add_item(self, user_id: str, product_id: int, product_name: str, quantity: int, price: Decimal) -> Line:
-        """Add units of a product; name and price become those given. One UpdateItem, two to revive an expired line.
+        """Add units of a product; name and price become those given.
+
+        One UpdateItem; two to revive an expired line, and one Query more to count the lines when this is a new one.
 
         :param quantity: units to add, 1 to ``max_quantity``
         :param price: of one unit, in whole cents
         :return: the line as stored
         :raise QuantityLimit: the line would exceed ``max_quantity`` (409)
+        :raise LinesLimit: the cart would exceed ``max_lines`` (409)
         :raise OutcomeUnknown: the answer was lost, the units may have been added or not (503)
         """
         values = {
@@ -129,25 +203,33 @@ class CartTable:
             ":price": {"N": str(price)},
             ":one": _number(1),
         }
+        line = self._add(user_id, product_id, quantity, values)
+        if line.added_at == line.updated_at:
+            self._keep_to_max_lines(user_id, line)
+        return line
+
+    def _add(self, user_id: str, product_id: int, quantity: int, values: Row) -> Line:
         fields = "SET product_id = :product_id, product_name = :product_name, price = :price"
-        room = {":room": _number(self.max_quantity - quantity)}
+        # a version starts from the clock, so that a line that is removed and added again has none twice
+        fresh = {":room": _number(self.max_quantity - quantity), ":start": _number(time.time() * 1_000_000)}
         for _ in range(MAX_ROUNDS):
             try:
                 return self._update_line(
                     user_id,
                     product_id,
-                    f"{fields}, added_at = if_not_exists(added_at, :now) ADD quantity :quantity, version :one",
+                    f"{fields}, added_at = if_not_exists(added_at, :now),"
+                    " version = if_not_exists(version, :start) + :one ADD quantity :quantity",
                     "attribute_not_exists(item_id) OR (#ttl > :epoch AND quantity <= :room)",
-                    values | room,
+                    values | fresh,
                 )
             except ConditionFailed as failed:
-                if failed.row and _is_live(failed.row):
-                    _refuse_quantity(_line(failed.row), quantity, self.max_quantity)
+                if line := _live_line(failed.row):
+                    _refuse_quantity(line, quantity, self.max_quantity)
             try:
                 return self._update_line(
                     user_id,
                     product_id,
-                    f"{fields}, added_at = :now, quantity = :quantity ADD version :one",
+                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one",
                     "attribute_exists(item_id) AND #ttl <= :epoch",
                     values,
                 )
@@ -155,36 +237,127 @@ class CartTable:
                 continue  # revived by another request, or deleted by DynamoDB: add to what is there now
         raise Throttled
 
-    def set_quantity(self, user_id: str, product_id: int, quantity: int) -> Line:
+    def _keep_to_max_lines(self, user_id: str, line: Line) -> None:
+        """Take a new line back where it is one too many. Of adds that race for the last place, all may lose.
+
+        A line that somebody else has changed in the meantime stays: that change was promised.
+
+        :raise LinesLimit: it was taken back
+        """
+        if self._count_lines(user_id) > self.max_lines:
+            with suppress(VersionChanged):
+                self.remove_item(user_id, line.product_id, frozenset({line.version}))
+                _refuse_line(self.max_lines)
+
+    def add_item_once(self, user_id: str, item: dict[str, Any], key: IdempotencyKey, answer: MakeAnswer) -> Answer:
+        """``add_item``, and the record that it was done, in one transaction.
+
+        One Query and one TransactWriteItems; a new line costs one more Query, to count the lines.
+
+        :param answer: makes of the stored line what the caller is told, now and at each repeat
+        :raise IdempotencyKeyReused: the key came with another request (422)
+        """
+
+        def change() -> tuple[list[Row], Answer]:
+            row = self._row(user_id, f"{LINE}{item['product_id']}")
+            line = self._with_item(user_id, row, item)
+            return [self._put_line(user_id, line, row)], answer(line)
+
+        return self._once(user_id, key, change)
+
+    def _with_item(self, user_id: str, row: Row | None, item: dict[str, Any]) -> Line:
+        """The line that an item makes of the row that is there."""
+        line, now = _live_line(row), datetime.now(UTC)
+        if line and line.quantity + item["quantity"] > self.max_quantity:
+            _refuse_quantity(line, item["quantity"], self.max_quantity)
+        if not line and self._count_lines(user_id) >= self.max_lines:
+            _refuse_line(self.max_lines)
+        return Line(
+            **item | {"quantity": item["quantity"] + (line.quantity if line else 0)},
+            added_at=line.added_at if line else _iso(now),
+            updated_at=_iso(now),
+            version=int(row["version"]["N"]) + 1 if row else int(now.timestamp() * 1_000_000) + 1,
+        )
+
+    def _once(self, user_id: str, key: IdempotencyKey, change: Change) -> Answer:
+        """Make a change and the record of its answer together; where the record is there, give its answer again.
+
+        :param change: reads what it needs; the actions of a transaction that fail if that has changed, and the answer
+        """
+        started = time.perf_counter()
+        attempt = 0
+        while True:
+            try:
+                actions, answer = change()
+                self._transact([self._put_record(user_id, key, answer), *actions])
+            except (QuantityLimit, LinesLimit, TransactionCancelled) as error:
+                record = self._row(f"{IDEMPOTENCY}{user_id}", key.hash)
+                if record and int(record["ttl"]["N"]) > time.time():
+                    return _replay(record, key)
+                if not isinstance(error, TransactionCancelled):
+                    raise
+                if seconds_since(started) > CONTEND_FOR_SECONDS:
+                    raise Throttled from None
+            else:
+                return answer
+            _back_off(attempt)
+            attempt += 1
+
+    def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
         """Set one live line's quantity. One conditional UpdateItem, no read.
 
         :param quantity: units, 1 to ``max_quantity``
         :return: the line as stored
         :raise LineNotFound: no such line, or it has expired (404)
+        :raise VersionChanged: the line has another version
         """
+        matching, versions = _version_condition(if_match)
         try:
             return self._update_line(
                 user_id,
                 product_id,
-                "SET quantity = :quantity ADD version :one",
-                "attribute_exists(item_id) AND #ttl > :epoch",
-                {":quantity": _number(quantity), ":one": _number(1)},
-                resend=True,
+                "SET quantity = :quantity, version = version + :one",
+                f"attribute_exists(item_id) AND #ttl > :epoch{matching}",
+                {":quantity": _number(quantity), ":one": _number(1)} | versions,
             )
-        except ConditionFailed:
+        except ConditionFailed as failed:
+            if line := _live_line(failed.row):
+                raise VersionChanged(line) from None
             raise LineNotFound(f"The cart has no line of product {product_id}.") from None
 
-    def remove_item(self, user_id: str, product_id: int) -> None:
-        """Remove one line, if it is there. One DeleteItem."""
-        self._call("delete_item", TableName=self.name, Key=_key(user_id, product_id))
+    def remove_item(self, user_id: str, product_id: int, if_match: IfMatch = None) -> None:
+        """Remove one line, if it is there. One DeleteItem.
+
+        :raise VersionChanged: the live line has another version, or with ``if_match`` there is none
+        """
+        conditional = {} if if_match is None else _if_live(if_match)
+        try:
+            self._call("delete_item", TableName=self.name, Key=_key(user_id, product_id), **conditional)
+        except ConditionFailed as failed:
+            raise VersionChanged(_live_line(failed.row)) from None
+
+    def remove_lines(self, user_id: str, lines: list[Line]) -> None:
+        """Remove these lines if each is as it was read. One TransactWriteItems for each 100.
+
+        :raise TransactionCancelled: one of them has changed
+        """
+        deletes = [
+            {
+                "Delete": {"TableName": self.name, "Key": _key(user_id, line.product_id)}
+                | _if_live(frozenset({line.version}))
+            }
+            for line in lines
+        ]
+        for start in range(0, len(deletes), TRANSACTION_ROWS):
+            self._transact(deletes[start : start + TRANSACTION_ROWS])
 
     def clear(self, user_id: str) -> None:
         """Remove every line, the expired too. A Query for each MB and a BatchWriteItem for each 25 lines.
 
         A run that dies in the middle has removed some lines; the next one removes the rest.
         """
-        pages = self._query(user_id, ProjectionExpression="user_id, item_id")
-        for keys in pages:
+        for page in self._query(user_id, ProjectionExpression="user_id, item_id"):
+            keys = page["Items"]
             for start in range(0, len(keys), BATCH_ROWS):
                 self._delete_batch(keys[start : start + BATCH_ROWS])
 
@@ -203,8 +376,8 @@ class CartTable:
             Limit=1,
         )
 
-    def _query(self, user_id: str, values: Row | None = None, **params: Any) -> Iterator[list[Row]]:
-        """The cart's rows, page by page, each strongly consistent."""
+    def _query(self, user_id: str, values: Row | None = None, **params: Any) -> Iterator[Row]:
+        """The answers to a Query of the cart's lines, page by page, each strongly consistent."""
         values = {":user_id": {"S": user_id}, ":line": {"S": LINE}} | (values or {})
         while True:
             page = self._call(
@@ -215,14 +388,12 @@ class CartTable:
                 ConsistentRead=True,
                 **params,
             )
-            yield page["Items"]
+            yield page
             if "LastEvaluatedKey" not in page:
                 return
             params["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def _update_line(
-        self, user_id: str, product_id: int, update: str, condition: str, values: Row, resend: bool = False
-    ) -> Line:
+    def _update_line(self, user_id: str, product_id: int, update: str, condition: str, values: Row) -> Line:
         """One UpdateItem that also renews the line's life. ``update`` starts with its SET clause.
 
         :raise ConditionFailed: with the row that is there
@@ -230,7 +401,6 @@ class CartTable:
         now = datetime.now(UTC)
         answer = self._call(
             "update_item",
-            resend=resend,
             TableName=self.name,
             Key=_key(user_id, product_id),
             UpdateExpression=update.replace("SET ", "SET updated_at = :now, #ttl = :ttl, ", 1),
@@ -238,7 +408,7 @@ class CartTable:
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues=values
             | {
-                ":now": {"S": now.isoformat(timespec="microseconds").replace("+00:00", "Z")},
+                ":now": {"S": _iso(now)},
                 ":epoch": _number(now.timestamp()),
                 ":ttl": _number(now.timestamp() + self.ttl_seconds),
             },
@@ -246,6 +416,66 @@ class CartTable:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
         return _line(answer["Attributes"])
+
+    def _row(self, user_id: str, item_id: str) -> Row | None:
+        """One row, strongly consistent, expired or not."""
+        key = {"user_id": {"S": user_id}, "item_id": {"S": item_id}}
+        row: Row | None = self._call("get_item", TableName=self.name, Key=key, ConsistentRead=True).get("Item")
+        return row
+
+    def _put_line(self, user_id: str, line: Line, read: Row | None) -> Row:
+        """The action of a transaction that stores a line, if its row is as it was read."""
+        condition = "version = :read" if read else "attribute_not_exists(item_id)"
+        fields = ("product_id", "product_name", "quantity", "price", "added_at", "updated_at", "version")
+        values = {
+            ":product_id": _number(line.product_id),
+            ":product_name": {"S": line.product_name},
+            ":quantity": _number(line.quantity),
+            ":price": {"N": str(line.price)},
+            ":added_at": {"S": line.added_at},
+            ":updated_at": {"S": line.updated_at},
+            ":version": _number(line.version),
+            ":ttl": _number(time.time() + self.ttl_seconds),
+        }
+        return {
+            "Update": {
+                "TableName": self.name,
+                "Key": _key(user_id, line.product_id),
+                "UpdateExpression": "SET #ttl = :ttl, " + ", ".join(f"{field} = :{field}" for field in fields),
+                "ConditionExpression": condition,
+                "ExpressionAttributeNames": {"#ttl": "ttl"},
+                "ExpressionAttributeValues": values | ({":read": read["version"]} if read else {}),
+            }
+        }
+
+    def _put_record(self, user_id: str, key: IdempotencyKey, answer: Answer) -> Row:
+        """The action of a transaction that keeps an answer, if the key has none that is still good."""
+        now = time.time()
+        return {
+            "Put": {
+                "TableName": self.name,
+                "Item": {
+                    "user_id": {"S": f"{IDEMPOTENCY}{user_id}"},
+                    "item_id": {"S": key.hash},
+                    "fingerprint": {"S": key.fingerprint},
+                    "status": _number(answer.status),
+                    "body": {"S": answer.body},
+                    "location": {"S": answer.location},
+                    "etag": {"S": answer.etag},
+                    "ttl": _number(now + RECORD_TTL_SECONDS),
+                },
+                "ConditionExpression": "attribute_not_exists(item_id) OR #ttl <= :epoch",
+                "ExpressionAttributeNames": {"#ttl": "ttl"},
+                "ExpressionAttributeValues": {":epoch": _number(now)},
+            }
+        }
+
+    def _transact(self, actions: list[Row]) -> None:
+        """One TransactWriteItems. Its token lets DynamoDB tell a second sending from a second request.
+
+        :raise TransactionCancelled: a condition did not hold
+        """
+        self._call("transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
 
     def _delete_batch(self, keys: list[Row]) -> None:
         left: list[Any] = [{"DeleteRequest": {"Key": key}} for key in keys]
@@ -257,12 +487,13 @@ class CartTable:
             _back_off(attempt)
         raise Throttled
 
-    def _call(self, operation: str, resend: bool = True, **params: Any) -> Any:
+    def _call(self, operation: str, **params: Any) -> Any:
         """One DynamoDB operation, with jittered retries ("Error retries and exponential backoff in AWS").
 
-        :param resend: whether the operation may be sent again when the first one may have been applied
+        :raise OutcomeUnknown: a write may have been applied, and to send it again could apply it twice
         """
-        started = time.monotonic()
+        resend = operation in RESENT
+        started = time.perf_counter()
         attempt = 0
         while True:
             try:
@@ -273,10 +504,12 @@ class CartTable:
             except AWS_ERRORS as error:
                 if _code(error) in THROTTLING:
                     count("DynamoDBThrottles")
+                if _code(error) == "TransactionCanceledException":
+                    raise TransactionCancelled(str(error)) from None
                 if _code(error) == "ConditionalCheckFailedException":
                     raise ConditionFailed(error.response.get("Item")) from None  # type: ignore[union-attr, arg-type]
-                again = _is_passing(error) and (resend or _was_not_applied(error))
-                if not again or time.monotonic() - started > RETRY_FOR_SECONDS:
+                again = _is_passing(error) and (resend or not _may_have_been_applied(error))
+                if not again or seconds_since(started) > RETRY_FOR_SECONDS:
                     raise _problem(operation, error, resend) from error
             _back_off(attempt)
             attempt += 1
@@ -299,15 +532,13 @@ def _code(error: Exception) -> str:
 
 
 def _is_passing(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        return _code(error) in THROTTLING or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
-    return isinstance(error, (HTTPClientError, *NEVER_SENT))
+    return _code(error) in THROTTLING or isinstance(error, NEVER_SENT) or _may_have_been_applied(error)
 
 
-def _was_not_applied(error: Exception) -> bool:
+def _may_have_been_applied(error: Exception) -> bool:
     if isinstance(error, ClientError):
-        return error.response["ResponseMetadata"]["HTTPStatusCode"] < 500
-    return isinstance(error, NEVER_SENT)
+        return error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+    return isinstance(error, ANSWER_LOST)
 
 
 def _problem(operation: str, error: Exception, resend: bool) -> Exception:
@@ -317,7 +548,7 @@ def _problem(operation: str, error: Exception, resend: bool) -> Exception:
     logger.error("DynamoDB %s failed: %s", operation, error)
     if _code(error) in THROTTLING:
         return Throttled()
-    return Unavailable() if resend or _was_not_applied(error) else OutcomeUnknown()
+    return OutcomeUnknown() if _may_have_been_applied(error) and not resend else Unavailable()
 
 
 def _back_off(attempt: int) -> None:
@@ -344,8 +575,43 @@ def _line(row: Row) -> Line:
     )
 
 
-def _is_live(row: Row) -> bool:
-    return int(row["ttl"]["N"]) > int(time.time())
+def _live_line(row: Row | None) -> Line | None:
+    """The line of a row that is there and has not expired."""
+    return _line(row) if row and int(row["ttl"]["N"]) > int(time.time()) else None
+
+
+def _version_condition(if_match: IfMatch) -> tuple[str, Row]:
+    """An ``AND …`` for a condition, and its values."""
+    if if_match is None or if_match == "*":
+        return "", {}
+    values = {f":version{place}": _number(version) for place, version in enumerate(sorted(if_match))}
+    return f" AND version IN ({', '.join(values) or ':none'})", values or {":none": _number(-1)}
+
+
+def _if_live(if_match: IfMatch) -> Row:
+    """The condition of a write to a line that must be there, with one of these versions."""
+    matching, versions = _version_condition(if_match)
+    return {
+        "ConditionExpression": f"attribute_exists(item_id) AND #ttl > :epoch{matching}",
+        "ExpressionAttributeNames": {"#ttl": "ttl"},
+        "ExpressionAttributeValues": {":epoch": _number(time.time())} | versions,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _replay(record: Row, key: IdempotencyKey) -> Answer:
+    if record["fingerprint"]["S"] != key.fingerprint:
+        raise IdempotencyKeyReused
+    body, location, etag = (record[name]["S"] for name in ("body", "location", "etag"))
+    return Answer(int(record["status"]["N"]), body, location, etag, replayed=True)
+
+
+def _refuse_line(limit: int) -> NoReturn:
+    raise LinesLimit(f"The cart has {limit} lines, the most that it may have.", limit=limit)
 
 
 def _refuse_quantity(line: Line, quantity: int, limit: int) -> NoReturn:

@@ -1,21 +1,24 @@
 """How values cross the wire: JSON in and out, and the parts of a URL."""
 
 import decimal
+import hashlib
 import json
 import re
 from collections.abc import Callable
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import simplejson
-from flask import Request, Response, current_app
+from flask import Request, Response, current_app, request
 from flask.json.provider import JSONProvider
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter
 
 from cart.errors import (
+    BadRequest,
     BodyTooLarge,
     InternalError,
     InvalidInput,
@@ -24,10 +27,13 @@ from cart.errors import (
     UnsupportedMediaType,
     problem_reference,
 )
+from cart.table import Answer, IdempotencyKey, IfMatch
 
 View = Callable[..., Any]
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_INT_DIGITS = 4000
+MAX_ETAGS = 50
 MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, section 6)
 
 # As wide as the longest body, so that no digit is rounded away before the schema has seen it;
@@ -45,9 +51,27 @@ class DecimalJSON(JSONProvider):
         """:raise ValueError: not UTF-8 JSON"""
         text = s if isinstance(s, str) else s.decode("utf-8")
         try:
-            return json.loads(text, parse_float=_exact.create_decimal, parse_constant=_exact.create_decimal)
+            return json.loads(
+                text,
+                parse_int=_whole,
+                parse_float=_exact.create_decimal,
+                parse_constant=_exact.create_decimal,
+                object_pairs_hook=_no_key_twice,
+            )
         except RecursionError:
-            raise ValueError("Nested too deep.") from None
+            raise ValueError("It is nested too deep.") from None
+
+
+def _whole(digits: str) -> int | decimal.Decimal:
+    """An int, or a Decimal where Python would refuse to convert so many digits; no field takes either."""
+    return int(digits) if len(digits) <= MAX_INT_DIGITS else _exact.create_decimal(digits)
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("A name stands twice in one object.")
+    return members
 
 
 class JSONBodyParser(FlaskParser):
@@ -59,10 +83,9 @@ class JSONBodyParser(FlaskParser):
                 "Send Content-Type: application/json.", {"Content-Type": ["Must be application/json."]}
             )
         try:
-            return current_app.json.loads(req.get_data())
-        except RequestEntityTooLarge:
-            message = f"At most {MAX_BODY_BYTES} bytes."
-            raise BodyTooLarge(message, {"body": [message]}) from None
+            return current_app.json.loads(_read_body(req))
+        except UnicodeDecodeError:
+            raise MalformedJson("It is not UTF-8.", {"body": ["Not valid JSON."]}) from None
         except ValueError as error:
             raise MalformedJson(str(error), {"body": ["Not valid JSON."]}) from None
 
@@ -71,6 +94,25 @@ class JSONBodyParser(FlaskParser):
         by_field = error.messages_dict["json"]
         errors = {("body" if name == "_schema" else name): messages for name, messages in by_field.items()}
         raise InvalidInput(f"Not valid: {', '.join(errors)}.", errors)
+
+
+def _read_body(req: Request) -> bytes:
+    try:
+        body = req.get_data()
+    except RequestEntityTooLarge:
+        raise _too_large() from None
+    except HTTPException:
+        raise
+    except Exception:  # gunicorn's, of a body whose chunks are malformed
+        raise BadRequest("The body cannot be read.") from None
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> BodyTooLarge:
+    message = f"At most {MAX_BODY_BYTES} bytes."
+    return BodyTooLarge(message, {"body": [message]})
 
 
 class CartBlueprint(Blueprint):
@@ -93,19 +135,69 @@ class CartBlueprint(Blueprint):
         return document
 
 
-def no_content() -> Response:
-    """204, without the Content-Type that Flask gives to every answer."""
-    response = Response(status=204)
+def empty(status: int, etag: str | None = None) -> Response:
+    """An answer with no body, and without the Content-Type that Flask gives to every answer."""
+    response = Response(status=status)
     del response.headers["Content-Type"]
+    if etag:
+        response.set_etag(etag)
     return response
+
+
+def respond(answer: Answer) -> Response:
+    """An answer as it was made, or as it was kept."""
+    response = Response(answer.body, answer.status, mimetype="application/json")
+    response.headers["Location"] = request.root_path + quote(answer.location)
+    response.set_etag(answer.etag)
+    if answer.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def idempotency_key() -> IdempotencyKey | None:
+    """Of the request, or None ("The Idempotency-Key HTTP Header Field", an IETF draft: a structured string).
+
+    A key without its quotes, as many clients send it, is the same key.
+
+    :raise InvalidInput: it is not of that form
+    """
+    header = request.headers.get("Idempotency-Key")
+    if header is None:
+        return None
+    form = re.fullmatch(r'"([\x20\x21\x23-\x5B\x5D-\x7E]{1,255})"|([A-Za-z0-9._~:/+=-]{1,255})', header.strip())
+    if not form:
+        message = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
+        raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
+    request_text = f"{request.method} {request.path} {json.dumps(request.get_json(), sort_keys=True, default=str)}"
+    return IdempotencyKey(_hash(form[1] or form[2]), _hash(request_text))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def line_versions() -> IfMatch:
+    """The versions of a line that ``If-Match`` allows (RFC 9110, section 13.1.1), None where it is not sent.
+
+    :raise InvalidInput: there are more than a condition of DynamoDB takes
+    """
+    if_match = request.if_match
+    if not if_match:
+        return None
+    if if_match.star_tag:
+        return "*"
+    versions = frozenset(int(tag) for tag in if_match.as_set() if re.fullmatch(r"[0-9]{1,19}", tag))
+    if len(versions) > MAX_ETAGS:
+        raise InvalidInput("Not valid: If-Match.", {"If-Match": [f"At most {MAX_ETAGS} ETags."]})
+    return versions
 
 
 class UserId(BaseConverter):
     """``user_id`` in a path: no ``#``, so that no internal key can be reached through a URL."""
 
     regex = "[^/]*"
-    pattern = r"[A-Za-z0-9._:@|=+,-]{1,128}"
-    message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,-"
+    pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # not a dot segment, which clients normalise away
+    message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots"
 
     def to_python(self, value: str) -> str:
         if not re.fullmatch(self.pattern, value):

@@ -64,14 +64,14 @@ def charge(client, user, store: Store, table):
 
 
 def test_add(charge):
-    assert charge("POST", "/items", CUP, ["UpdateItem"], 2).status_code == 201  # the line, and its index entry
+    assert charge("POST", "/items", CUP, ["UpdateItem", "Query"], 3).status_code == 201  # line, index, count
     assert charge("POST", "/items", CUP, ["UpdateItem"], 1).status_code == 201
 
 
 def test_add_to_an_expired_line(charge, client, user, store):
     store.put(user, 42, ttl={"N": "1"})
     # a condition that failed is charged too, and its answer carries the row: there is no read
-    charge("POST", "/items", CUP, ["UpdateItem", "UpdateItem"], 1)
+    charge("POST", "/items", CUP, ["UpdateItem", "UpdateItem", "Query"], 2)
 
 
 def test_set_quantity(charge, store, user):

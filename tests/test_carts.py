@@ -28,6 +28,7 @@ def test_add_answers_the_line_and_where_it_is(client, user):
     assert response.headers["Location"] == f"/cart/{user}/items/42"
     assert response.mimetype == "application/json"
     line = response.json
+    assert response.headers["ETag"] == f'"{line.pop("version")}"'
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("added_at"))
     assert line == CUP | {"price": Decimal("19.99"), "subtotal": Decimal("39.98")}
 
@@ -56,7 +57,8 @@ def test_set_quantity_replaces_it(client, user):
     added = add(client, user).json
     response = client.put(f"/cart/{user}/items/42", json={"quantity": 5})
     assert response.status_code == 200
-    assert response.json == added | {"quantity": 5, "subtotal": Decimal("99.95")}
+    changed = {"quantity": 5, "subtotal": Decimal("99.95"), "version": added["version"] + 1}
+    assert response.json == added | changed
     assert client.get(f"/cart/{user}").json["items"] == [response.json]
 
 
@@ -130,7 +132,7 @@ def test_what_is_stored_is_what_the_design_says(client, user, store):
     }
     assert row["item_id"] == {"S": "ITEM#42"}
     assert row["added_at"] == row["updated_at"] == {"S": line["added_at"]}
-    assert row["version"] == {"N": "1"}
+    assert row["version"] == {"N": str(line["version"])}
 
 
 def test_every_write_renews_the_life_of_a_line(client, user, store):

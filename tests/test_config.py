@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from cart.config import Config, ConfigError
+from cart.table import connect
 from conftest import ROOT
 
 
@@ -24,7 +26,20 @@ def test_every_setting_is_read():
         "DYNAMODB_ENDPOINT_URL": "http://127.0.0.1:8000",
         "CART_TTL_DAYS": "7",
         "CART_MAX_QUANTITY": "20",
+        "CART_MAX_LINES": "10",
+        "METRICS_NAMESPACE": "Shop",
+        "AUTH_MODE": "jwt",
+        "AUTH_USER_CLAIM": "username",
+        "AUTH_ADMIN_SCOPE": "shop:admin",
+        "AUTH_ALGORITHMS": "ES256,EdDSA",
+        "AUTH_JWKS_URL": "https://issuer.example/keys",
+        "AUTH_AUDIENCE": "shop",
+        "AUTH_ISSUER": "https://issuer.example",
+        "CORS_ORIGINS": "https://shop.example,http://localhost:3000",
+        "WEB_CONCURRENCY": "3",
+        "WEB_THREADS": "4",
     }
+    assert environ.keys() | {"DYNAMODB_TABLE_NAME", "AUTH_PUBLIC_KEY"} == {one.name.upper() for one in fields(Config)}
     config = Config.from_env(environ)
     for name, text in environ.items():
         assert str(getattr(config, name.lower())) == text
@@ -50,6 +65,12 @@ def test_an_empty_setting_has_its_default():
         ("AWS_REGION", "nowhere"),
         ("DYNAMODB_TABLE_NAME", "x"),
         ("DYNAMODB_ENDPOINT_URL", "localhost:8000"),
+        ("DYNAMODB_ENDPOINT_URL", "http://["),
+        ("AUTH_MODE", "sometimes"),
+        ("AUTH_ALGORITHMS", "none"),
+        ("AUTH_ALGORITHMS", "HS256"),
+        ("CORS_ORIGINS", "*"),
+        ("WEB_CONCURRENCY", "x"),
     ],
 )
 def test_a_bad_value_names_its_setting(name, text):
@@ -65,3 +86,23 @@ def test_a_bad_value_stops_the_start_with_one_line(module):
     assert ended.returncode == 1
     assert "cart: CART_TTL_DAYS='soon' must be a whole number from 1 to 3650" in ended.stderr
     assert "Traceback" not in ended.stderr + ended.stdout
+
+
+@pytest.mark.parametrize("environment", ["production", "staging", "local", "prod"])
+def test_only_dev_and_test_are_open_unless_told_so(environment):
+    with pytest.raises(ConfigError, match="AUTH_MODE must be set"):
+        Config.from_env({"ENVIRONMENT": environment})
+    assert Config.from_env({"ENVIRONMENT": environment, "AUTH_MODE": "none"}).auth_mode == "none"
+    assert Config.from_env({"ENVIRONMENT": "test"}).auth_mode == "none"
+
+
+def test_jwt_needs_exactly_one_source_of_keys():
+    for keys in ({}, {"AUTH_JWKS_URL": "https://x.example", "AUTH_PUBLIC_KEY": "-----BEGIN PUBLIC KEY-----\n"}):
+        with pytest.raises(ConfigError, match="AUTH_JWKS_URL or AUTH_PUBLIC_KEY"):
+            Config.from_env({"AUTH_MODE": "jwt"} | keys)
+
+
+def test_a_profile_that_does_not_exist_is_one_line(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    with pytest.raises(ConfigError, match="nope"):
+        connect(Config())

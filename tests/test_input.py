@@ -136,7 +136,8 @@ def test_an_unknown_field(client, user, nothing_written):
         (b"\xff\xfe{}", 400),
         (b'{"product_name": "\xc3\x28"}', 400),
         (b"[" * 60_000, 400),
-        (b"1" * 5_000, 400),
+        (b'{"quantity": 1, "quantity": 2}', 400),
+        (b"\xef\xbb\xbf{}", 400),
         (b'{"quantity": 1', 400),
         (b"[" * 100_000 + b"]" * 100_000, 413),
         (b'{"product_name": "' + b"x" * 65 * 1024 + b'"}', 413),
@@ -144,6 +145,7 @@ def test_an_unknown_field(client, user, nothing_written):
         (b'"text"', 422),
         (b"1", 422),
         (b"null", 422),
+        (b"1" * 5_000, 422),
     ],
     ids=lambda value: str(value[:12]) if isinstance(value, bytes) else value,
 )
@@ -215,9 +217,7 @@ def test_a_good_user_id(client, user_id):
     assert client.delete(f"/cart/{user_id}").status_code == 204
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/cart", "/cart/u/", "/cart/u/items/1/2", "/health/", "/CART/u", "//cart/u"]
-)
+@pytest.mark.parametrize("path", ["/", "/nothing", "/cart/u/", "/cart/u/items/1/2", "/health/", "/CART/u", "//cart/u"])
 def test_an_unknown_route(client, path):
     response = client.get(path)
     assert (response.status_code, response.mimetype) == (404, "application/problem+json")

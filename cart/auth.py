@@ -1,0 +1,138 @@
+"""Who is calling, and what they may touch: every route is closed, but for those named as open.
+
+A caller reaches the cart whose ``user_id`` is its subject, a holder of the admin scope every cart and route, and
+whoever holds the id of a guest cart that cart.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, request
+
+from cart.config import Config
+from cart.errors import Forbidden, Unauthenticated, Unavailable
+
+GUEST_PREFIX = "guest-"
+GUEST = re.compile(GUEST_PREFIX + r"[A-Za-z0-9_-]{32}")  # 192 bits
+MAX_TOKEN_BYTES = 8 * 1024
+CLOCK_SKEW_SECONDS = 30
+JWKS_TIMEOUT_SECONDS = 2
+
+OPEN_ENDPOINTS = {
+    *("health.alive", "health.ready", "carts.create_guest_cart"),
+    *("static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui"),
+}
+
+Claims = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Caller:
+    """Somebody whose identity has been checked."""
+
+    subject: str
+    scopes: set[str]
+
+
+def new_guest_id() -> str:
+    """An id that nobody can guess: to know it is to hold its cart."""
+    return GUEST_PREFIX + secrets.token_urlsafe(24)
+
+
+def init_app(app: Flask, config: Config) -> None:
+    """Check every request before its view, and say to caches and browsers what an answer may be used for."""
+    if config.auth_mode != "none":
+        identify = _verifier(config) if config.auth_mode == "jwt" else _gateway_claims
+        app.before_request(lambda: _check(config, identify))
+    app.after_request(_harden)
+
+
+def _check(config: Config, identify: Callable[[], Claims | None]) -> None:
+    """Let a request through to its view, or not.
+
+    :raise Unauthenticated: nobody is calling (401)
+    :raise Forbidden: the caller may not touch this cart or route, whether or not it exists (403)
+    """
+    if request.method == "OPTIONS" or request.endpoint is None or request.endpoint in OPEN_ENDPOINTS:
+        return
+    user_id = (request.view_args or {}).get("user_id")
+    if user_id and GUEST.fullmatch(user_id):
+        return
+    claims = identify()
+    if claims is None:
+        raise Unauthenticated
+    caller = _caller(claims, config.auth_user_claim)
+    if config.auth_admin_scope in caller.scopes:
+        return
+    # a subject that looks like a guest would own what somebody else was given
+    if user_id is None or user_id != caller.subject or user_id.startswith(GUEST_PREFIX):
+        raise Forbidden
+
+
+def _caller(claims: Claims, user_claim: str) -> Caller:
+    """The scopes are in ``scope`` (RFC 8693, separated by spaces), ``scp`` or ``scopes``, as text or as a list."""
+    subject = claims.get(user_claim)
+    scopes: set[str] = set()
+    for name in ("scope", "scp", "scopes"):
+        value = claims.get(name) or []
+        scopes.update(value.split() if isinstance(value, str) else map(str, value))
+    return Caller(str(subject or ""), scopes)
+
+
+def _gateway_claims() -> Claims | None:
+    """What API Gateway's authorizer has verified. Zappa puts it where no header of a client can get to.
+
+    Cognito nests the claims, a JWT authorizer nests them twice, a Lambda authorizer's context is flat beside its
+    ``principalId`` ("Input to a Lambda function for proxy integration").
+    """
+    authorizer = request.environ.get("API_GATEWAY_AUTHORIZER")
+    if not isinstance(authorizer, dict):
+        return None
+    if "jwt" in authorizer:
+        return {"scopes": authorizer["jwt"].get("scopes")} | authorizer["jwt"]["claims"]
+    if "claims" in authorizer:
+        return dict(authorizer["claims"])
+    context = authorizer.get("lambda", authorizer)
+    return {"sub": context["principalId"], **context} if "principalId" in context else dict(context) or None
+
+
+def _verifier(config: Config) -> Callable[[], Claims | None]:
+    """A function that verifies the request's bearer token (RFC 6750) and answers its claims, None without one."""
+    import jwt  # noqa: PLC0415 - only where it is used: it loads cryptography
+
+    keys = jwt.PyJWKClient(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
+    algorithms = config.auth_algorithms.split(",")
+
+    def claims() -> Claims | None:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            return None
+        if len(token) > MAX_TOKEN_BYTES:
+            raise Unauthenticated("The token is too long.")
+        try:
+            key: Any = keys.get_signing_key_from_jwt(token).key if keys else config.auth_public_key
+            return jwt.decode(
+                token,
+                key,
+                algorithms=algorithms,
+                audience=config.auth_audience,
+                issuer=config.auth_issuer,
+                leeway=CLOCK_SKEW_SECONDS,
+                options={"require": ["exp", config.auth_user_claim], "verify_aud": config.auth_audience is not None},
+            )
+        except jwt.PyJWKClientConnectionError:
+            raise Unavailable("The issuer's keys cannot be fetched, try again shortly.") from None
+        except jwt.PyJWTError:
+            raise Unauthenticated("The token is not valid.") from None
+
+    return claims
+
+
+def _harden(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if request.endpoint not in OPEN_ENDPOINTS:
+        response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,23 @@
+"""gunicorn's configuration: `gunicorn -c python:cart.serving wsgi:app`."""
+
+from gunicorn.http import wsgi
+
+from cart.config import Config
+
+_config = Config.from_env()
+workers = _config.web_concurrency
+threads = _config.web_threads
+worker_class = "gthread"
+preload_app = True  # a bad setting stops the start, and workers share the memory of what is loaded
+control_socket_disable = True  # it would leave a file behind in the home folder
+
+
+class Response(wsgi.Response):
+    """An answer that does not say which server gave it."""
+
+    def default_headers(self) -> list[str]:
+        """Without ``Server``."""
+        return [header for header in super().default_headers() if not header.startswith("Server:")]
+
+
+wsgi.Response = Response
