@@ -52,10 +52,9 @@ BOTOCORE_KEPT = {"dynamodb", "endpoints.json", "partitions.json", "_retry.json",
 def make() -> None:
     """Build both trees and make them this process's working folder and virtual environment.
 
-    :raise SystemExit: the Python that runs Zappa is not that of the function
+    :raise SystemExit: the Python that runs Zappa is not that of the function, or a library cannot be had
     """
-    settings = json.loads(Path("zappa_settings.json").read_text())["base"]
-    runtime, architecture = settings["runtime"], settings["architecture"]
+    runtime, architecture = _target()
     running = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if running != runtime:
         raise SystemExit(f"cart: the function runs on {runtime}, so Zappa must too; this is {running}")
@@ -71,14 +70,24 @@ def make() -> None:
     os.chdir(APP)
 
 
+def _target() -> tuple[str, str]:
+    """Runtime and architecture. Zappa does not say which stage it packs, so all stages have the same."""
+    stages = json.loads(Path("zappa_settings.json").read_text())
+    for name in ("runtime", "architecture"):
+        if differing := sorted(stage for stage in stages.keys() - {"base"} if name in stages[stage]):
+            raise SystemExit(f"cart: {name} is set in stage {', '.join(differing)}; the build reads that of base alone")
+    return stages["base"]["runtime"], stages["base"]["architecture"]
+
+
 def _install(packages: Path, python: str, architecture: str) -> None:
     """Lambda's wheels, whatever this machine is."""
     platform = "manylinux2014_" + {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile"]
     pip += ["--target", str(packages), "--platform", platform, "--python-version", python, "--only-binary=:all:"]
-    subprocess.run([*pip, "-r", "requirements.txt"], check=True)
-    for name in ("zappa", "durationpy"):
-        subprocess.run([*pip, "--no-deps", f"{name}=={version(name)}"], check=True)
+    zappas = [f"{name}=={version(name)}" for name in ("zappa", "durationpy")]
+    for what in (["-r", "requirements.txt"], ["--no-deps", *zappas]):
+        if subprocess.run([*pip, *what], check=False).returncode:
+            raise SystemExit(f"cart: pip could not install {' '.join(what)} for {platform} and Python {python}")
 
 
 def _prune(packages: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import local_stage
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -131,6 +132,29 @@ def table(app: Flask) -> CartTable:
 @pytest.fixture
 def user() -> str:
     return f"user-{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project from which Zappa can pack, with things lying about that must not be shipped."""
+    if sys.version_info[:2] != (3, 11):
+        missing("a package for the function's Python 3.11 is built by Python 3.11")
+    if not Path(sys.executable).with_name("zappa").exists():
+        missing("zappa is not installed in this environment; run make setup")
+    project = local_stage.copy_project(tmp_path_factory.mktemp("project"))
+    for name in local_stage.STRAYS:
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(local_stage.SECRET)
+    return project
+
+
+@pytest.fixture(scope="session")
+def package(project: Path) -> Path:
+    """The zip that Zappa makes of stage `local`."""
+    path = project.with_name("package.zip")
+    ended = local_stage.zappa(project, "package", "local", "--output", str(path))
+    assert ended.returncode == 0, local_stage.said(ended)
+    return path
 
 
 @contextmanager

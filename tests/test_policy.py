@@ -1,0 +1,179 @@
+"""A stage's function may do what the code does, to what is the stage's own, and nothing else."""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+import pytest
+from botocore import xform_name
+from local_stage import settings
+
+import wsgi
+from cart import create_app, table
+from cart.events import report_table_size
+from conftest import CUP, ROOT, make_store
+
+STAGES = ["dev", "staging", "production", "local"]
+LOGS = {"logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"}
+
+
+def policy_of(stage: str) -> dict:
+    return json.loads((ROOT / "cart" / "policies" / f"{stage}.json").read_text())
+
+
+def statements(stage: str) -> list[tuple[set[str], set[str]]]:
+    """Of each statement the actions and the resources."""
+    made = policy_of(stage)
+    assert made["Version"] == "2012-10-17"
+    for one in made["Statement"]:
+        assert one.keys() == {"Sid", "Effect", "Action", "Resource"}
+        assert one["Effect"] == "Allow"
+    return [(as_set(one["Action"]), as_set(one["Resource"])) for one in made["Statement"]]
+
+
+def as_set(one_or_more: str | list[str]) -> set[str]:
+    return {one_or_more} if isinstance(one_or_more, str) else set(one_or_more)
+
+
+def actions_on(stage: str, service: str) -> tuple[set[str], set[str]]:
+    (found,) = [pair for pair in statements(stage) if any(action.startswith(f"{service}:") for action in pair[0])]
+    return found
+
+
+@dataclass
+class Calls:
+    operations: set[str] = field(default_factory=set)
+    indexes: set[str] = field(default_factory=set)
+    tables: set[str] = field(default_factory=set)
+
+
+@pytest.fixture(scope="module")
+def calls(moto_url):
+    """All that the gateway asks of DynamoDB while everything the service can do is done."""
+    store = make_store("moto", moto_url)
+    app = create_app(store.config)
+    seen = Calls()
+
+    def see(model, params, **_):
+        body = json.loads(params["body"])
+        seen.operations.add(model.name)
+        seen.indexes |= {body["IndexName"]} if "IndexName" in body else set()
+        seen.tables |= body["RequestItems"].keys() if "RequestItems" in body else {body["TableName"]}
+
+    app.extensions["cart_table"].client.meta.events.register("before-call.dynamodb", see)
+    store.put("u", 42, ttl={"N": "1"})  # an expired line, to be revived
+    exercised = {exercise(app, *request) for request in requests()}
+    assert exercised == {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.partition(".")[0] in OURS}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wsgi, "app", app)
+        report_table_size({}, None)
+    assert seen.tables == {store.config.dynamodb_table_name}
+    return seen
+
+
+OURS = {"carts", "health"}
+
+
+def requests():
+    for product_id in [42, *range(1, 31)]:
+        yield "POST", "/cart/u/items", CUP | {"product_id": product_id}
+    yield "GET", "/cart/u", None
+    yield "PUT", "/cart/u/items/1", {"quantity": 1}
+    yield "PUT", "/cart/u/items/999", {"quantity": 1}
+    yield "DELETE", "/cart/u/items/1", None
+    yield "DELETE", "/cart/u", None
+    yield "GET", "/health", None
+    yield "GET", "/health/ready", None
+
+
+def exercise(app, method, path, body) -> str:
+    """Make the request; the value is the endpoint that answered."""
+    with app.test_client() as client:
+        assert client.open(path, method=method, json=body).status_code in {200, 201, 204, 404}
+    return app.url_map.bind("").match(path, method)[0]
+
+
+def test_every_call_that_the_code_can_make_was_made(calls):
+    """By the source, which names each operation where it is called."""
+    source = (ROOT / "cart" / "table.py").read_text()
+    named = set(re.findall(r'self\._call\(\s*"(\w+)"|self\.client\.(\w+)\(', source))
+    assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
+
+
+def test_the_only_user_of_dynamodb_is_the_gateway():
+    users = {path.name for path in (ROOT / "cart").glob("*.py") if re.search(r"^import boto3", path.read_text(), re.M)}
+    assert users == {f"{table.__name__.removeprefix('cart.')}.py"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dynamodb_what_is_called_and_no_more_on_the_own_table(stage, calls):
+    actions, resources = actions_on(stage, "dynamodb")
+    assert actions == {f"dynamodb:{operation}" for operation in calls.operations}
+    arn = f"arn:aws:dynamodb:*:*:table/{stage}-carts"
+    assert resources == {arn, *(f"{arn}/index/{index}" for index in calls.indexes)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_logs_to_the_own_group(stage):
+    actions, resources = actions_on(stage, "logs")
+    assert actions == LOGS
+    group = f"arn:aws:logs:*:*:log-group:/aws/lambda/cart-{stage}"
+    assert resources == {group, f"{group}:log-stream:*"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_invokes_itself_alone(stage):
+    actions, resources = actions_on(stage, "lambda")
+    assert actions == {"lambda:InvokeFunction"}
+    function = f"arn:aws:lambda:*:*:function:cart-{stage}"
+    assert resources == {function, f"{function}:*"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_wildcard_where_it_would_widen(stage):
+    for actions, resources in statements(stage):
+        assert not any("*" in action or "?" in action for action in actions)
+        for arn in resources:
+            *_, region, account, what = arn.split(":", 5)
+            assert (region, account) == ("*", "*")  # the stage's file is the same in every account
+            assert not what.startswith("*")
+    assert len(statements(stage)) == 3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_differ_by_their_name_alone(stage):
+    text = (ROOT / "cart" / "policies" / f"{stage}.json").read_text()
+    assert text.replace(stage, "STAGE") == (ROOT / "cart/policies/dev.json").read_text().replace("dev", "STAGE")
+
+
+def test_there_is_a_policy_for_each_stage():
+    assert set(settings()) == set(STAGES)
+    assert {path.stem for path in (ROOT / "cart" / "policies").iterdir()} == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_settings_of_a_stage(stage):
+    made = settings()[stage]
+    assert made["attach_policy"] == f"cart/policies/{stage}.json"
+    environ = made["aws_environment_variables"]
+    assert environ["ENVIRONMENT"] == stage
+    assert environ["DYNAMODB_TABLE_NAME"] == f"{stage}-carts"
+    assert environ["INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT"] == "1"
+    assert "environment_variables" not in made  # those would be in the zip
+    assert made["project_name"] == "cart"
+    assert made["runtime"] == "python3.11"
+    assert made["architecture"] == "x86_64"
+    assert made["keep_warm"] is False
+    assert made["debug"] is False
+    assert made["log_level"] == environ["LOG_LEVEL"] == "INFO"
+    assert type(made["num_retained_versions"]) is int
+    assert "base_path" not in made
+    assert made.get("apigateway_version", "v1") == "v1"  # the other drops authorizers
+
+
+def test_stages_differ_by_little_else():
+    """So that what was tried on one holds on the next."""
+    own = {"attach_policy", "aws_environment_variables"}
+    shared = [{name: value for name, value in settings()[stage].items() if name not in own} for stage in STAGES[:3]]
+    assert shared[0] == shared[1] == shared[2]
+    assert settings()["local"].items() >= (shared[0] | {"touch": False, "delete_s3_zip": False}).items()
