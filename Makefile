@@ -11,7 +11,7 @@ endif
 
 STAGE ?= dev
 
-.PHONY: run test check package deploy update undeploy setup clean
+.PHONY: run test check package deploy update undeploy bench-cold-start setup clean
 
 run: $(READY)
 	@exec .venv/bin/flask --app wsgi serve --port $(PORT) $(if $(ENGINE),--engine $(ENGINE))
@@ -28,6 +28,10 @@ check: $(READY)
 # Zappa, with the table before it and the health after: STAGE=dev, staging or production
 package deploy update undeploy: $(READY)
 	@exec .venv/bin/python -m cart.stages $@ $(STAGE)
+
+# instructions and time from the interpreter's start to the first answer, beside two other packages; needs valgrind
+bench-cold-start: $(READY)
+	@exec .venv/bin/python -m benchmarks.cold_start
 
 setup: $(READY)
 
