@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from cart.config import Config
+from cart.config import Config, ConfigError
 from cart.errors import Forbidden, Unauthenticated, Unavailable
 
 GUEST_PREFIX = "guest-"
@@ -101,7 +101,10 @@ def _gateway_claims() -> Claims | None:
 
 def _verifier(config: Config) -> Callable[[], Claims | None]:
     """A function that verifies the request's bearer token (RFC 6750) and answers its claims, None without one."""
-    import jwt  # noqa: PLC0415 - only where it is used: it loads cryptography
+    try:
+        import jwt  # noqa: PLC0415 - only where it is used: it loads cryptography
+    except ImportError:
+        raise ConfigError("cart: AUTH_MODE=jwt needs PyJWT, which is not shipped to Lambda: use gateway") from None
 
     keys = jwt.PyJWKClient(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
     algorithms = config.auth_algorithms.split(",")

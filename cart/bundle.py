@@ -26,11 +26,12 @@ NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "serv
 # Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
 
+# Of requirements.txt: the server, and what only AUTH_MODE=jwt loads; on Lambda, API Gateway stands in for both
+NOT_INSTALLED = {"gunicorn", "pyjwt", "cryptography", "cffi", "pycparser"}
+
 # Below site-packages. A pattern that matches nothing ends the build: the library has changed, look again
 PRUNED = [
     "bin",
-    "gunicorn",
-    "gunicorn-*.dist-info",
     "boto3/data/[!d]*",
     "boto3/examples",
     "botocore/data/*/*/examples-1.json",
@@ -39,6 +40,7 @@ PRUNED = [
     "flask_swagger_ui/templates",
     "packaging/licenses",
     "simplejson/tests",
+    "urllib3/contrib/emscripten",
     "werkzeug/debug/shared",
     "dateutil/zoneinfo",
     "*/py.typed",
@@ -80,14 +82,15 @@ def _target() -> tuple[str, str]:
 
 
 def _install(packages: Path, python: str, architecture: str) -> None:
-    """Lambda's wheels, whatever this machine is."""
+    """Lambda's wheels, whatever this machine is; requirements.txt pins all there is, so pip adds nothing to it."""
     platform = "manylinux2014_" + {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
-    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile"]
+    lines = [line.split("#")[0].strip() for line in Path("requirements.txt").read_text().splitlines()]
+    wanted = [line for line in lines if line and line.split("==")[0] not in NOT_INSTALLED]
+    wanted += [f"{name}=={version(name)}" for name in ("zappa", "durationpy")]
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile", "--no-deps"]
     pip += ["--target", str(packages), "--platform", platform, "--python-version", python, "--only-binary=:all:"]
-    zappas = [f"{name}=={version(name)}" for name in ("zappa", "durationpy")]
-    for what in (["-r", "requirements.txt"], ["--no-deps", *zappas]):
-        if subprocess.run([*pip, *what], check=False).returncode:
-            raise SystemExit(f"cart: pip could not install {' '.join(what)} for {platform} and Python {python}")
+    if subprocess.run([*pip, *wanted], check=False).returncode:
+        raise SystemExit(f"cart: pip could not install requirements.txt for {platform} and Python {python}")
 
 
 def _prune(packages: Path) -> None:

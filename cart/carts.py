@@ -48,14 +48,13 @@ LINE_HEADERS = {
     "ETag": {"schema": {"type": "string"}, "description": "The line's version, for If-Match"},
 }
 ETAG = {"ETag": LINE_HEADERS["ETag"]}
-IF_MATCH = {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": "Only if its ETag is this"}
-IF_NONE_MATCH = IF_MATCH | {"name": "If-None-Match", "description": "Answer 304 if its ETag is this"}
-IDEMPOTENCY_KEY = {
-    "name": "Idempotency-Key",
+# If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
+# take their 412 and 422 for refusals of what the document allows.
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "For 24 hours a repeat is not carried out, but answered as the first was",
-    "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+    "description": "Answer 304 if the cart's ETag is this",
 }
 
 
@@ -88,7 +87,7 @@ def get_cart(user_id: str) -> Response | tuple[Cart, dict[str, str]]:
     return cart, {"ETag": quote_etag(cart.etag)}
 
 
-@blueprint.route("/<user_id:user_id>/items", methods=["POST"], parameters=[IDEMPOTENCY_KEY])
+@blueprint.route("/<user_id:user_id>/items", methods=["POST"])
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.problems(QuantityLimit, LinesLimit, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
@@ -96,6 +95,9 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
     The quantity is added to what the cart already has of the product; name and price become those given.
+
+    With an `Idempotency-Key` header (a string in double quotes), a repeat within 24 hours is not carried out, but
+    answered as the first was, with `Idempotency-Replayed: true`; the same key with another body is a 422.
     """
     logger.info("Adding item to cart for user %s", user_id)
     if key := idempotency_key():
@@ -112,34 +114,43 @@ def _added(user_id: str, line: Line) -> Answer:
     return Answer(201, current_app.json.dumps(LineSchema().dump(line)), location, line.etag)
 
 
-@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"], parameters=[IF_MATCH])
+@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.arguments(QuantitySchema, example={"quantity": 3})
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
 @blueprint.problems(LineNotFound, VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> tuple[Line, dict[str, str]]:
-    """Set the quantity of a line"""
+    """Set the quantity of a line
+
+    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    """
     logger.info("Setting quantity in cart for user %s", user_id)
     with _conflicts_shown():
         line = get_table().set_quantity(user_id, product_id, body["quantity"], line_versions())
     return line, {"ETag": quote_etag(line.etag)}
 
 
-@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"], parameters=[IF_MATCH])
+@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
 @blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
 def remove_item(user_id: str, product_id: int) -> Response:
-    """Remove a line"""
+    """Remove a line
+
+    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    """
     logger.info("Removing item from cart for user %s", user_id)
     with _conflicts_shown():
         get_table().remove_item(user_id, product_id, line_versions())
     return empty(204)
 
 
-@blueprint.route("/<user_id:user_id>", methods=["DELETE"], parameters=[IF_MATCH])
+@blueprint.route("/<user_id:user_id>", methods=["DELETE"])
 @blueprint.response(204, description="The cart is empty, whether or not it was")
 @blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
 def clear(user_id: str) -> Response:
-    """Clear the cart"""
+    """Clear the cart
+
+    With `If-Match` and the cart's ETag, only if it is as you read it; else 412, with the cart as it is.
+    """
     logger.info("Clearing cart for user %s", user_id)
     if request.if_match:
         _clear_if_unchanged(user_id)

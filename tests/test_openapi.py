@@ -13,6 +13,7 @@ from cart import create_app, errors
 from cart.config import Config
 from conftest import ROOT, serving
 
+CONFIG = ROOT / "tests" / "schemathesis.toml"
 SNAPSHOT = ROOT / "tests" / "openapi.json"
 
 
@@ -59,7 +60,7 @@ def test_each_operation_has_its_statuses_with_an_example_of_each_body(document):
         assert "{" not in name or "422" in statuses, name
         assert "requestBody" not in operation or {"400", "413", "415"} <= statuses, name
         for status, response in responses(document, operation):
-            if status == "204":
+            if status in ("204", "304"):
                 assert "content" not in response
                 continue
             ((media_type, content),) = response["content"].items()
