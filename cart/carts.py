@@ -100,7 +100,7 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
     answered as the first was, with `Idempotency-Replayed: true`; the same key with another body is a 422.
     """
     logger.info("Adding item to cart for user %s", user_id)
-    if key := idempotency_key():
+    if key := idempotency_key(item):
         answer = get_table().add_item_once(user_id, item, key, partial(_added, user_id))
     else:
         answer = _added(user_id, get_table().add_item(user_id, **item))

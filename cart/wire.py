@@ -154,9 +154,10 @@ def respond(answer: Answer) -> Response:
     return response
 
 
-def idempotency_key() -> IdempotencyKey | None:
-    """Of the request, or None ("The Idempotency-Key HTTP Header Field", an IETF draft: a structured string).
+def idempotency_key(body: Any) -> IdempotencyKey | None:
+    """Of the request with this body, as it was judged; or None where it has none.
 
+    The form is a structured string ("The Idempotency-Key HTTP Header Field", an IETF draft).
     A key without its quotes, as many clients send it, is the same key.
 
     :raise InvalidInput: it is not of that form
@@ -168,7 +169,7 @@ def idempotency_key() -> IdempotencyKey | None:
     if not form:
         message = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
         raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
-    request_text = f"{request.method} {request.path} {json.dumps(request.get_json(), sort_keys=True, default=str)}"
+    request_text = f"{request.method} {request.path} {json.dumps(body, sort_keys=True, default=str)}"
     return IdempotencyKey(_hash(form[1] or form[2]), _hash(request_text))
 
 

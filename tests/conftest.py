@@ -108,6 +108,12 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 
 @pytest.fixture(scope="session")
+def moto_store(moto_url: str) -> Store:
+    """On moto, for what has nothing to do with the engine."""
+    return make_store("moto", moto_url)
+
+
+@pytest.fixture(scope="session")
 def real_store(dynamodb_local_url: str) -> Store:
     """On DynamoDB Local, for what moto does not model."""
     return make_store("dynamodb-local", dynamodb_local_url)

@@ -3,13 +3,17 @@
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
+from test_auth import AUDIENCE, ISSUER, RSA_KEY, pem, token
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.serving import make_server
 
+from cart import create_app
 from conftest import CUP, missing
 
 FLAGS = [
@@ -37,13 +41,21 @@ def prefix(request) -> str:
 @pytest.fixture
 def base_url(app, prefix) -> Iterator[str]:
     """The app on a loopback port, at the root or, as under API Gateway, below a stage."""
+    with listening(app, prefix) as url:
+        yield url
+
+
+@contextmanager
+def listening(app, prefix) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, DispatcherMiddleware(NotFound(), {prefix: app}), threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize("store", ["moto"], indirect=True)
@@ -71,3 +83,24 @@ def test_get_cart_is_tried_out(page, app, base_url, prefix, user, tmp_path):
     # on a page that is not on localhost, Swagger UI would send the address of the spec to swagger.io
     assert '"validatorUrl": null' in page.content()
     assert problems == []
+
+
+def test_authorize_lets_get_cart_through(page, moto_store, user, tmp_path):
+    keys = {"auth_mode": "jwt", "auth_public_key": pem(RSA_KEY), "auth_issuer": ISSUER, "auth_audience": AUDIENCE}
+    with listening(create_app(replace(moto_store.config, **keys)), "/dev") as url:
+        page.goto(f"{url}/dev/docs")
+        operation = page.locator("#operations-carts-get_cart__user_id_")
+        operation.locator(".opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+        operation.get_by_placeholder("user_id").fill(user)
+        status = operation.locator(".live-responses-table .response .response-col_status").first
+        operation.get_by_role("button", name="Execute").click()
+        expect(status).to_contain_text("401")
+
+        page.locator(".auth-wrapper .authorize").first.click()
+        page.locator(".auth-container input").fill(token(user))
+        page.locator(".auth-btn-wrapper .authorize").click()
+        page.locator(".btn-done").click()
+        operation.get_by_role("button", name="Execute").click()
+        expect(status).to_contain_text("200")
+        page.screenshot(path=tmp_path / "authorized.png")
