@@ -70,7 +70,8 @@ THROTTLING = {
 }
 # What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
 # DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
-RESENT = {"query", "get_item", "transact_write_items"}
+READS = {"query", "get_item"}
+RESENT = {*READS, "transact_write_items"}
 AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 ANSWER_LOST = (HTTPClientError, ChecksumError, ResponseParserError)
@@ -205,7 +206,10 @@ class CartTable:
         }
         line = self._add(user_id, product_id, quantity, values)
         if line.added_at == line.updated_at:
-            self._keep_to_max_lines(user_id, line)
+            try:
+                self._keep_to_max_lines(user_id, line)
+            except (Throttled, Unavailable):  # which would say that nothing was added
+                raise OutcomeUnknown from None
         return line
 
     def _add(self, user_id: str, product_id: int, quantity: int, values: Row) -> Line:
@@ -490,9 +494,10 @@ class CartTable:
     def _call(self, operation: str, **params: Any) -> Any:
         """One DynamoDB operation, with jittered retries ("Error retries and exponential backoff in AWS").
 
-        :raise OutcomeUnknown: a write may have been applied, and to send it again could apply it twice
+        :raise OutcomeUnknown: a write may have been applied, by any of its sendings
         """
         resend = operation in RESENT
+        in_doubt = False
         started = time.perf_counter()
         attempt = 0
         while True:
@@ -508,9 +513,10 @@ class CartTable:
                     raise TransactionCancelled(str(error)) from None
                 if _code(error) == "ConditionalCheckFailedException":
                     raise ConditionFailed(error.response.get("Item")) from None  # type: ignore[union-attr, arg-type]
-                again = _is_passing(error) and (resend or not _may_have_been_applied(error))
+                in_doubt |= operation not in READS and _may_have_been_applied(error)
+                again = _is_passing(error) and (resend or not in_doubt)
                 if not again or seconds_since(started) > RETRY_FOR_SECONDS:
-                    raise _problem(operation, error, resend) from error
+                    raise _problem(operation, error, in_doubt) from error
             _back_off(attempt)
             attempt += 1
 
@@ -541,14 +547,17 @@ def _may_have_been_applied(error: Exception) -> bool:
     return isinstance(error, ANSWER_LOST)
 
 
-def _problem(operation: str, error: Exception, resend: bool) -> Exception:
-    """What the client is told of a failed operation; the log has the rest."""
+def _problem(operation: str, error: Exception, in_doubt: bool) -> Exception:
+    """What the client is told of a failed operation; the log has the rest.
+
+    :param in_doubt: it is a write, and may have been applied
+    """
     if _code(error) in ("ValidationException", "ParamValidationError"):
         return error  # a defect of ours: 500, with the traceback in the log
     logger.error("DynamoDB %s failed: %s", operation, error)
-    if _code(error) in THROTTLING:
-        return Throttled()
-    return OutcomeUnknown() if _may_have_been_applied(error) and not resend else Unavailable()
+    if in_doubt:
+        return OutcomeUnknown()
+    return Throttled() if _code(error) in THROTTLING else Unavailable()
 
 
 def _back_off(attempt: int) -> None:
