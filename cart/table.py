@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from zlib import crc32
 
 import boto3
 from botocore.config import Config as ClientConfig
@@ -133,7 +134,7 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
     endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
     anonymous = endpoint_url and not session.get_credentials()
-    return session.client(  # type: ignore[call-overload]
+    client = session.client(  # type: ignore[call-overload]
         service,
         endpoint_url=endpoint_url,
         aws_access_key_id="local" if anonymous else None,
@@ -148,6 +149,19 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
             tcp_keepalive=True,
         ),
     )
+    if not patient:
+        client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
+    return client
+
+
+def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:
+    """botocore without retries takes an answer that was cut short, or damaged on its way, for a good one.
+
+    :raise ChecksumError: it is not what DynamoDB sent
+    """
+    sent, came = response_dict["headers"].get("x-amz-crc32"), crc32(response_dict["body"])
+    if sent is not None and int(sent) != came:
+        raise ChecksumError(checksum_type="crc32", expected_checksum=sent, actual_checksum=str(came))
 
 
 def get_table() -> "CartTable":
