@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from zlib import crc32
 
 import boto3
 from botocore.config import Config as ClientConfig
@@ -70,7 +71,8 @@ THROTTLING = {
 }
 # What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
 # DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
-RESENT = {"query", "get_item", "transact_write_items"}
+READS = {"query", "get_item"}
+RESENT = {*READS, "transact_write_items"}
 AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 ANSWER_LOST = (HTTPClientError, ChecksumError, ResponseParserError)
@@ -132,7 +134,7 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
     endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
     anonymous = endpoint_url and not session.get_credentials()
-    return session.client(  # type: ignore[call-overload]
+    client = session.client(  # type: ignore[call-overload]
         service,
         endpoint_url=endpoint_url,
         aws_access_key_id="local" if anonymous else None,
@@ -147,6 +149,19 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
             tcp_keepalive=True,
         ),
     )
+    if not patient:
+        client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
+    return client
+
+
+def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:
+    """botocore without retries takes an answer that was cut short, or damaged on its way, for a good one.
+
+    :raise ChecksumError: it is not what DynamoDB sent
+    """
+    sent, came = response_dict["headers"].get("x-amz-crc32"), crc32(response_dict["body"])
+    if sent is not None and int(sent) != came:
+        raise ChecksumError(checksum_type="crc32", expected_checksum=sent, actual_checksum=str(came))
 
 
 def get_table() -> "CartTable":
@@ -205,7 +220,10 @@ class CartTable:
         }
         line = self._add(user_id, product_id, quantity, values)
         if line.added_at == line.updated_at:
-            self._keep_to_max_lines(user_id, line)
+            try:
+                self._keep_to_max_lines(user_id, line)
+            except (Throttled, Unavailable):  # which would say that nothing was added
+                raise OutcomeUnknown from None
         return line
 
     def _add(self, user_id: str, product_id: int, quantity: int, values: Row) -> Line:
@@ -490,9 +508,10 @@ class CartTable:
     def _call(self, operation: str, **params: Any) -> Any:
         """One DynamoDB operation, with jittered retries ("Error retries and exponential backoff in AWS").
 
-        :raise OutcomeUnknown: a write may have been applied, and to send it again could apply it twice
+        :raise OutcomeUnknown: a write may have been applied, by any of its sendings
         """
         resend = operation in RESENT
+        in_doubt = False
         started = time.perf_counter()
         attempt = 0
         while True:
@@ -508,9 +527,10 @@ class CartTable:
                     raise TransactionCancelled(str(error)) from None
                 if _code(error) == "ConditionalCheckFailedException":
                     raise ConditionFailed(error.response.get("Item")) from None  # type: ignore[union-attr, arg-type]
-                again = _is_passing(error) and (resend or not _may_have_been_applied(error))
+                in_doubt |= operation not in READS and _may_have_been_applied(error)
+                again = _is_passing(error) and (resend or not in_doubt)
                 if not again or seconds_since(started) > RETRY_FOR_SECONDS:
-                    raise _problem(operation, error, resend) from error
+                    raise _problem(operation, error, in_doubt) from error
             _back_off(attempt)
             attempt += 1
 
@@ -541,14 +561,17 @@ def _may_have_been_applied(error: Exception) -> bool:
     return isinstance(error, ANSWER_LOST)
 
 
-def _problem(operation: str, error: Exception, resend: bool) -> Exception:
-    """What the client is told of a failed operation; the log has the rest."""
+def _problem(operation: str, error: Exception, in_doubt: bool) -> Exception:
+    """What the client is told of a failed operation; the log has the rest.
+
+    :param in_doubt: it is a write, and may have been applied
+    """
     if _code(error) in ("ValidationException", "ParamValidationError"):
         return error  # a defect of ours: 500, with the traceback in the log
     logger.error("DynamoDB %s failed: %s", operation, error)
-    if _code(error) in THROTTLING:
-        return Throttled()
-    return OutcomeUnknown() if _may_have_been_applied(error) and not resend else Unavailable()
+    if in_doubt:
+        return OutcomeUnknown()
+    return Throttled() if _code(error) in THROTTLING else Unavailable()
 
 
 def _back_off(attempt: int) -> None:
