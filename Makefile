@@ -24,6 +24,7 @@ check: $(READY)
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/hadolint Dockerfile.local
+	.venv/bin/python .ci/audit
 
 # Zappa, with the table before it and the health after: STAGE=dev, staging or production
 package deploy update undeploy: $(READY)

@@ -54,6 +54,13 @@ def test_layout():
     assert listed == {str(path.relative_to(ROOT)) for path in (ROOT / "cart").glob("*.py")}
 
 
+def test_promises_are_shown():
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").glob("test_*.py")}
+    for promise, _, shown in table_under("What happens when …"):
+        name = shown.strip("`")
+        assert name in sources or any(f"def {name}(" in source for source in sources.values()), promise
+
+
 def test_make_targets():
     targets = set(" ".join(re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)).split())
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
