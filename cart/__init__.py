@@ -7,8 +7,9 @@ from flask import Flask
 
 from cart import auth, carts, cli, health, observability
 from cart.config import Config
+from cart.dynamodb import connect
 from cart.errors import ProblemApi
-from cart.table import CartTable, connect
+from cart.table import CartTable
 from cart.wire import MAX_BODY_BYTES, DecimalJSON, ProductId, UserId, document_url_parts
 
 VERSION = "0.1.0"

@@ -10,6 +10,7 @@ from flask import Response, current_app, request, url_for
 from werkzeug.http import quote_etag
 
 from cart.auth import new_guest_id
+from cart.dynamodb import TransactionCancelled
 from cart.errors import (
     BODY,
     CALLER,
@@ -35,7 +36,7 @@ from cart.schemas import (
     LineSchema,
     QuantitySchema,
 )
-from cart.table import Answer, TransactionCancelled, VersionChanged, get_table
+from cart.table import Answer, VersionChanged, get_table
 from cart.wire import CartBlueprint, empty, idempotency_key, line_versions, respond
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from cart.config import Config
-from cart.table import AWS_ERRORS, CartTable, connect
+from cart.dynamodb import AWS_ERRORS, connect
+from cart.table import CartTable
 
 DATA_FOLDER = Path(".dynamodb-local")
 

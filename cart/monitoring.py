@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from cart.config import Config
-from cart.table import connect
+from cart.dynamodb import connect
 
 PERIOD_SECONDS = 300
 P99_DURATION_MS = 1000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cart.config import Config
-from cart.table import AWS_ERRORS, connect
+from cart.dynamodb import AWS_ERRORS, connect
 
 ACTIONS = ("package", "deploy", "update", "undeploy")
 HEALTH_TIMEOUT_SECONDS = 30

@@ -1,7 +1,5 @@
-"""The table gateway: key shapes, expressions, and what a failed condition means. The only importer of boto3."""
+"""The table gateway: key shapes, expressions, and what a failed condition means."""
 
-import logging
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,23 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
-from zlib import crc32
 
-import boto3
-from botocore.config import Config as ClientConfig
-from botocore.exceptions import (
-    BotoCoreError,
-    ChecksumError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    ProxyConnectionError,
-)
-from botocore.parsers import ResponseParserError
 from flask import current_app
 
-from cart.config import Config, ConfigError
+from cart.config import Config
+from cart.dynamodb import ConditionFailed, Row, TransactionCancelled, back_off, call
 from cart.errors import (
     IdempotencyKeyReused,
     LineNotFound,
@@ -37,14 +23,10 @@ from cart.errors import (
     Unavailable,
 )
 from cart.lines import Line
-from cart.observability import count, seconds_since
+from cart.observability import seconds_since
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-logger = logging.getLogger(__name__)
-
-Row = dict[str, Any]
 
 IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
 
@@ -54,35 +36,8 @@ RECORD_TTL_SECONDS = 86_400
 TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
-MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send round again
-
-# A call that fails has failed 4.5 seconds after it began: no retry is decided on after the first second,
-# it waits at most half a second more, and lasts no longer than both timeouts together.
-CONNECT_TIMEOUT_SECONDS = 1
-READ_TIMEOUT_SECONDS = 2
-RETRY_FOR_SECONDS = 1
 CONTEND_FOR_SECONDS = 2  # of a transaction, with others that are at work on its rows
-BACKOFF_SECONDS = 0.05
-MAX_BACKOFF_SECONDS = 0.5
-
-THROTTLING = {
-    *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
-    *("TransactionConflictException", "TransactionInProgressException"),  # others are at work on the same row
-}
-# What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
-# DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
-READS = {"query", "get_item"}
-RESENT = {*READS, "transact_write_items"}
-AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
-NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
-ANSWER_LOST = (HTTPClientError, ChecksumError, ResponseParserError)
-
-
-class ConditionFailed(Exception):
-    """The condition of a write did not hold. ``row`` is the row as it was, None where there was none."""
-
-    def __init__(self, row: Row | None) -> None:
-        self.row = row
+MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send round again
 
 
 @dataclass(slots=True)
@@ -108,60 +63,11 @@ MakeAnswer = Callable[[Line], Answer]
 Change = Callable[[], tuple[list[Row], Answer]]
 
 
-class TransactionCancelled(Exception):
-    """A condition of a transaction did not hold, or another one was at work on its rows: nothing was changed."""
-
-
 class VersionChanged(Exception):
     """``If-Match`` did not hold. ``line`` is the live line as it is, None where there is none."""
 
     def __init__(self, line: Line | None) -> None:
         self.line = line
-
-
-def connect(config: Config, patient: bool = False, service: str = "dynamodb") -> Any:
-    """A client for the configured region, and for DynamoDB the configured endpoint.
-
-    botocore's own retries are off: it sends an ``ADD`` whose answer was lost again, which counts twice.
-    ``CartTable._call`` retries instead, and knows what may be sent twice.
-
-    :param patient: with botocore's own timeouts and retries, for the commands that make or look at tables
-    """
-    try:
-        session = boto3.Session(region_name=config.aws_region)
-    except BotoCoreError as error:  # such as a profile that does not exist
-        raise ConfigError(f"cart: {error}") from None
-    endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
-    # An engine on a laptop checks no credentials, but botocore signs nothing without some.
-    anonymous = endpoint_url and not session.get_credentials()
-    client = session.client(  # type: ignore[call-overload]
-        service,
-        endpoint_url=endpoint_url,
-        aws_access_key_id="local" if anonymous else None,
-        aws_secret_access_key="local" if anonymous else None,
-        config=None
-        if patient
-        else ClientConfig(
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            read_timeout=READ_TIMEOUT_SECONDS,
-            retries={"total_max_attempts": 1},
-            max_pool_connections=50,
-            tcp_keepalive=True,
-        ),
-    )
-    if not patient:
-        client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
-    return client
-
-
-def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:
-    """botocore without retries takes an answer that was cut short, or damaged on its way, for a good one.
-
-    :raise ChecksumError: it is not what DynamoDB sent
-    """
-    sent, came = response_dict["headers"].get("x-amz-crc32"), crc32(response_dict["body"])
-    if sent is not None and int(sent) != came:
-        raise ChecksumError(checksum_type="crc32", expected_checksum=sent, actual_checksum=str(came))
 
 
 def get_table() -> "CartTable":
@@ -318,7 +224,7 @@ class CartTable:
                     raise Throttled from None
             else:
                 return answer
-            _back_off(attempt)
+            back_off(attempt)
             attempt += 1
 
     def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
@@ -350,7 +256,7 @@ class CartTable:
         """
         conditional = {} if if_match is None else _if_live(if_match)
         try:
-            self._call("delete_item", TableName=self.name, Key=_key(user_id, product_id), **conditional)
+            call(self.client, "delete_item", TableName=self.name, Key=_key(user_id, product_id), **conditional)
         except ConditionFailed as failed:
             raise VersionChanged(_live_line(failed.row)) from None
 
@@ -386,7 +292,8 @@ class CartTable:
 
     def check(self) -> None:
         """Prove that the table answers: one Query of a key that no cart can have, half a read unit."""
-        self._call(
+        call(
+            self.client,
             "query",
             TableName=self.name,
             KeyConditionExpression="user_id = :user_id",
@@ -398,7 +305,8 @@ class CartTable:
         """The answers to a Query of the cart's lines, page by page, each strongly consistent."""
         values = {":user_id": {"S": user_id}, ":line": {"S": LINE}} | (values or {})
         while True:
-            page = self._call(
+            page = call(
+                self.client,
                 "query",
                 TableName=self.name,
                 KeyConditionExpression="user_id = :user_id AND begins_with(item_id, :line)",
@@ -417,7 +325,8 @@ class CartTable:
         :raise ConditionFailed: with the row that is there
         """
         now = datetime.now(UTC)
-        answer = self._call(
+        answer = call(
+            self.client,
             "update_item",
             TableName=self.name,
             Key=_key(user_id, product_id),
@@ -438,7 +347,7 @@ class CartTable:
     def _row(self, user_id: str, item_id: str) -> Row | None:
         """One row, strongly consistent, expired or not."""
         key = {"user_id": {"S": user_id}, "item_id": {"S": item_id}}
-        row: Row | None = self._call("get_item", TableName=self.name, Key=key, ConsistentRead=True).get("Item")
+        row: Row | None = call(self.client, "get_item", TableName=self.name, Key=key, ConsistentRead=True).get("Item")
         return row
 
     def _put_line(self, user_id: str, line: Line, read: Row | None) -> Row:
@@ -493,89 +402,17 @@ class CartTable:
 
         :raise TransactionCancelled: a condition did not hold
         """
-        self._call("transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
+        call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
 
     def _delete_batch(self, keys: list[Row]) -> None:
         left: list[Any] = [{"DeleteRequest": {"Key": key}} for key in keys]
         for attempt in range(MAX_ROUNDS):
-            answer = self._call("batch_write_item", RequestItems={self.name: left})
+            answer = call(self.client, "batch_write_item", RequestItems={self.name: left})
             left = answer.get("UnprocessedItems", {}).get(self.name, [])
             if not left:
                 return
-            _back_off(attempt)
+            back_off(attempt)
         raise Throttled
-
-    def _call(self, operation: str, **params: Any) -> Any:
-        """One DynamoDB operation, with jittered retries ("Error retries and exponential backoff in AWS").
-
-        :raise OutcomeUnknown: a write may have been applied, by any of its sendings
-        """
-        resend = operation in RESENT
-        in_doubt = False
-        started = time.perf_counter()
-        attempt = 0
-        while True:
-            try:
-                count("DynamoDBRequests")
-                answer = getattr(self.client, operation)(ReturnConsumedCapacity="TOTAL", **params)
-                count("DynamoDBCapacityUnits", _capacity_units(answer))
-                return answer
-            except AWS_ERRORS as error:
-                if _code(error) in THROTTLING:
-                    count("DynamoDBThrottles")
-                if _code(error) == "TransactionCanceledException":
-                    raise TransactionCancelled(str(error)) from None
-                if _code(error) == "ConditionalCheckFailedException":
-                    raise ConditionFailed(error.response.get("Item")) from None  # type: ignore[union-attr, arg-type]
-                in_doubt |= operation not in READS and _may_have_been_applied(error)
-                again = _is_passing(error) and (resend or not in_doubt)
-                if not again or seconds_since(started) > RETRY_FOR_SECONDS:
-                    raise _problem(operation, error, in_doubt) from error
-            _back_off(attempt)
-            attempt += 1
-
-
-def _capacity_units(answer: Any) -> float:
-    consumed = answer.get("ConsumedCapacity", {})
-    return (
-        sum(one["CapacityUnits"] for one in consumed)
-        if isinstance(consumed, list)
-        else consumed.get("CapacityUnits", 0)
-    )
-
-
-def _code(error: Exception) -> str:
-    """DynamoDB's name of an error, or the name of the exception where no answer came."""
-    if isinstance(error, ClientError):
-        return error.response["Error"]["Code"]
-    return type(error).__name__
-
-
-def _is_passing(error: Exception) -> bool:
-    return _code(error) in THROTTLING or isinstance(error, NEVER_SENT) or _may_have_been_applied(error)
-
-
-def _may_have_been_applied(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        return error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
-    return isinstance(error, ANSWER_LOST)
-
-
-def _problem(operation: str, error: Exception, in_doubt: bool) -> Exception:
-    """What the client is told of a failed operation; the log has the rest.
-
-    :param in_doubt: it is a write, and may have been applied
-    """
-    if _code(error) in ("ValidationException", "ParamValidationError"):
-        return error  # a defect of ours: 500, with the traceback in the log
-    logger.error("DynamoDB %s failed: %s", operation, error)
-    if in_doubt:
-        return OutcomeUnknown()
-    return Throttled() if _code(error) in THROTTLING else Unavailable()
-
-
-def _back_off(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(attempt, 8))))
 
 
 def _key(user_id: str, product_id: int) -> Row:

@@ -20,7 +20,8 @@ from flask.testing import FlaskClient
 
 from cart import create_app, engines, provision
 from cart.config import Config
-from cart.table import CartTable, connect
+from cart.dynamodb import connect
+from cart.table import CartTable
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from cart.config import Config, ConfigError
-from cart.table import connect
+from cart.dynamodb import connect
 from conftest import ROOT
 
 

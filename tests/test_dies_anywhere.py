@@ -79,8 +79,12 @@ def test_clear(client, user, store, table, rows):
 
 
 @pytest.mark.parametrize("rows", [1, 3, 101])  # the last takes two transactions
-def test_clear_with_if_match(client, user, store, table, rows):
+def test_clear_with_if_match(client, user, store, table, rows, monkeypatch):
     """Run again as the protocol wants it: where the first run has changed the cart, with the ETag of what is left."""
+    if store.engine == "moto":
+        # moto copies its tables at each transaction: one of 100 rows takes it longer than the service waits
+        monkeypatch.setattr("cart.table.TRANSACTION_ROWS", 2)
+        rows = min(rows, 3)
     etags = {}
 
     def fill(one: str) -> None:

@@ -9,7 +9,7 @@ from botocore import xform_name
 from local_stage import settings
 
 import wsgi
-from cart import create_app, table
+from cart import create_app, dynamodb
 from cart.events import report_table_size
 from conftest import CUP, ROOT, make_store
 
@@ -107,13 +107,13 @@ def exercise(app, method, path, body, headers=None) -> str:
 def test_every_call_that_the_code_can_make_was_made(calls):
     """By the source, which names each operation where it is called."""
     source = (ROOT / "cart" / "table.py").read_text()
-    named = set(re.findall(r'self\._call\(\s*"(\w+)"|self\.client\.(\w+)\(', source))
+    named = set(re.findall(r'call\(\s*self\.client,\s*"(\w+)"|self\.client\.(\w+)\(', source))
     assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
 
 
 def test_the_only_user_of_dynamodb_is_the_gateway():
     users = {path.name for path in (ROOT / "cart").glob("*.py") if re.search(r"^import boto3", path.read_text(), re.M)}
-    assert users == {f"{table.__name__.removeprefix('cart.')}.py"}
+    assert users == {f"{dynamodb.__name__.removeprefix('cart.')}.py"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -6,7 +6,7 @@ import pytest
 
 from cart import create_app, provision
 from cart.config import Config
-from cart.table import connect
+from cart.dynamodb import connect
 from conftest import Store
 
 
