@@ -39,7 +39,7 @@ class Fault(Enum):
 
 
 # As often as makes each happen many times in a run, and the run not wait for the two that take seconds
-WEIGHTS = dict.fromkeys(Fault, 10) | {Fault.SHORT_DELAY: 25, Fault.LATE: 4, Fault.SLOW_ANSWER: 4}
+WEIGHTS = dict.fromkeys(Fault, 10) | {Fault.SHORT_DELAY: 25, Fault.LATE: 3, Fault.SLOW_ANSWER: 3}
 NOT_CARRIED_OUT = {Fault.REFUSE, Fault.CUT_BEFORE, Fault.ERROR_BEFORE, Fault.THROTTLE}
 
 Request = tuple[str, bytes, http.client.HTTPMessage]  # its first line, body and headers
