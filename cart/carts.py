@@ -21,6 +21,7 @@ from cart.errors import (
     LinesLimit,
     OutcomeUnknown,
     QuantityLimit,
+    Throttled,
     VersionConflict,
 )
 from cart.lines import Cart, Line, cart_of
@@ -170,6 +171,8 @@ def _clear_if_unchanged(user_id: str) -> None:
         get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
         current = cart_of(user_id, get_table().lines(user_id))
+        if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
+            raise Throttled from None
         raise VersionConflict(current=CartSchema().dump(current)) from None
 
 

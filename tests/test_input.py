@@ -1,6 +1,7 @@
 """Bad input: a 4xx that names the field, as a problem, and nothing written."""
 
 import json
+from io import BytesIO
 
 import pytest
 from hypothesis import given, settings
@@ -160,6 +161,36 @@ def test_a_body_of_64_kib_is_read(client, user):
     assert client.post(f"/cart/{user}/items", data=text, content_type=JSON).status_code == 201
 
 
+def chunked(client, user, body: bytes):
+    """A body of no declared length, as gunicorn hands it on."""
+    stream = {"wsgi.input_terminated": True}
+    path = f"/cart/{user}/items"
+    return client.post(path, input_stream=BytesIO(body), content_type=JSON, environ_overrides=stream)
+
+
+def test_a_chunked_body_is_not_cut_off(client, user, store):
+    """What comes after 64 KiB counts: a whole item, blanks up to there, and more."""
+    whole = json.dumps(CUP).ljust(64 * 1024).encode()
+    for body in (whole + b"garbage", whole + b" ", b"x" * 100_000):
+        assert_refused(chunked(client, user, body), "body", 413)
+    assert store.rows(user) == []
+    assert chunked(client, user, whole).status_code == 201
+
+
+def test_a_body_that_cannot_be_read_is_a_400(client, user, nothing_written):
+    class Broken(BytesIO):
+        def readinto(self, buffer):
+            raise RuntimeError("invalid chunk size")
+
+        def read(self, size=-1):
+            raise RuntimeError("invalid chunk size")
+
+    stream = {"wsgi.input_terminated": True, "wsgi.input": Broken()}
+    response = client.post(f"/cart/{user}/items", content_type=JSON, environ_overrides=stream)
+    assert response.status_code == 400
+    assert response.get_json(force=True)["type"] == "urn:cart:problem:bad-request"
+
+
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml"])
 def test_another_content_type(client, user, nothing_written, content_type):
     response = client.post(f"/cart/{user}/items", data=json.dumps(CUP), content_type=content_type)
@@ -250,3 +281,9 @@ def test_a_wrong_method(client, method, path, allowed):
 def test_no_body_whatever_makes_a_5xx(app, body):
     response = app.test_client().post("/cart/fuzz/items", data=body, content_type=JSON)
     assert response.status_code < 500
+
+
+def test_a_range_that_cannot_be_had_is_a_problem_of_the_client(client):
+    response = client.get("/docs/swagger-ui.css", headers={"Range": "bytes=999999999-"})
+    assert (response.status_code, response.mimetype) == (416, "application/problem+json")
+    assert response.get_json(force=True)["status"] == 416

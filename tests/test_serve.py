@@ -41,17 +41,25 @@ def parent_of(stat: Path) -> int | None:
         return None  # it has just ended
 
 
-def all_started(pid: int) -> set[int]:
+def all_started(pid: int, processes: int = 4) -> set[int]:
     """moto, gunicorn and its two workers."""
     deadline = time.monotonic() + 30
-    while len(started := descendants(pid)) < 4:
+    while len(started := descendants(pid)) < processes:
         assert time.monotonic() < deadline, started
         time.sleep(0.1)
     return started
 
 
 def alive(pids: set[int]) -> set[int]:
-    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
+    """Those that run: one that has ended may stand in the table until its new parent, init, has looked."""
+    return {pid for pid in pids if state_of(pid) not in (None, "Z")}
+
+
+def state_of(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -74,6 +82,22 @@ def test_on_moto_and_nothing_is_left_behind(tmp_path, end):
     assert "Traceback" not in log
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert {"Adding item to cart for user u", "POST /cart/{user_id}/items 201"} <= {one["message"] for one in events}
+
+
+def test_a_client_that_never_finishes_keeps_nothing_alive(tmp_path):
+    process, url = start(log=tmp_path / "log", WEB_CONCURRENCY="1")
+    try:
+        wait_for_health(url, process, tmp_path / "log")
+        started = all_started(process.pid, 3)
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as slow:
+            slow.sendall(b"POST /cart/u/items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+            slow.sendall(b"Content-Length: 100\r\n\r\n{")
+            time.sleep(0.5)
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(30) == 128 + signal.SIGINT
+            assert alive(started) == set()
+    finally:
+        engines.stop(process)
 
 
 def test_dynamodb_local_keeps_its_data_in_a_folder(tmp_path):
