@@ -101,7 +101,7 @@ def test_docs_serve_nothing_from_elsewhere():
 
 
 def test_schemathesis_finds_nothing(moto_url, tmp_path):
-    """All phases, all checks, against gunicorn."""
+    """All phases, and all checks but the one that schemathesis.toml gives a reason for, against gunicorn."""
     name = f"schemathesis-{os.getpid()}"
     environ = {"DYNAMODB_TABLE_NAME": name, "LOG_LEVEL": "WARNING"}
     with serving(moto_url, tmp_path / "log", **environ) as url:
