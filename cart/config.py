@@ -34,7 +34,7 @@ class Config:
     metrics_namespace: str | None = _text(None, r"[A-Za-z0-9_./#:-]{1,255}")
     cart_ttl_days: int = _whole_number(30, 1, 3650)
     cart_max_quantity: int = _whole_number(999, 1, 1_000_000)
-    cart_max_lines: int = _whole_number(100, 1, 10_000)
+    cart_max_lines: int = _whole_number(100, 1, 100)  # as many as one transaction takes
     auth_mode: str = _text("", "none|gateway|jwt")
     auth_user_claim: str = _text("sub", r"\S{1,100}")
     auth_admin_scope: str = _text("carts:admin", r"\S{1,100}")

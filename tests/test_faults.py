@@ -134,6 +134,19 @@ def test_a_defect_of_ours_is_a_500_that_says_nothing(client, user, table):
     assert "secret" not in str(problem)
 
 
+def test_a_request_ends_in_time_even_if_each_call_is_slow(client, user, store, table):
+    """Four calls of 1.4 seconds each: what cannot be done in time is refused in time, and can be asked for again."""
+    for product_id in range(1, 61):
+        store.put(user, product_id)
+    started = time.monotonic()
+    with hooked(table, "before-call.dynamodb", lambda **_: time.sleep(1.4)):
+        assert_problem(client.delete(f"/cart/{user}"), 503, "unavailable")
+    assert time.monotonic() - started < LIMIT_SECONDS
+    assert 0 < len(store.rows(user)) < 60
+    assert client.delete(f"/cart/{user}").status_code == 204
+    assert store.rows(user) == []
+
+
 def test_a_table_that_is_not_there_is_503(client, user, table, monkeypatch):
     monkeypatch.setattr(table, "name", "test-nothing")
     assert_problem(client.get("/health/ready"), 503, "unavailable")

@@ -13,7 +13,6 @@ from cart import create_app, errors
 from cart.config import Config
 from conftest import ROOT, serving
 
-CONFIG = ROOT / "tests" / "schemathesis.toml"
 SNAPSHOT = ROOT / "tests" / "openapi.json"
 
 
@@ -101,7 +100,10 @@ def test_docs_serve_nothing_from_elsewhere():
 
 
 def test_schemathesis_finds_nothing(moto_url, tmp_path):
-    """All phases, and all checks but the one that schemathesis.toml gives a reason for, against gunicorn."""
+    """All phases and all checks but one, against gunicorn.
+
+    use_after_free wants a 404 of a cart that was cleared; by contract it is an empty cart.
+    """
     name = f"schemathesis-{os.getpid()}"
     environ = {"DYNAMODB_TABLE_NAME": name, "LOG_LEVEL": "WARNING"}
     with serving(moto_url, tmp_path / "log", **environ) as url:
@@ -111,7 +113,13 @@ def test_schemathesis_finds_nothing(moto_url, tmp_path):
             f"{url}/openapi.json",
             "--phases=examples,coverage,fuzzing,stateful",
         ]
-        command += ["--checks=all", "--max-examples=100", "--no-color", "--generation-database=none"]
+        command += [
+            "--checks=all",
+            "--exclude-checks=use_after_free",
+            "--max-examples=100",
+            "--no-color",
+            "--generation-database=none",
+        ]
         ended = subprocess.run(
             command,
             cwd=tmp_path,
