@@ -91,12 +91,11 @@ def _gateway_claims() -> Claims | None:
     authorizer = request.environ.get("API_GATEWAY_AUTHORIZER")
     if not isinstance(authorizer, dict):
         return None
-    if "jwt" in authorizer:
-        return {"scopes": authorizer["jwt"].get("scopes")} | authorizer["jwt"]["claims"]
-    if "claims" in authorizer:
-        return dict(authorizer["claims"])
+    for nest in (authorizer.get("jwt"), authorizer):
+        if isinstance(nest, dict) and isinstance(nest.get("claims"), dict):
+            return {"scopes": nest.get("scopes")} | nest["claims"]
     context = authorizer.get("lambda", authorizer)
-    return {"sub": context["principalId"], **context} if "principalId" in context else dict(context) or None
+    return {"sub": authorizer.get("principalId"), **context} if isinstance(context, dict) else None
 
 
 def _verifier(config: Config) -> Callable[[], Claims | None]:

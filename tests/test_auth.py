@@ -321,7 +321,11 @@ def test_a_lambda_authorizer_that_names_only_a_principal(gateway):
     assert authorized(gateway, {"principalId": "mallory"}).status_code == 403
 
 
-@pytest.mark.parametrize("nothing", [None, {}, "alice", {"claims": {}}, {"jwt": {"claims": {}}}, {"lambda": {}}])
+NOTHING = [None, {}, "alice", {"claims": {}}, {"jwt": {"claims": {}}}, {"lambda": {}}]
+NOTHING += [{"claims": "alice"}, {"jwt": "alice"}, {"jwt": {"claims": "alice"}}, {"lambda": "alice"}]
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
 def test_no_claims_no_entry(gateway, nothing):
     assert authorized(gateway, nothing).status_code in (401, 403)
 
