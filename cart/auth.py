@@ -7,8 +7,7 @@ whoever holds the id of a guest cart that cart.
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Flask, Response, request
 
@@ -29,8 +28,7 @@ OPEN_ENDPOINTS = {
 Claims = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Somebody whose identity has been checked."""
 
     subject: str

@@ -22,7 +22,7 @@ def _whole_number(default: int, low: int, high: int) -> Any:
     return field(default=default, metadata={"low": low, "high": high})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)  # each method that it writes is compiled at every cold start
 class Config:
     """The settings of one app. A field's name in upper case is its environment variable."""
 
@@ -49,11 +49,11 @@ class Config:
 
     def __post_init__(self) -> None:
         if not self.dynamodb_table_name:
-            object.__setattr__(self, "dynamodb_table_name", f"{self.environment}-carts")
+            self.dynamodb_table_name = f"{self.environment}-carts"
         if not self.auth_mode:
             if self.environment not in OPEN_ENVIRONMENTS:
                 raise ConfigError(f"cart: AUTH_MODE must be set where ENVIRONMENT is {self.environment}")
-            object.__setattr__(self, "auth_mode", "none")
+            self.auth_mode = "none"
         if self.auth_mode == "jwt" and bool(self.auth_jwks_url) == bool(self.auth_public_key):
             raise ConfigError("cart: AUTH_MODE=jwt needs AUTH_JWKS_URL or AUTH_PUBLIC_KEY, and not both")
 

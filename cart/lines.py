@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Line:
     """One product in a cart. Times are ISO 8601 UTC with microseconds, so that their text sorts as they do."""
 
@@ -28,7 +28,7 @@ class Line:
         return self.price * self.quantity
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, repr=False)
 class Cart:
     user_id: str
     items: list[Line]

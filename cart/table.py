@@ -4,10 +4,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from flask import current_app
 
@@ -40,16 +39,14 @@ CONTEND_FOR_SECONDS = 2  # of a transaction, with others that are at work on its
 MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send round again
 
 
-@dataclass(slots=True)
-class IdempotencyKey:
+class IdempotencyKey(NamedTuple):
     """Of a request that is to be carried out once, however often it comes."""
 
     hash: str  # of what the client chose
     fingerprint: str  # of the request that came with it
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a client is told, as it is kept beside the change."""
 
     status: int
