@@ -251,6 +251,8 @@ class ProblemApi(Api):
     def spec(self) -> APISpec:
         """The OpenAPI document."""
         with self._documenting:
+            if self._undocumented:
+                self._register_problems()
             while self._undocumented:
                 blueprint = self._undocumented.pop(0)
                 blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
@@ -261,9 +263,12 @@ class ProblemApi(Api):
     def spec(self, spec: APISpec) -> None:
         self._spec = spec
 
-    def _register_responses(self) -> None:
+    def _register_problems(self) -> None:
         for name, kinds in _documented.items():
             self._spec.components.response(name, _response(kinds), lazy=True)
+
+    def _register_responses(self) -> None:
+        """Not flask-smorest's, which no operation refers to."""
 
     def _register_pagination_header(self) -> None:
         """Nothing here is in pages."""
@@ -271,12 +276,8 @@ class ProblemApi(Api):
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer any error of Flask, Werkzeug, webargs or our own as ``application/problem+json``."""
         problem = error if isinstance(error, Problem) else _as_problem(error)
-        body = (
-            problem.head()
-            | {"status": problem.code}
-            | {"detail": problem.description, "instance": request_id()}
-            | problem.members
-        )
+        of_this_one = {"status": problem.code, "detail": problem.description, "instance": request_id()}
+        body = problem.head() | of_this_one | problem.members
         response = Response(current_app.json.dumps(body), problem.code, problem.headers, mimetype=PROBLEM_JSON)
         if allow := getattr(error, "valid_methods", None):
             response.headers["Allow"] = ", ".join(sorted(allow))

@@ -173,7 +173,7 @@ class CartTable:
     def add_item_once(self, user_id: str, item: dict[str, Any], key: IdempotencyKey, answer: MakeAnswer) -> Answer:
         """``add_item``, and the record that it was done, in one transaction.
 
-        One Query and one TransactWriteItems; a new line costs one more Query, to count the lines.
+        One GetItem and one TransactWriteItems; a new line costs a Query too, to count the lines.
 
         :param answer: makes of the stored line what the caller is told, now and at each repeat
         :raise IdempotencyKeyReused: the key came with another request (422)
@@ -213,7 +213,7 @@ class CartTable:
                 self._transact([self._put_record(user_id, key, answer), *actions])
             except (QuantityLimit, LinesLimit, TransactionCancelled) as error:
                 record = self._row(f"{IDEMPOTENCY}{user_id}", key.hash)
-                if record and int(record["ttl"]["N"]) > time.time():
+                if record and _is_live(record):
                     return _replay(record, key)
                 if not isinstance(error, TransactionCancelled):
                     raise
@@ -232,13 +232,13 @@ class CartTable:
         :raise LineNotFound: no such line, or it has expired (404)
         :raise VersionChanged: the line has another version
         """
-        matching, versions = _version_condition(if_match)
+        condition, versions = _live_condition(if_match)
         try:
             return self._update_line(
                 user_id,
                 product_id,
                 "SET quantity = :quantity, version = version + :one",
-                f"attribute_exists(item_id) AND #ttl > :epoch{matching}",
+                condition,
                 {":quantity": _number(quantity), ":one": _number(1)} | versions,
             )
         except ConditionFailed as failed:
@@ -432,24 +432,29 @@ def _line(row: Row) -> Line:
     )
 
 
+def _is_live(row: Row) -> bool:
+    return int(row["ttl"]["N"]) > int(time.time())
+
+
 def _live_line(row: Row | None) -> Line | None:
     """The line of a row that is there and has not expired."""
-    return _line(row) if row and int(row["ttl"]["N"]) > int(time.time()) else None
+    return _line(row) if row and _is_live(row) else None
 
 
-def _version_condition(if_match: IfMatch) -> tuple[str, Row]:
-    """An ``AND …`` for a condition, and its values."""
+def _live_condition(if_match: IfMatch) -> tuple[str, Row]:
+    """The condition of a write to a line that must be live, with one of these versions; and the versions' values."""
+    live = "attribute_exists(item_id) AND #ttl > :epoch"
     if if_match is None or if_match == "*":
-        return "", {}
+        return live, {}
     values = {f":version{place}": _number(version) for place, version in enumerate(sorted(if_match))}
-    return f" AND version IN ({', '.join(values) or ':none'})", values or {":none": _number(-1)}
+    return f"{live} AND version IN ({', '.join(values) or ':none'})", values or {":none": _number(-1)}
 
 
 def _if_live(if_match: IfMatch) -> Row:
-    """The condition of a write to a line that must be there, with one of these versions."""
-    matching, versions = _version_condition(if_match)
+    """``_live_condition``, as the parameters of a delete."""
+    condition, versions = _live_condition(if_match)
     return {
-        "ConditionExpression": f"attribute_exists(item_id) AND #ttl > :epoch{matching}",
+        "ConditionExpression": condition,
         "ExpressionAttributeNames": {"#ttl": "ttl"},
         "ExpressionAttributeValues": {":epoch": _number(time.time())} | versions,
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
