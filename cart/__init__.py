@@ -5,12 +5,12 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import auth, carts, cli, health, observability
+from cart import auth, carts, cli, health, observability, saved, shares
 from cart.config import Config
 from cart.dynamodb import connect
 from cart.errors import ProblemApi
 from cart.table import CartTable
-from cart.wire import MAX_BODY_BYTES, DecimalJSON, ProductId, UserId, document_url_parts
+from cart.wire import CONVERTERS, MAX_BODY_BYTES, DecimalJSON, document_url_parts
 
 VERSION = "0.1.0"
 BEARER = {
@@ -49,13 +49,13 @@ def create_app(config: Config | None = None) -> Flask:
     )
     app.json = DecimalJSON(app)
     app.url_map.merge_slashes = False
-    app.url_map.converters |= {"user_id": UserId, "product_id": ProductId}
+    app.url_map.converters |= CONVERTERS
     app.extensions["cart_table"] = CartTable(connect(config), config)
     observability.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)
-    api.register_blueprint(carts.blueprint)
-    api.register_blueprint(health.blueprint)
+    for views in (carts, saved, shares, health):
+        api.register_blueprint(views.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:
         _allow_origins(app, config.cors_origins.split(","))

@@ -1,15 +1,16 @@
 """Who is calling, and what they may touch: every route is closed, but for those named as open.
 
 A caller reaches the cart whose ``user_id`` is its subject, a holder of the admin scope every cart and route, and
-whoever holds the id of a guest cart that cart.
+whoever holds the id of a guest cart that cart. A link to a cart is judged by the views in ``shares``.
 """
 
 import re
 import secrets
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 
 from cart.config import Config, ConfigError
 from cart.errors import Forbidden, Unauthenticated, Unavailable
@@ -20,10 +21,14 @@ MAX_TOKEN_BYTES = 8 * 1024
 CLOCK_SKEW_SECONDS = 30
 JWKS_TIMEOUT_SECONDS = 2
 
-OPEN_ENDPOINTS = {
+CACHEABLE_ENDPOINTS = {
     *("health.alive", "health.ready", "carts.create_guest_cart"),
     *("static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui"),
 }
+BY_LINK_ENDPOINTS = {  # whose callers show a token of another kind, which the view itself judges
+    *("shares.get_shared_cart", "shares.add_shared_item", "shares.set_shared_quantity", "shares.remove_shared_item"),
+}
+OPEN_ENDPOINTS = CACHEABLE_ENDPOINTS | BY_LINK_ENDPOINTS
 
 Claims = dict[str, Any]
 
@@ -44,19 +49,29 @@ def init_app(app: Flask, config: Config) -> None:
     """Check every request before its view, and say to caches and browsers what an answer may be used for."""
     if config.auth_mode != "none":
         identify = _verifier(config) if config.auth_mode == "jwt" else _gateway_claims
-        app.before_request(lambda: _check(config, identify))
+        app.extensions["cart_right_to"] = partial(_check, config, identify)
+        app.before_request(_check_route)
     app.after_request(_harden)
 
 
-def _check(config: Config, identify: Callable[[], Claims | None]) -> None:
-    """Let a request through to its view, or not.
+def require_right_to(user_id: str | None) -> None:
+    """Go on only if the caller may touch this cart; without one, every cart.
 
     :raise Unauthenticated: nobody is calling (401)
-    :raise Forbidden: the caller may not touch this cart or route, whether or not it exists (403)
+    :raise Forbidden: the caller may not, whether or not the cart exists (403)
     """
+    if check := current_app.extensions.get("cart_right_to"):
+        check(user_id)
+
+
+def _check_route() -> None:
+    """Let a request through to its view, or not."""
     if request.method == "OPTIONS" or request.endpoint is None or request.endpoint in OPEN_ENDPOINTS:
         return
-    user_id = (request.view_args or {}).get("user_id")
+    require_right_to((request.view_args or {}).get("user_id"))
+
+
+def _check(config: Config, identify: Callable[[], Claims | None], user_id: str | None) -> None:
     if user_id and GUEST.fullmatch(user_id):
         return
     claims = identify()
@@ -133,6 +148,6 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
 
 def _harden(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if request.endpoint not in OPEN_ENDPOINTS:
+    if request.endpoint not in CACHEABLE_ENDPOINTS:
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,15 +1,12 @@
 """The views of a cart and its lines."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
-from flask import Response, current_app, request, url_for
+from flask import Response, request, url_for
 from werkzeug.http import quote_etag
 
-from cart.auth import new_guest_id
+from cart import auth, items, merge
 from cart.dynamodb import TransactionCancelled
 from cart.errors import (
     BODY,
@@ -17,41 +14,37 @@ from cart.errors import (
     STORE,
     IdempotencyKeyReused,
     InvalidInput,
-    LineNotFound,
-    LinesLimit,
     OutcomeUnknown,
-    QuantityLimit,
     Throttled,
     VersionConflict,
 )
-from cart.lines import Cart, Line, cart_of
+from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
+from cart.lines import Cart, CartAndSaved, Line, cart_of, in_order, live
 from cart.observability import count
+from cart.rows import CART, SAVED
 from cart.schemas import (
     EXAMPLE_CART,
     EXAMPLE_GUEST,
     EXAMPLE_ITEM,
     EXAMPLE_LINE,
+    EXAMPLE_RECEIPT,
+    CartAndSavedSchema,
     CartSchema,
     GuestSchema,
     ItemSchema,
     LineSchema,
+    MergeSchema,
     QuantitySchema,
+    ReceiptSchema,
 )
-from cart.table import Answer, VersionChanged, get_table
-from cart.wire import CartBlueprint, empty, idempotency_key, line_versions, respond
+from cart.table import get_table
+from cart.wire import CartBlueprint, empty, idempotency_key, respond
 
 logger = logging.getLogger(__name__)
 
 blueprint = CartBlueprint("carts", __name__, url_prefix="/cart", description="A shopper's cart and its lines")
 
 
-LINE_HEADERS = {
-    "Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The line"},
-    "ETag": {"schema": {"type": "string"}, "description": "The line's version, for If-Match"},
-}
-ETAG = {"ETag": LINE_HEADERS["ETag"]}
-# If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
-# take their 412 and 422 for refusals of what the document allows.
 IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
@@ -69,12 +62,20 @@ def create_guest_cart() -> tuple[dict[str, str], dict[str, str]]:
 
     The id cannot be guessed, and whoever holds it holds the cart. Nothing is stored before the first item is added.
     """
-    user_id = new_guest_id()
+    user_id = auth.new_guest_id()
     return {"user_id": user_id}, {"Location": url_for("carts.get_cart", user_id=user_id)}
 
 
-@blueprint.route("/<user_id:user_id>", parameters=[IF_NONE_MATCH])
-@blueprint.response(200, CartSchema, example=EXAMPLE_CART, headers=ETAG)
+INCLUDE = {
+    "name": "include",
+    "in": "query",
+    "schema": {"type": "string", "enum": ["saved"]},
+    "description": "Show what is saved for later too",
+}
+
+
+@blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
+@blueprint.response(200, CartAndSavedSchema, example=EXAMPLE_CART, headers=ETAG)
 @blueprint.alt_response(304, description="It is still as If-None-Match says")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 def get_cart(user_id: str) -> Response | tuple[Cart, dict[str, str]]:
@@ -83,16 +84,28 @@ def get_cart(user_id: str) -> Response | tuple[Cart, dict[str, str]]:
     A cart that nobody has filled is empty, not missing.
     """
     logger.info("Getting cart for user %s", user_id)
-    cart = cart_of(user_id, get_table().lines(user_id))
+    cart = _cart_and_saved(user_id) if _wants_saved() else cart_of(user_id, get_table().lines(user_id))
     if request.if_none_match.contains_weak(cart.etag):
         return empty(304, cart.etag)
     return cart, {"ETag": quote_etag(cart.etag)}
 
 
+def _wants_saved() -> bool:
+    include = request.args.get("include")
+    if include not in (None, "saved"):
+        raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
+    return include is not None
+
+
+def _cart_and_saved(user_id: str) -> CartAndSaved:
+    lists = get_table().everything(user_id)
+    return CartAndSaved(user_id, in_order(live(lists[CART].values())), in_order(live(lists[SAVED].values())))
+
+
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
-@blueprint.problems(QuantityLimit, LinesLimit, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+@blueprint.problems(*ADD_PROBLEMS)
 def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
@@ -102,47 +115,53 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
     answered as the first was, with `Idempotency-Replayed: true`; the same key with another body is a 422.
     """
     logger.info("Adding item to cart for user %s", user_id)
-    if key := idempotency_key(item):
-        answer = get_table().add_item_once(user_id, item, key, partial(_added, user_id))
-    else:
-        answer = _added(user_id, get_table().add_item(user_id, **item))
-    if not answer.replayed:
-        count("ItemsAdded", item["quantity"])
-    return respond(answer)
-
-
-def _added(user_id: str, line: Line) -> Answer:
-    location = f"/cart/{user_id}/items/{line.product_id}"
-    return Answer(201, current_app.json.dumps(LineSchema().dump(line)), location, line.etag)
+    return items.add(user_id, item)
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.arguments(QuantitySchema, example={"quantity": 3})
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
-@blueprint.problems(LineNotFound, VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.problems(*SET_PROBLEMS)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> tuple[Line, dict[str, str]]:
     """Set the quantity of a line
 
     With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
     """
     logger.info("Setting quantity in cart for user %s", user_id)
-    with _conflicts_shown():
-        line = get_table().set_quantity(user_id, product_id, body["quantity"], line_versions())
-    return line, {"ETag": quote_etag(line.etag)}
+    return items.set_quantity(user_id, product_id, body["quantity"])
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
-@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.problems(*REMOVE_PROBLEMS)
 def remove_item(user_id: str, product_id: int) -> Response:
     """Remove a line
 
     With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
     """
     logger.info("Removing item from cart for user %s", user_id)
-    with _conflicts_shown():
-        get_table().remove_item(user_id, product_id, line_versions())
-    return empty(204)
+    return items.remove(user_id, product_id)
+
+
+@blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
+@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
+@blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+def merge_carts(body: dict[str, Any], user_id: str) -> Response:
+    """Merge another cart into this one, as when a guest logs in
+
+    Each line of the source, and each that is saved there, moves once, whatever else happens to either cart; the source
+    ends empty, and to merge it again changes nothing. Units beyond the limit of a line are cut, and lines for which
+    there is no room stay in the source: the receipt tells of both. The newer of two prices wins.
+
+    The caller needs the right to both carts. It takes an `Idempotency-Key` too.
+    """
+    logger.info("Merging a cart into that of user %s", user_id)
+    source_id = body["source_user_id"]
+    auth.require_right_to(source_id)
+    if source_id == user_id:
+        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
+    return respond(merge.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
@@ -174,12 +193,3 @@ def _clear_if_unchanged(user_id: str) -> None:
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
         raise VersionConflict(current=CartSchema().dump(current)) from None
-
-
-@contextmanager
-def _conflicts_shown() -> Iterator[None]:
-    """Tell a caller whose ``If-Match`` did not hold what is there instead."""
-    try:
-        yield
-    except VersionChanged as changed:
-        raise VersionConflict(current=LineSchema().dump(changed.line) if changed.line else None) from None

@@ -33,6 +33,7 @@ class Config:
     dynamodb_endpoint_url: str | None = _text(None, r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\S*)?")
     metrics_namespace: str | None = _text(None, r"[A-Za-z0-9_./#:-]{1,255}")
     cart_ttl_days: int = _whole_number(30, 1, 3650)
+    saved_ttl_days: int = _whole_number(180, 1, 3650)
     cart_max_quantity: int = _whole_number(999, 1, 1_000_000)
     cart_max_lines: int = _whole_number(100, 1, 100)  # as many as one transaction takes
     auth_mode: str = _text("", "none|gateway|jwt")

@@ -83,11 +83,18 @@ class NotFound(Problem):
 
 
 class LineNotFound(Problem):
-    """The cart has no live line of this product."""
+    """The cart, or what is saved, has no live line of this product."""
 
     code = 404
     title = "No such line"
     example = {"detail": "The cart has no line of product 42."}
+
+
+class ShareNotFound(Problem):
+    """The link is not known, or revoked, or has expired."""
+
+    code = 404
+    title = "No such link"
 
 
 class MethodNotAllowed(Problem):
@@ -98,7 +105,7 @@ class MethodNotAllowed(Problem):
 
 
 class LinesLimit(Problem):
-    """The cart would have more lines than ``CART_MAX_LINES``; nothing was changed."""
+    """The cart, or what is saved, would have more lines than ``CART_MAX_LINES``; nothing was changed."""
 
     code = 409
     title = "Too many products in one cart"

@@ -1,22 +1,42 @@
 """The rules of a cart: pure functions of its lines, with no Flask and no boto3."""
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Literal, NamedTuple
+
+Place = Literal["cart", "saved"]  # where a line is: in the cart, or saved for later
+
+# How many units a line has that is in both carts, by those in the target and those that come from the source
+STRATEGIES: dict[str, Callable[[int, int], int]] = {
+    "sum": lambda there, coming: there + coming,
+    "max": max,
+    "keep": lambda there, _: there,
+    "replace": lambda _, coming: coming,
+}
+MOVE = "move"  # the rule for a line that only the source has
+QUANTITY_LIMIT, LINES_LIMIT = "quantity-limit", "lines-limit"  # why units were cut, or a line left
 
 
 @dataclass(eq=False, repr=False)
 class Line:
-    """One product in a cart. Times are ISO 8601 UTC with microseconds, so that their text sorts as they do."""
+    """One product in a cart. Times are ISO 8601 UTC with microseconds, so that their text sorts as they do.
+
+    :ivar priced_at: when ``product_name`` and ``price`` were given
+    :ivar ttl: epoch seconds from which on it is absent
+    """
 
     product_id: int
     product_name: str
     quantity: int
     price: Decimal
+    priced_at: str
     added_at: str
     updated_at: str
     version: int
+    ttl: int
 
     @property
     def etag(self) -> str:
@@ -36,8 +56,7 @@ class Cart:
     @property
     def etag(self) -> str:
         """Without its quotes. It changes whenever a line comes, goes or changes."""
-        state = ",".join(f"{line.product_id}:{line.version}" for line in self.items)
-        return hashlib.blake2b(state.encode(), digest_size=12).hexdigest()
+        return _etag(self.items)
 
     @property
     def total_items(self) -> int:
@@ -49,6 +68,136 @@ class Cart:
         return sum((line.subtotal for line in self.items), Decimal())
 
 
+@dataclass(eq=False, repr=False)
+class CartAndSaved(Cart):
+    """A cart, and what is saved for later. Totals are the cart's."""
+
+    saved: list[Line]
+
+    @property
+    def etag(self) -> str:
+        return f"{_etag(self.items)}{_etag(self.saved)}"
+
+
+def _etag(lines: list[Line]) -> str:
+    state = ",".join(f"{line.product_id}:{line.version}" for line in lines)
+    return hashlib.blake2b(state.encode(), digest_size=12).hexdigest()
+
+
 def cart_of(user_id: str, lines: Iterable[Line]) -> Cart:
     """The cart of these live lines, in the order in which they were added."""
-    return Cart(user_id, sorted(lines, key=lambda line: (line.added_at, line.product_id)))
+    return Cart(user_id, in_order(lines))
+
+
+def in_order(lines: Iterable[Line]) -> list[Line]:
+    """In the order in which they were added."""
+    return sorted(lines, key=lambda line: (line.added_at, line.product_id))
+
+
+def is_live(line: Line, now: datetime) -> bool:
+    return line.ttl > int(now.timestamp())
+
+
+def live(lines: Iterable[Line]) -> list[Line]:
+    """Those that have not expired."""
+    now = datetime.now(UTC)
+    return [line for line in lines if is_live(line, now)]
+
+
+class Limits(NamedTuple):
+    quantity: int  # units of one line
+    lines: int  # of one list
+
+
+@dataclass(eq=False, repr=False)
+class Move:
+    """What becomes of one line of a source in a target: one line of a receipt.
+
+    :ivar place: of the source: ``cart`` or ``saved``
+    :ivar row: what the target's row holds, live or not
+    :ivar target: the same if it is live
+    :ivar rule: a strategy, or ``MOVE`` where the target has no such line
+    :ivar result: the target's line after the move, None where the line is left in the source
+    :ivar cut: units beyond the limit
+    :ivar reason: why units were cut, or the line left
+    """
+
+    place: Place
+    source: Line
+    row: Line | None
+    target: Line | None
+    rule: str
+    result: Line | None = None
+    cut: int = 0
+    reason: str | None = None
+
+    @property
+    def product_id(self) -> int:
+        return self.source.product_id
+
+    @property
+    def product_name(self) -> str:
+        return (self.result or self.source).product_name
+
+    @property
+    def price_from(self) -> str | None:
+        """Whose price and name the result has: the newer of both."""
+        if self.result is None:
+            return None
+        return "source" if self.target is None or _is_newer(self.source, self.target) else "target"
+
+
+def plan_moves(
+    place: Place, source: Iterable[Line], rows: dict[int, Line], strategy: str, limits: Limits, now: datetime
+) -> list[Move]:
+    """What to do with each line of a source, in the order in which they were added, until the target is full.
+
+    :param place: of the source
+    :param source: live lines
+    :param rows: all that the target has, expired or not, by product
+    :param strategy: one of ``STRATEGIES``
+    """
+    room = limits.lines - sum(is_live(row, now) for row in rows.values())
+    moves = []
+    for line in in_order(source):
+        row = rows.get(line.product_id)
+        target = row if row and is_live(row, now) else None
+        move = Move(place, line, row, target, strategy if target else MOVE)
+        if target or room > 0:
+            _combine(move, limits.quantity, now)
+            room -= target is None
+        else:
+            move.reason = LINES_LIMIT
+        moves.append(move)
+    return moves
+
+
+def _combine(move: Move, max_quantity: int, now: datetime) -> None:
+    source, target = move.source, move.target
+    wanted = STRATEGIES[move.rule](target.quantity, source.quantity) if target else source.quantity
+    newer = source if target is None or _is_newer(source, target) else target
+    move.cut = max(wanted - max_quantity, 0)
+    move.reason = QUANTITY_LIMIT if move.cut else None
+    move.result = replace(
+        newer,
+        quantity=wanted - move.cut,
+        added_at=(target or source).added_at,
+        updated_at=iso(now),
+        version=next_version(move.row, now),
+    )
+
+
+def _is_newer(source: Line, target: Line) -> bool:
+    return source.priced_at > target.priced_at
+
+
+def next_version(row: Line | None, now: datetime) -> int:
+    """Of a line that is written over what its row holds, live or not.
+
+    A new one starts from the clock, so that a line that is removed and added again has no version twice.
+    """
+    return (row.version if row else int(now.timestamp() * 1_000_000)) + 1
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

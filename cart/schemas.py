@@ -7,7 +7,8 @@ from typing import Any
 from flask import current_app
 from marshmallow import Schema, ValidationError, fields, validate
 
-from cart.wire import MAX_PRODUCT_ID
+from cart.lines import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
+from cart.wire import MAX_PRODUCT_ID, UserId
 
 CENT = Decimal("0.01")
 MAX_PRICE = Decimal("9999999.99")
@@ -23,6 +24,38 @@ EXAMPLE_CART = {
     "items": [EXAMPLE_LINE],
     "total_items": 2,
     "total_price": Decimal("39.98"),
+}
+
+
+EXAMPLE_CART_AND_SAVED = EXAMPLE_CART | {"saved": [EXAMPLE_LINE | {"product_id": 7}]}
+EXAMPLE_RECEIPT_LINE = {
+    "product_id": 42,
+    "product_name": "Espresso cup",
+    "place": "cart",
+    "rule": "sum",
+    "source": {"quantity": 1, "price": Decimal("19.99")},
+    "target": {"quantity": 1, "price": Decimal("21.50")},
+    "result": {"quantity": 2, "price": Decimal("19.99")},
+    "price_from": "source",
+    "cut": 0,
+    "reason": None,
+}
+EXAMPLE_RECEIPT = {
+    "strategy": "sum",
+    "dry_run": False,
+    "lines": [EXAMPLE_RECEIPT_LINE],
+    "cart": EXAMPLE_CART_AND_SAVED,
+}
+EXAMPLE_LINK = {
+    "share_id": "9f2c5b7d1e4a8036bf6d3c1a7e90d45b2f8c6a1e3d7b9054c8f1a2e6d3b7c590",
+    "access": "view",
+    "created_at": "2026-11-23T09:30:00.123456Z",
+    "expires_at": "2026-11-30T09:30:00Z",
+}
+EXAMPLE_SHARED_CART = {
+    "access": "view",
+    "expires_at": "2026-11-30T09:30:00Z",
+    **{name: EXAMPLE_CART[name] for name in ("items", "total_items", "total_price")},
 }
 
 
@@ -58,6 +91,15 @@ def _is_whole(number: Decimal) -> bool:
     return (
         number.is_finite() and -20 < int(number.as_tuple().exponent) < 0 and number.adjusted() < 20 and number % 1 == 0
     )
+
+
+class StrictBoolean(fields.Boolean):
+    """``true`` or ``false``; no string or number that could mean one."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
 class UpToMaxQuantity(validate.Validator):
@@ -122,6 +164,117 @@ class CartSchema(Schema):
     items = fields.List(
         fields.Nested(LineSchema), required=True, metadata={"description": "In the order in which they were added"}
     )
+    total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
+    total_price = Price(required=True)
+
+
+class SavedSchema(Schema):
+    user_id = fields.String(required=True)
+    items = fields.List(
+        fields.Nested(LineSchema), required=True, metadata={"description": "In the order in which they were added"}
+    )
+
+
+class CartAndSavedSchema(CartSchema):
+    saved = fields.List(fields.Nested(LineSchema), metadata={"description": "With `include=saved`; no total counts it"})
+
+
+class MovedLineSchema(LineSchema):
+    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+
+
+class TransferSchema(Schema):
+    """How lines join those of another cart."""
+
+    strategy = fields.String(
+        load_default="sum",
+        validate=validate.OneOf(STRATEGIES),
+        metadata={
+            "description": "The quantity where both have a product: the `sum`, the `max`imum, `keep` the target's, or "
+            "`replace` it by the source's"
+        },
+    )
+    dry_run = StrictBoolean(load_default=False, metadata={"description": "Only say what would be done"})
+
+
+class MergeSchema(TransferSchema):
+    source_user_id = fields.String(
+        required=True,
+        validate=validate.Regexp(rf"^{UserId.pattern}\Z", error=UserId.message),
+        metadata={"description": "A guest's cart, or with the admin scope any"},
+    )
+
+
+class CopySchema(TransferSchema):
+    share_token = fields.String(required=True, validate=validate.Length(1, 200))
+
+
+class QuantityAtPriceSchema(Schema):
+    quantity = fields.Integer(required=True)
+    price = Price(required=True)
+
+
+class ReceiptLineSchema(Schema):
+    product_id = fields.Integer(required=True)
+    product_name = fields.String(required=True)
+    place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
+    rule = fields.String(
+        required=True,
+        validate=validate.OneOf([*STRATEGIES, MOVE]),
+        metadata={"description": "The strategy, or `move` where the target had no such line"},
+    )
+    source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "As it was"})
+    target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)
+    result = fields.Nested(
+        QuantityAtPriceSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: the line was left in the source"},
+    )
+    price_from = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Whose price and name it has: the newer. `source` or `target`"},
+    )
+    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+    reason = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": f"`{QUANTITY_LIMIT}`: units were cut; `{LINES_LIMIT}`: the line was left"},
+    )
+
+
+class ReceiptSchema(Schema):
+    strategy = fields.String(required=True)
+    dry_run = fields.Boolean(required=True)
+    lines = fields.List(fields.Nested(ReceiptLineSchema), required=True)
+    cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target, afterwards"})
+
+
+class NewShareSchema(Schema):
+    access = fields.String(load_default="view", validate=validate.OneOf(["view", "edit"]))
+    expires_in_days = WholeNumber(load_default=7, validate=validate.Range(1, 365))
+
+
+class ShareSchema(Schema):
+    share_id = fields.String(required=True)
+    access = fields.String(required=True)
+    created_at = fields.String(required=True, metadata={"format": "date-time"})
+    expires_at = fields.String(required=True, metadata={"format": "date-time"})
+
+
+class ShareWithTokenSchema(ShareSchema):
+    token = fields.String(required=True, metadata={"description": "Shown this once: only its hash is kept"})
+
+
+class SharesSchema(Schema):
+    shares = fields.List(fields.Nested(ShareSchema), required=True)
+
+
+class SharedCartSchema(Schema):
+    access = fields.String(required=True)
+    expires_at = fields.String(required=True, metadata={"format": "date-time"})
+    items = fields.List(fields.Nested(LineSchema), required=True)
     total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
     total_price = Price(required=True)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from flask import current_app
 
 from cart.config import Config
-from cart.dynamodb import ConditionFailed, Row, TransactionCancelled, back_off, call
+from cart.dynamodb import ConditionFailed, TransactionCancelled, back_off, call
 from cart.errors import (
     IdempotencyKeyReused,
     LineNotFound,
@@ -21,21 +21,42 @@ from cart.errors import (
     Throttled,
     Unavailable,
 )
-from cart.lines import Line
+from cart.lines import Limits, Line, Place, iso, next_version
 from cart.observability import seconds_since
+from cart.rows import (
+    CART,
+    IDEMPOTENCY,
+    PREFIXES,
+    SAVED,
+    SHARES,
+    IfMatch,
+    Row,
+    Share,
+    if_live,
+    is_live,
+    line_key,
+    line_of,
+    line_values,
+    listed_share_key,
+    live_condition,
+    live_line,
+    number,
+    row_key,
+    share_key,
+    share_of,
+    share_values,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
-
-LINE = "ITEM#"
-IDEMPOTENCY = "IDEMPOTENCY#"
 RECORD_TTL_SECONDS = 86_400
 TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
 CONTEND_FOR_SECONDS = 2  # of a transaction, with others that are at work on its rows
+UNFINISHED = 0
+NAMES = {CART: "The cart", SAVED: "The saved list"}
 MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send round again
 
 
@@ -49,15 +70,14 @@ class IdempotencyKey(NamedTuple):
 class Answer(NamedTuple):
     """What a client is told, as it is kept beside the change."""
 
-    status: int
+    status: int  # UNFINISHED where more transactions are to come
     body: str
-    location: str
-    etag: str
+    etag: str = ""
     replayed: bool = False
 
 
 MakeAnswer = Callable[[Line], Answer]
-Change = Callable[[], tuple[list[Row], Answer]]
+Change = Callable[[Answer | None], Iterator[tuple[list[Row], Answer]]]
 
 
 class VersionChanged(Exception):
@@ -82,27 +102,44 @@ class CartTable:
     def __init__(self, client: "DynamoDBClient", config: Config) -> None:
         self.client = client
         self.name = config.dynamodb_table_name
-        self.ttl_seconds = config.cart_ttl_days * DAY_SECONDS
-        self.max_quantity = config.cart_max_quantity
-        self.max_lines = config.cart_max_lines
+        self.ttl_seconds = {CART: config.cart_ttl_days * DAY_SECONDS, SAVED: config.saved_ttl_days * DAY_SECONDS}
+        self.limits = Limits(config.cart_max_quantity, config.cart_max_lines)
 
-    def lines(self, user_id: str) -> list[Line]:
-        """The live lines of a cart, in no order. One strongly consistent Query for each MB."""
-        return [_line(row) for page in self._query_live(user_id) for row in page["Items"]]
+    def lines(self, user_id: str, place: Place = CART) -> list[Line]:
+        """The live lines of a cart, or those saved, in no order. One strongly consistent Query for each MB."""
+        return [line_of(row) for page in self._query_live(user_id, place) for row in page["Items"]]
 
-    def _count_lines(self, user_id: str) -> int:
-        return sum(page["Count"] for page in self._query_live(user_id, Select="COUNT"))
+    def everything(self, user_id: str) -> dict[Place, dict[int, Line]]:
+        """All lines, in the cart and saved, live or expired, by product. One Query for each MB."""
+        found: dict[Place, dict[int, Line]] = {CART: {}, SAVED: {}}
+        for page in self._query(user_id):
+            for row in page["Items"]:
+                line = line_of(row)
+                found[CART if row["item_id"]["S"].startswith(PREFIXES[CART]) else SAVED][line.product_id] = line
+        return found
 
-    def _query_live(self, user_id: str, **params: Any) -> Iterator[Row]:
+    def _count_lines(self, user_id: str, place: Place) -> int:
+        return sum(page["Count"] for page in self._query_live(user_id, place, Select="COUNT"))
+
+    def _query_live(self, user_id: str, place: Place, **params: Any) -> Iterator[Row]:
         return self._query(
             user_id,
+            place,
             FilterExpression="#ttl > :epoch",
             ExpressionAttributeNames={"#ttl": "ttl"},
-            values={":epoch": _number(time.time())},
+            values={":epoch": number(time.time())},
             **params,
         )
 
-    def add_item(self, user_id: str, product_id: int, product_name: str, quantity: int, price: Decimal) -> Line:
+    def add_item(
+        self,
+        user_id: str,
+        product_id: int,
+        product_name: str,
+        quantity: int,
+        price: Decimal,
+        place: Place = CART,
+    ) -> Line:
         """Add units of a product; name and price become those given.
 
         One UpdateItem; two to revive an expired line, and one Query more to count the lines when this is a new one.
@@ -115,28 +152,29 @@ class CartTable:
         :raise OutcomeUnknown: the answer was lost, the units may have been added or not (503)
         """
         values = {
-            ":product_id": _number(product_id),
+            ":product_id": number(product_id),
             ":product_name": {"S": product_name},
-            ":quantity": _number(quantity),
+            ":quantity": number(quantity),
             ":price": {"N": str(price)},
-            ":one": _number(1),
+            ":one": number(1),
         }
-        line = self._add(user_id, product_id, quantity, values)
+        line = self._add(user_id, place, product_id, quantity, values)
         if line.added_at == line.updated_at:
             try:
-                self._keep_to_max_lines(user_id, line)
+                self._keep_to_max_lines(user_id, place, line)
             except (Throttled, Unavailable):  # which would say that nothing was added
                 raise OutcomeUnknown from None
         return line
 
-    def _add(self, user_id: str, product_id: int, quantity: int, values: Row) -> Line:
-        fields = "SET product_id = :product_id, product_name = :product_name, price = :price"
-        # a version starts from the clock, so that a line that is removed and added again has none twice
-        fresh = {":room": _number(self.max_quantity - quantity), ":start": _number(time.time() * 1_000_000)}
+    def _add(self, user_id: str, place: Place, product_id: int, quantity: int, values: Row) -> Line:
+        fields = "SET product_id = :product_id, product_name = :product_name, price = :price, priced_at = :now"
+        # see next_version
+        fresh = {":room": number(self.limits.quantity - quantity), ":start": number(time.time() * 1_000_000)}
         for _ in range(MAX_ROUNDS):
             try:
                 return self._update_line(
                     user_id,
+                    place,
                     product_id,
                     f"{fields}, added_at = if_not_exists(added_at, :now),"
                     " version = if_not_exists(version, :start) + :one ADD quantity :quantity",
@@ -144,11 +182,12 @@ class CartTable:
                     values | fresh,
                 )
             except ConditionFailed as failed:
-                if line := _live_line(failed.row):
-                    _refuse_quantity(line, quantity, self.max_quantity)
+                if line := live_line(failed.row):
+                    _refuse_quantity(line, quantity, self.limits.quantity)
             try:
                 return self._update_line(
                     user_id,
+                    place,
                     product_id,
                     f"{fields}, added_at = :now, quantity = :quantity, version = version + :one",
                     "attribute_exists(item_id) AND #ttl <= :epoch",
@@ -158,19 +197,21 @@ class CartTable:
                 continue  # revived by another request, or deleted by DynamoDB: add to what is there now
         raise Throttled
 
-    def _keep_to_max_lines(self, user_id: str, line: Line) -> None:
+    def _keep_to_max_lines(self, user_id: str, place: Place, line: Line) -> None:
         """Take a new line back where it is one too many. Of adds that race for the last place, all may lose.
 
         A line that somebody else has changed in the meantime stays: that change was promised.
 
         :raise LinesLimit: it was taken back
         """
-        if self._count_lines(user_id) > self.max_lines:
+        if self._count_lines(user_id, place) > self.limits.lines:
             with suppress(VersionChanged):
-                self.remove_item(user_id, line.product_id, frozenset({line.version}))
-                _refuse_line(self.max_lines)
+                self.remove_item(user_id, line.product_id, frozenset({line.version}), place)
+                refuse_line(place, self.limits.lines)
 
-    def add_item_once(self, user_id: str, item: dict[str, Any], key: IdempotencyKey, answer: MakeAnswer) -> Answer:
+    def add_item_once(
+        self, user_id: str, item: dict[str, Any], key: IdempotencyKey, answer: MakeAnswer, place: Place = CART
+    ) -> Answer:
         """``add_item``, and the record that it was done, in one transaction.
 
         One GetItem and one TransactWriteItems; a new line costs a Query too, to count the lines.
@@ -179,44 +220,53 @@ class CartTable:
         :raise IdempotencyKeyReused: the key came with another request (422)
         """
 
-        def change() -> tuple[list[Row], Answer]:
-            row = self._row(user_id, f"{LINE}{item['product_id']}")
-            line = self._with_item(user_id, row, item)
-            return [self._put_line(user_id, line, row)], answer(line)
+        def change(_: Answer | None) -> Iterator[tuple[list[Row], Answer]]:
+            row = self._row(line_key(user_id, place, item["product_id"]))
+            line = self._with_item(user_id, place, row, item)
+            yield [self.put_line(user_id, place, line, line_of(row) if row else None)], answer(line)
 
-        return self._once(user_id, key, change)
+        return self.once(user_id, key, change)
 
-    def _with_item(self, user_id: str, row: Row | None, item: dict[str, Any]) -> Line:
+    def _with_item(self, user_id: str, place: Place, row: Row | None, item: dict[str, Any]) -> Line:
         """The line that an item makes of the row that is there."""
-        line, now = _live_line(row), datetime.now(UTC)
-        if line and line.quantity + item["quantity"] > self.max_quantity:
-            _refuse_quantity(line, item["quantity"], self.max_quantity)
-        if not line and self._count_lines(user_id) >= self.max_lines:
-            _refuse_line(self.max_lines)
+        line, now = live_line(row), datetime.now(UTC)
+        if line and line.quantity + item["quantity"] > self.limits.quantity:
+            _refuse_quantity(line, item["quantity"], self.limits.quantity)
+        if not line and self._count_lines(user_id, place) >= self.limits.lines:
+            refuse_line(place, self.limits.lines)
         return Line(
             **item | {"quantity": item["quantity"] + (line.quantity if line else 0)},
-            added_at=line.added_at if line else _iso(now),
-            updated_at=_iso(now),
-            version=int(row["version"]["N"]) + 1 if row else int(now.timestamp() * 1_000_000) + 1,
+            priced_at=iso(now),
+            added_at=line.added_at if line else iso(now),
+            updated_at=iso(now),
+            version=next_version(line_of(row) if row else None, now),
+            ttl=0,  # see put_line
         )
 
-    def _once(self, user_id: str, key: IdempotencyKey, change: Change) -> Answer:
-        """Make a change and the record of its answer together; where the record is there, give its answer again.
+    def once(self, user_id: str, key: IdempotencyKey | None, change: Change) -> Answer:
+        """Make a change, in one transaction or more, and with a key the record of its answer in each of them.
 
-        :param change: reads what it needs; the actions of a transaction that fail if that has changed, and the answer
+        Where the key's record is there, its answer is given again; where it is that of a change that died between two
+        of its transactions, the change goes on from there.
+
+        :param change: given what was answered so far, reads what it needs; yields the actions of each transaction,
+            which fail if that has changed, and the answer with which it ends, ``UNFINISHED`` but for the last
         """
         started = time.perf_counter()
         attempt = 0
+        so_far: Answer | None = None
         while True:
             try:
-                actions, answer = change()
-                self._transact([self._put_record(user_id, key, answer), *actions])
-            except (QuantityLimit, LinesLimit, TransactionCancelled) as error:
-                record = self._row(f"{IDEMPOTENCY}{user_id}", key.hash)
-                if record and _is_live(record):
-                    return _replay(record, key)
+                for actions, answer in change(so_far):
+                    self._transact([*self._put_record(user_id, key, answer, so_far), *actions])
+                    so_far = answer
+            except (LineNotFound, QuantityLimit, LinesLimit, TransactionCancelled) as error:
+                kept = self._kept_answer(user_id, key) if key else None
+                if kept and kept.status != UNFINISHED:
+                    return kept
                 if not isinstance(error, TransactionCancelled):
                     raise
+                so_far = kept or so_far
                 if seconds_since(started) > CONTEND_FOR_SECONDS:
                     raise Throttled from None
             else:
@@ -232,55 +282,97 @@ class CartTable:
         :raise LineNotFound: no such line, or it has expired (404)
         :raise VersionChanged: the line has another version
         """
-        condition, versions = _live_condition(if_match)
+        condition, versions = live_condition(if_match)
         try:
             return self._update_line(
                 user_id,
+                CART,
                 product_id,
                 "SET quantity = :quantity, version = version + :one",
                 condition,
-                {":quantity": _number(quantity), ":one": _number(1)} | versions,
+                {":quantity": number(quantity), ":one": number(1)} | versions,
             )
         except ConditionFailed as failed:
-            if line := _live_line(failed.row):
+            if line := live_line(failed.row):
                 raise VersionChanged(line) from None
-            raise LineNotFound(f"The cart has no line of product {product_id}.") from None
+            raise line_not_found(CART, product_id) from None
 
-    def remove_item(self, user_id: str, product_id: int, if_match: IfMatch = None) -> None:
+    def remove_item(self, user_id: str, product_id: int, if_match: IfMatch = None, place: Place = CART) -> None:
         """Remove one line, if it is there. One DeleteItem.
 
         :raise VersionChanged: the live line has another version, or with ``if_match`` there is none
         """
-        conditional = {} if if_match is None else _if_live(if_match)
+        conditional = {} if if_match is None else if_live(if_match)
         try:
-            call(self.client, "delete_item", TableName=self.name, Key=_key(user_id, product_id), **conditional)
+            self._delete(line_key(user_id, place, product_id), **conditional)
         except ConditionFailed as failed:
-            raise VersionChanged(_live_line(failed.row)) from None
+            raise VersionChanged(live_line(failed.row)) from None
 
     def remove_lines(self, user_id: str, lines: list[Line]) -> None:
         """Remove these lines if each is as it was read. One TransactWriteItems for each 100.
 
         :raise TransactionCancelled: one of them has changed
         """
-        deletes = [
-            {
-                "Delete": {"TableName": self.name, "Key": _key(user_id, line.product_id)}
-                | _if_live(frozenset({line.version}))
-            }
-            for line in lines
-        ]
+        deletes = [self.take_line(user_id, CART, line) for line in lines]
         for start in range(0, len(deletes), TRANSACTION_ROWS):
             self._transact(deletes[start : start + TRANSACTION_ROWS])
 
     def clear(self, user_id: str) -> None:
-        """Remove every line, the expired too. A Query for each MB and a BatchWriteItem for each 25 lines.
+        """Remove every line of the cart, the expired too, and nothing that is saved.
 
-        A run that dies in the middle has removed some lines; the next one removes the rest.
+        A Query for each MB and a BatchWriteItem for each 25 lines. A run that dies in the middle has removed some
+        lines; the next one removes the rest.
         """
-        for page in self._query(user_id, ProjectionExpression="user_id, item_id"):
+        for page in self._query(user_id, CART, ProjectionExpression="user_id, item_id"):
             keys = page["Items"]
             for start in range(0, len(keys), BATCH_ROWS):
                 self._delete_batch(keys[start : start + BATCH_ROWS])
+
+    def put_line(self, user_id: str, place: Place, line: Line, read: Line | None) -> Row:
+        """The action of a transaction that stores a line, if its row is as it was read. Its life begins now."""
+        values = line_values(line) | {"ttl": number(time.time() + self.ttl_seconds[place])}
+        new = {f":{name}": value for name, value in values.items()}
+        return {
+            "Update": {
+                "TableName": self.name,
+                "Key": line_key(user_id, place, line.product_id),
+                "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values),
+                "ConditionExpression": "version = :read" if read else "attribute_not_exists(item_id)",
+                "ExpressionAttributeNames": {f"#{name}": name for name in values},
+                "ExpressionAttributeValues": new | ({":read": number(read.version)} if read else {}),
+            }
+        }
+
+    def take_line(self, user_id: str, place: Place, line: Line) -> Row:
+        """The action of a transaction that removes a line, if it is as it was read."""
+        key = line_key(user_id, place, line.product_id)
+        return {"Delete": {"TableName": self.name, "Key": key} | if_live(frozenset({line.version}))}
+
+    def create_share(self, share: Share) -> None:
+        """Keep a link: one row by which its token finds it, one by which its owner does. One TransactWriteItems."""
+        keys = (share_key(share.share_id), listed_share_key(share.owner, share.share_id))
+        self._transact([{"Put": {"TableName": self.name, "Item": key | share_values(share)}} for key in keys])
+
+    def share(self, share_id: str) -> Share | None:
+        """A link that is good, or None: unknown, revoked and expired are one, for the price of one GetItem."""
+        row = self._row(share_key(share_id))
+        return share_of(share_id, row) if row and is_live(row) else None
+
+    def shares(self, owner: str) -> list[Share]:
+        """The links to a cart that are good, in the order in which they were made. One Query."""
+        rows = (row for page in self._query(f"{SHARES}{owner}") for row in page["Items"] if is_live(row))
+        return sorted((share_of(row["item_id"]["S"], row) for row in rows), key=lambda share: share.created_at)
+
+    def revoke_share(self, owner: str, share_id: str) -> None:
+        """End a link, if it is this owner's. Two DeleteItem, the first of which ends it."""
+        with suppress(ConditionFailed):  # somebody else's
+            self._delete(
+                share_key(share_id),
+                ConditionExpression="attribute_not_exists(item_id) OR #owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={":owner": {"S": owner}},
+            )
+        self._delete(listed_share_key(owner, share_id))
 
     def size(self) -> tuple[int, int]:
         """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""
@@ -298,15 +390,24 @@ class CartTable:
             Limit=1,
         )
 
-    def _query(self, user_id: str, values: Row | None = None, **params: Any) -> Iterator[Row]:
-        """The answers to a Query of the cart's lines, page by page, each strongly consistent."""
-        values = {":user_id": {"S": user_id}, ":line": {"S": LINE}} | (values or {})
+    def _query(
+        self, user_id: str, place: Place | None = None, values: Row | None = None, **params: Any
+    ) -> Iterator[Row]:
+        """The answers to a Query of a user's rows, page by page, each strongly consistent.
+
+        :param place: only of the lines there
+        """
+        condition = "user_id = :user_id"
+        values = {":user_id": {"S": user_id}} | (values or {})
+        if place:
+            condition += " AND begins_with(item_id, :prefix)"
+            values[":prefix"] = {"S": PREFIXES[place]}
         while True:
             page = call(
                 self.client,
                 "query",
                 TableName=self.name,
-                KeyConditionExpression="user_id = :user_id AND begins_with(item_id, :line)",
+                KeyConditionExpression=condition,
                 ExpressionAttributeValues=values,
                 ConsistentRead=True,
                 **params,
@@ -316,7 +417,9 @@ class CartTable:
                 return
             params["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def _update_line(self, user_id: str, product_id: int, update: str, condition: str, values: Row) -> Line:
+    def _update_line(
+        self, user_id: str, place: Place, product_id: int, update: str, condition: str, values: Row
+    ) -> Line:
         """One UpdateItem that also renews the line's life. ``update`` starts with its SET clause.
 
         :raise ConditionFailed: with the row that is there
@@ -326,80 +429,71 @@ class CartTable:
             self.client,
             "update_item",
             TableName=self.name,
-            Key=_key(user_id, product_id),
+            Key=line_key(user_id, place, product_id),
             UpdateExpression=update.replace("SET ", "SET updated_at = :now, #ttl = :ttl, ", 1),
             ConditionExpression=condition,
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues=values
             | {
-                ":now": {"S": _iso(now)},
-                ":epoch": _number(now.timestamp()),
-                ":ttl": _number(now.timestamp() + self.ttl_seconds),
+                ":now": {"S": iso(now)},
+                ":epoch": number(now.timestamp()),
+                ":ttl": number(now.timestamp() + self.ttl_seconds[place]),
             },
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        return _line(answer["Attributes"])
+        return line_of(answer["Attributes"])
 
-    def _row(self, user_id: str, item_id: str) -> Row | None:
+    def _row(self, key: Row) -> Row | None:
         """One row, strongly consistent, expired or not."""
-        key = {"user_id": {"S": user_id}, "item_id": {"S": item_id}}
         row: Row | None = call(self.client, "get_item", TableName=self.name, Key=key, ConsistentRead=True).get("Item")
         return row
 
-    def _put_line(self, user_id: str, line: Line, read: Row | None) -> Row:
-        """The action of a transaction that stores a line, if its row is as it was read."""
-        condition = "version = :read" if read else "attribute_not_exists(item_id)"
-        fields = ("product_id", "product_name", "quantity", "price", "added_at", "updated_at", "version")
-        values = {
-            ":product_id": _number(line.product_id),
-            ":product_name": {"S": line.product_name},
-            ":quantity": _number(line.quantity),
-            ":price": {"N": str(line.price)},
-            ":added_at": {"S": line.added_at},
-            ":updated_at": {"S": line.updated_at},
-            ":version": _number(line.version),
-            ":ttl": _number(time.time() + self.ttl_seconds),
-        }
-        return {
-            "Update": {
-                "TableName": self.name,
-                "Key": _key(user_id, line.product_id),
-                "UpdateExpression": "SET #ttl = :ttl, " + ", ".join(f"{field} = :{field}" for field in fields),
-                "ConditionExpression": condition,
-                "ExpressionAttributeNames": {"#ttl": "ttl"},
-                "ExpressionAttributeValues": values | ({":read": read["version"]} if read else {}),
-            }
-        }
+    def _delete(self, key: Row, **conditional: Any) -> None:
+        call(self.client, "delete_item", TableName=self.name, Key=key, **conditional)
 
-    def _put_record(self, user_id: str, key: IdempotencyKey, answer: Answer) -> Row:
-        """The action of a transaction that keeps an answer, if the key has none that is still good."""
+    def _put_record(self, user_id: str, key: IdempotencyKey | None, answer: Answer, so_far: Answer | None) -> list[Row]:
+        """The action of a transaction that keeps an answer, if the key has none that is still good but that so far."""
+        if key is None:
+            return []
         now = time.time()
-        return {
-            "Put": {
-                "TableName": self.name,
-                "Item": {
-                    "user_id": {"S": f"{IDEMPOTENCY}{user_id}"},
-                    "item_id": {"S": key.hash},
-                    "fingerprint": {"S": key.fingerprint},
-                    "status": _number(answer.status),
-                    "body": {"S": answer.body},
-                    "location": {"S": answer.location},
-                    "etag": {"S": answer.etag},
-                    "ttl": _number(now + RECORD_TTL_SECONDS),
-                },
+        item = row_key(f"{IDEMPOTENCY}{user_id}", key.hash) | {
+            "fingerprint": {"S": key.fingerprint},
+            "status": number(answer.status),
+            "body": {"S": answer.body},
+            "etag": {"S": answer.etag},
+            "ttl": number(now + RECORD_TTL_SECONDS),
+        }
+        if so_far is None:
+            condition = {
                 "ConditionExpression": "attribute_not_exists(item_id) OR #ttl <= :epoch",
                 "ExpressionAttributeNames": {"#ttl": "ttl"},
-                "ExpressionAttributeValues": {":epoch": _number(now)},
+                "ExpressionAttributeValues": {":epoch": number(now)},
             }
-        }
+        else:
+            condition = {
+                "ConditionExpression": "#status = :unfinished AND body = :so_far",
+                "ExpressionAttributeNames": {"#status": "status"},
+                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": {"S": so_far.body}},
+            }
+        return [{"Put": {"TableName": self.name, "Item": item, **condition}}]
+
+    def _kept_answer(self, user_id: str, key: IdempotencyKey) -> Answer | None:
+        """:raise IdempotencyKeyReused: it is the answer to another request"""
+        record = self._row(row_key(f"{IDEMPOTENCY}{user_id}", key.hash))
+        if not record or not is_live(record):
+            return None
+        if record["fingerprint"]["S"] != key.fingerprint:
+            raise IdempotencyKeyReused
+        return Answer(int(record["status"]["N"]), record["body"]["S"], record["etag"]["S"], replayed=True)
 
     def _transact(self, actions: list[Row]) -> None:
-        """One TransactWriteItems. Its token lets DynamoDB tell a second sending from a second request.
+        """One TransactWriteItems, if there is something to do. Its token lets DynamoDB tell a second sending.
 
         :raise TransactionCancelled: a condition did not hold
         """
-        call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
+        if actions:
+            call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
 
     def _delete_batch(self, keys: list[Row]) -> None:
         left: list[Any] = [{"DeleteRequest": {"Key": key}} for key in keys]
@@ -412,68 +506,12 @@ class CartTable:
         raise Throttled
 
 
-def _key(user_id: str, product_id: int) -> Row:
-    return {"user_id": {"S": user_id}, "item_id": {"S": f"{LINE}{product_id}"}}
+def line_not_found(place: Place, product_id: int) -> LineNotFound:
+    return LineNotFound(f"{NAMES[place]} has no line of product {product_id}.")
 
 
-def _number(value: float) -> Row:
-    return {"N": str(int(value))}
-
-
-def _line(row: Row) -> Line:
-    return Line(
-        product_id=int(row["product_id"]["N"]),
-        product_name=row["product_name"]["S"],
-        quantity=int(row["quantity"]["N"]),
-        price=Decimal(row["price"]["N"]),
-        added_at=row["added_at"]["S"],
-        updated_at=row["updated_at"]["S"],
-        version=int(row["version"]["N"]),
-    )
-
-
-def _is_live(row: Row) -> bool:
-    return int(row["ttl"]["N"]) > int(time.time())
-
-
-def _live_line(row: Row | None) -> Line | None:
-    """The line of a row that is there and has not expired."""
-    return _line(row) if row and _is_live(row) else None
-
-
-def _live_condition(if_match: IfMatch) -> tuple[str, Row]:
-    """The condition of a write to a line that must be live, with one of these versions; and the versions' values."""
-    live = "attribute_exists(item_id) AND #ttl > :epoch"
-    if if_match is None or if_match == "*":
-        return live, {}
-    values = {f":version{place}": _number(version) for place, version in enumerate(sorted(if_match))}
-    return f"{live} AND version IN ({', '.join(values) or ':none'})", values or {":none": _number(-1)}
-
-
-def _if_live(if_match: IfMatch) -> Row:
-    """``_live_condition``, as the parameters of a delete."""
-    condition, versions = _live_condition(if_match)
-    return {
-        "ConditionExpression": condition,
-        "ExpressionAttributeNames": {"#ttl": "ttl"},
-        "ExpressionAttributeValues": {":epoch": _number(time.time())} | versions,
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _replay(record: Row, key: IdempotencyKey) -> Answer:
-    if record["fingerprint"]["S"] != key.fingerprint:
-        raise IdempotencyKeyReused
-    body, location, etag = (record[name]["S"] for name in ("body", "location", "etag"))
-    return Answer(int(record["status"]["N"]), body, location, etag, replayed=True)
-
-
-def _refuse_line(limit: int) -> NoReturn:
-    raise LinesLimit(f"The cart has {limit} lines, the most that it may have.", limit=limit)
+def refuse_line(place: Place, limit: int) -> NoReturn:
+    raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
 
 
 def _refuse_quantity(line: Line, quantity: int, limit: int) -> NoReturn:

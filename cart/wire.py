@@ -27,7 +27,8 @@ from cart.errors import (
     UnsupportedMediaType,
     problem_reference,
 )
-from cart.table import Answer, IdempotencyKey, IfMatch
+from cart.rows import IfMatch
+from cart.table import Answer, IdempotencyKey
 
 View = Callable[..., Any]
 
@@ -144,11 +145,16 @@ def empty(status: int, etag: str | None = None) -> Response:
     return response
 
 
-def respond(answer: Answer) -> Response:
-    """An answer as it was made, or as it was kept."""
+def respond(answer: Answer, location: str | None = None) -> Response:
+    """An answer as it was made, or as it was kept.
+
+    :param location: the path of what it is about
+    """
     response = Response(answer.body, answer.status, mimetype="application/json")
-    response.headers["Location"] = request.root_path + quote(answer.location)
-    response.set_etag(answer.etag)
+    if location:
+        response.headers["Location"] = request.root_path + quote(location)
+    if answer.etag:
+        response.set_etag(answer.etag)
     if answer.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -218,9 +224,26 @@ class ProductId(BaseConverter):
         return int(value)
 
 
+class ShareId(BaseConverter):
+    """``share_id`` in a path, as it was given when the link was made."""
+
+    regex = "[^/]*"
+    pattern = r"[0-9a-f]{64}"
+
+    def to_python(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise InvalidInput("Not valid: share_id.", {"share_id": ["Must be 64 of the digits 0 to 9 and a to f."]})
+        return value
+
+
+CONVERTERS = {"user_id": UserId, "product_id": ProductId, "share_id": ShareId}
+
+
 def document_url_parts(api: Api) -> None:
     """Tell OpenAPI what the converters accept."""
     user_id = {"type": "string", "pattern": f"^{UserId.pattern}$", "examples": ["user123"]}
     product_id = {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
+    share_id = {"type": "string", "pattern": f"^{ShareId.pattern}$"}
+    api.register_converter(ShareId, lambda _: share_id)
     api.register_converter(UserId, lambda _: user_id)
     api.register_converter(ProductId, lambda _: product_id)

@@ -1,0 +1,76 @@
+"""What can be done to an item, in HTTP's terms, by whoever reaches its cart: the owner, or the holder of a link."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Response, current_app, request
+from werkzeug.http import quote_etag
+
+from cart.errors import (
+    BODY,
+    CALLER,
+    STORE,
+    IdempotencyKeyReused,
+    InvalidInput,
+    LineNotFound,
+    LinesLimit,
+    OutcomeUnknown,
+    QuantityLimit,
+    VersionConflict,
+)
+from cart.lines import Line, Place
+from cart.observability import count
+from cart.rows import CART
+from cart.schemas import LineSchema
+from cart.table import Answer, VersionChanged, get_table
+from cart.wire import empty, idempotency_key, line_versions, respond
+
+LINE_HEADERS = {
+    "Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The line"},
+    "ETag": {"schema": {"type": "string"}, "description": "The line's version, for If-Match"},
+}
+ETAG = {"ETag": LINE_HEADERS["ETag"]}
+# If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
+# take their 412 and 422 for refusals of what the document allows.
+ADD_PROBLEMS = (QuantityLimit, LinesLimit, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+SET_PROBLEMS = (LineNotFound, VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+
+
+def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
+    """Answer a POST of an item, once for each ``Idempotency-Key``."""
+    if key := idempotency_key(item):
+        answer = get_table().add_item_once(user_id, item, key, _added, place)
+    else:
+        answer = _added(get_table().add_item(user_id, **item, place=place))
+    if not answer.replayed:
+        count("ItemsAdded", item["quantity"])
+    return respond(answer, f"{request.path}/{item['product_id']}")
+
+
+def _added(line: Line) -> Answer:
+    return Answer(201, current_app.json.dumps(LineSchema().dump(line)), line.etag)
+
+
+def set_quantity(user_id: str, product_id: int, quantity: int) -> tuple[Line, dict[str, str]]:
+    """Answer a PUT of a line, with ``If-Match`` only where it is as the caller read it."""
+    with _conflicts_shown():
+        line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
+    return line, {"ETag": quote_etag(line.etag)}
+
+
+def remove(user_id: str, product_id: int, place: Place = CART) -> Response:
+    """Answer a DELETE of a line, with ``If-Match`` only where it is as the caller read it."""
+    with _conflicts_shown():
+        get_table().remove_item(user_id, product_id, line_versions(), place)
+    return empty(204)
+
+
+@contextmanager
+def _conflicts_shown() -> Iterator[None]:
+    """Tell a caller whose ``If-Match`` did not hold what is there instead."""
+    try:
+        yield
+    except VersionChanged as changed:
+        raise VersionConflict(current=LineSchema().dump(changed.line) if changed.line else None) from None

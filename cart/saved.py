@@ -1,0 +1,102 @@
+"""The views of what a shopper has saved for later."""
+
+import logging
+from typing import Any
+
+from flask import Response
+
+from cart import items
+from cart.errors import (
+    CALLER,
+    STORE,
+    IdempotencyKeyReused,
+    InvalidInput,
+    LineNotFound,
+    LinesLimit,
+    OutcomeUnknown,
+)
+from cart.items import ADD_PROBLEMS, LINE_HEADERS, REMOVE_PROBLEMS
+from cart.lines import in_order
+from cart.merge import move
+from cart.rows import CART, SAVED
+from cart.schemas import (
+    EXAMPLE_ITEM,
+    EXAMPLE_LINE,
+    ItemSchema,
+    LineSchema,
+    MovedLineSchema,
+    SavedSchema,
+)
+from cart.table import get_table
+from cart.wire import CartBlueprint, idempotency_key, respond
+
+logger = logging.getLogger(__name__)
+
+blueprint = CartBlueprint("saved", __name__, url_prefix="/cart/<user_id:user_id>", description="Saved for later")
+
+MOVE_PROBLEMS = (
+    *(LineNotFound, LinesLimit, *CALLER),
+    *(InvalidInput, IdempotencyKeyReused, *STORE, OutcomeUnknown),
+)
+
+
+@blueprint.route("/saved")
+@blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
+@blueprint.problems(InvalidInput, *CALLER, *STORE)
+def get_saved(user_id: str) -> dict[str, Any]:
+    """Get what is saved"""
+    logger.info("Getting what user %s has saved", user_id)
+    return {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))}
+
+
+@blueprint.route("/saved", methods=["POST"])
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.problems(*ADD_PROBLEMS)
+def save_item(item: dict[str, Any], user_id: str) -> Response:
+    """Save an item
+
+    As with the cart, the quantity is added to what is there, and the header `Idempotency-Key` is known.
+    """
+    logger.info("Saving an item for user %s", user_id)
+    return items.add(user_id, item, SAVED)
+
+
+@blueprint.route("/saved/<product_id:product_id>", methods=["DELETE"])
+@blueprint.response(204, description="The line is not saved, whether or not it was")
+@blueprint.problems(*REMOVE_PROBLEMS)
+def remove_saved(user_id: str, product_id: int) -> Response:
+    """Remove what is saved of a product
+
+    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    """
+    logger.info("Removing what user %s has saved", user_id)
+    return items.remove(user_id, product_id, SAVED)
+
+
+@blueprint.route("/items/<product_id:product_id>/save-for-later", methods=["POST"])
+@blueprint.response(200, MovedLineSchema, example=EXAMPLE_LINE | {"cut": 0}, headers=LINE_HEADERS)
+@blueprint.problems(*MOVE_PROBLEMS)
+def save_for_later(user_id: str, product_id: int) -> Response:
+    """Save a line of the cart for later
+
+    It joins what is saved of the product; units beyond the limit are cut. The answer is the saved line. A repeat with
+    the same `Idempotency-Key` has the first answer, one without finds no line.
+    """
+    logger.info("Saving a line for later for user %s", user_id)
+    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
+    return respond(answer, f"/cart/{user_id}/saved/{product_id}")
+
+
+@blueprint.route("/saved/<product_id:product_id>/move-to-cart", methods=["POST"])
+@blueprint.response(200, MovedLineSchema, example=EXAMPLE_LINE | {"cut": 0}, headers=LINE_HEADERS)
+@blueprint.problems(*MOVE_PROBLEMS)
+def move_to_cart(user_id: str, product_id: int) -> Response:
+    """Move what is saved of a product to the cart
+
+    It joins the cart's line; units beyond the limit are cut. The answer is the cart's line. A repeat with the same
+    `Idempotency-Key` has the first answer, one without finds no line.
+    """
+    logger.info("Moving a saved line to the cart of user %s", user_id)
+    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))
+    return respond(answer, f"/cart/{user_id}/items/{product_id}")

@@ -1,0 +1,183 @@
+"""The views of links to a cart, and of the cart that is behind one."""
+
+import hashlib
+import logging
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, url_for
+
+from cart import items, merge
+from cart.errors import (
+    BODY,
+    CALLER,
+    STORE,
+    Forbidden,
+    IdempotencyKeyReused,
+    InvalidInput,
+    OutcomeUnknown,
+    ShareNotFound,
+)
+from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
+from cart.lines import Line, cart_of, iso
+from cart.rows import Share
+from cart.schemas import (
+    EXAMPLE_ITEM,
+    EXAMPLE_LINE,
+    EXAMPLE_LINK,
+    EXAMPLE_RECEIPT,
+    EXAMPLE_SHARED_CART,
+    CopySchema,
+    ItemSchema,
+    LineSchema,
+    NewShareSchema,
+    QuantitySchema,
+    ReceiptSchema,
+    SharedCartSchema,
+    SharesSchema,
+    ShareWithTokenSchema,
+)
+from cart.table import DAY_SECONDS, get_table
+from cart.wire import CartBlueprint, empty, idempotency_key, respond
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE_TOKEN = "q0sWmcXwJ1kqkz8XyT3nH4v7bA9eRfLd"  # noqa: S105 - of no cart
+
+blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for others to see or to fill")
+
+
+@blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
+@blueprint.arguments(NewShareSchema, example={"access": "view", "expires_in_days": 7})
+@blueprint.response(
+    201,
+    ShareWithTokenSchema,
+    example=EXAMPLE_LINK | {"token": EXAMPLE_TOKEN},
+    headers={"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The shared cart"}},
+)
+@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
+def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Make a link to the cart
+
+    The token is shown once, and only its hash is kept. For that reason a repeat is not answered again, but makes
+    another link; `GET` lists them all, and one whose token was never received can be revoked.
+    """
+    logger.info("Sharing the cart of user %s", user_id)
+    token = secrets.token_urlsafe(24)  # 192 bits
+    now = datetime.now(UTC)
+    ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
+    share = Share(_hash(token), user_id, body["access"], iso(now), ttl)
+    get_table().create_share(share)
+    return _shown(share) | {"token": token}, {"Location": url_for("shares.get_shared_cart", token=token)}
+
+
+@blueprint.route("/cart/<user_id:user_id>/shares")
+@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
+@blueprint.problems(InvalidInput, *CALLER, *STORE)
+def get_shares(user_id: str) -> dict[str, Any]:
+    """List the links to the cart, without their tokens"""
+    logger.info("Getting the links to the cart of user %s", user_id)
+    return {"shares": [_shown(share) for share in get_table().shares(user_id)]}
+
+
+@blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
+@blueprint.response(204, description="The link leads nowhere, whether or not it did")
+@blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
+def revoke_share(user_id: str, share_id: str) -> Response:
+    """Revoke a link, at once"""
+    logger.info("Revoking a link to the cart of user %s", user_id)
+    get_table().revoke_share(user_id, share_id)
+    return empty(204)
+
+
+@blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
+@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
+@blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+def copy_cart(body: dict[str, Any], user_id: str) -> Response:
+    """Copy a shared cart into this one
+
+    By the rules of a merge, but that the source stays as it is: a repeat adds its lines again, unless both have the
+    same `Idempotency-Key`.
+    """
+    logger.info("Copying a shared cart into that of user %s", user_id)
+    owner = _find(body["share_token"]).owner
+    if owner == user_id:
+        raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})
+    return respond(merge.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
+
+
+@blueprint.route("/shared/<token>")
+@blueprint.response(200, SharedCartSchema, example=EXAMPLE_SHARED_CART)
+@blueprint.doc(security=[])
+@blueprint.problems(ShareNotFound, *STORE)
+def get_shared_cart(token: str) -> dict[str, Any]:
+    """Get the cart behind a link
+
+    It does not say whose it is.
+    """
+    share = _find(token)
+    cart = cart_of(share.owner, get_table().lines(share.owner))
+    totals = {"items": cart.items, "total_items": cart.total_items, "total_price": cart.total_price}
+    return {"access": share.access, "expires_at": share.expires_at} | totals
+
+
+@blueprint.route("/shared/<token>/items", methods=["POST"])
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.doc(security=[])
+@blueprint.problems(ShareNotFound, *ADD_PROBLEMS)
+def add_shared_item(item: dict[str, Any], token: str) -> Response:
+    """Add an item to a shared cart, if the link allows it
+
+    By the same rules as the owner.
+    """
+    return items.add(_find_to_edit(token).owner, item)
+
+
+@blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
+@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.doc(security=[])
+@blueprint.problems(ShareNotFound, *SET_PROBLEMS)
+def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> tuple[Line, dict[str, str]]:
+    """Set the quantity of a line of a shared cart, if the link allows it
+
+    By the same rules as the owner.
+    """
+    return items.set_quantity(_find_to_edit(token).owner, product_id, body["quantity"])
+
+
+@blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.response(204, description="The line is not in the cart, whether or not it was")
+@blueprint.doc(security=[])
+@blueprint.problems(ShareNotFound, *REMOVE_PROBLEMS)
+def remove_shared_item(token: str, product_id: int) -> Response:
+    """Remove a line of a shared cart, if the link allows it
+
+    By the same rules as the owner.
+    """
+    return items.remove(_find_to_edit(token).owner, product_id)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def _shown(share: Share) -> dict[str, Any]:
+    return {name: getattr(share, name) for name in ("share_id", "access", "created_at", "expires_at")}
+
+
+def _find(token: str) -> Share:
+    """:raise ShareNotFound: unknown, revoked or expired: nothing tells which, nor does the time it takes"""
+    if share := get_table().share(_hash(token)):
+        return share
+    raise ShareNotFound
+
+
+def _find_to_edit(token: str) -> Share:
+    share = _find(token)
+    if share.access != "edit":
+        raise Forbidden("The link is for viewing only.")
+    return share
