@@ -105,7 +105,7 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
-@blueprint.problems(*ADD_PROBLEMS)
+@blueprint.problems(*CALLER, *ADD_PROBLEMS)
 def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
@@ -121,7 +121,7 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.arguments(QuantitySchema, example={"quantity": 3})
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
-@blueprint.problems(*SET_PROBLEMS)
+@blueprint.problems(*CALLER, *SET_PROBLEMS)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> tuple[Line, dict[str, str]]:
     """Set the quantity of a line
 
@@ -133,7 +133,7 @@ def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> tuple[L
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
-@blueprint.problems(*REMOVE_PROBLEMS)
+@blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
 def remove_item(user_id: str, product_id: int) -> Response:
     """Remove a line
 

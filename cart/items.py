@@ -9,7 +9,6 @@ from werkzeug.http import quote_etag
 
 from cart.errors import (
     BODY,
-    CALLER,
     STORE,
     IdempotencyKeyReused,
     InvalidInput,
@@ -33,9 +32,9 @@ LINE_HEADERS = {
 ETAG = {"ETag": LINE_HEADERS["ETag"]}
 # If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
 # take their 412 and 422 for refusals of what the document allows.
-ADD_PROBLEMS = (QuantityLimit, LinesLimit, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-SET_PROBLEMS = (LineNotFound, VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
-REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+ADD_PROBLEMS = (QuantityLimit, LinesLimit, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+SET_PROBLEMS = (LineNotFound, VersionConflict, *BODY, *STORE, OutcomeUnknown)
+REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *STORE, OutcomeUnknown)
 
 
 def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:

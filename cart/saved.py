@@ -52,7 +52,7 @@ def get_saved(user_id: str) -> dict[str, Any]:
 @blueprint.route("/saved", methods=["POST"])
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
-@blueprint.problems(*ADD_PROBLEMS)
+@blueprint.problems(*CALLER, *ADD_PROBLEMS)
 def save_item(item: dict[str, Any], user_id: str) -> Response:
     """Save an item
 
@@ -64,7 +64,7 @@ def save_item(item: dict[str, Any], user_id: str) -> Response:
 
 @blueprint.route("/saved/<product_id:product_id>", methods=["DELETE"])
 @blueprint.response(204, description="The line is not saved, whether or not it was")
-@blueprint.problems(*REMOVE_PROBLEMS)
+@blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
 def remove_saved(user_id: str, product_id: int) -> Response:
     """Remove what is saved of a product
 

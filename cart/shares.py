@@ -127,7 +127,7 @@ def get_shared_cart(token: str) -> dict[str, Any]:
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.doc(security=[])
-@blueprint.problems(ShareNotFound, *ADD_PROBLEMS)
+@blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
@@ -140,7 +140,7 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 @blueprint.arguments(QuantitySchema, example={"quantity": 3})
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
 @blueprint.doc(security=[])
-@blueprint.problems(ShareNotFound, *SET_PROBLEMS)
+@blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> tuple[Line, dict[str, str]]:
     """Set the quantity of a line of a shared cart, if the link allows it
 
@@ -152,7 +152,7 @@ def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> tu
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
 @blueprint.doc(security=[])
-@blueprint.problems(ShareNotFound, *REMOVE_PROBLEMS)
+@blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 def remove_shared_item(token: str, product_id: int) -> Response:
     """Remove a line of a shared cart, if the link allows it
 

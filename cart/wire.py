@@ -213,15 +213,16 @@ class UserId(BaseConverter):
 
 
 class ProductId(BaseConverter):
-    """``product_id`` in a path: a whole number from 1 to 2^53-1, in plain digits."""
+    """``product_id`` in a path: a whole number from 1 to 2^53-1; ``42.0`` is one, as it is in a body."""
 
     regex = "[^/]*"
     message = f"Must be a whole number from 1 to {MAX_PRODUCT_ID}."
 
     def to_python(self, value: str) -> int:
-        if not re.fullmatch(r"[1-9][0-9]{0,15}", value) or int(value) > MAX_PRODUCT_ID:
+        form = re.fullmatch(r"([1-9][0-9]{0,15})(\.0{1,9})?", value)
+        if not form or int(form[1]) > MAX_PRODUCT_ID:
             raise InvalidInput("Not valid: product_id.", {"product_id": [self.message]})
-        return int(value)
+        return int(form[1])
 
 
 class ShareId(BaseConverter):

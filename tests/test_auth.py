@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import threading
 import time
 from dataclasses import replace
@@ -76,6 +77,10 @@ OPEN = {
     "GET /openapi.json",
     "GET /docs",
     "GET /docs/<path:filename>",
+    "GET /shared/<token>",  # whoever has the token
+    "POST /shared/<token>/items",
+    "PUT /shared/<token>/items/<product_id:product_id>",
+    "DELETE /shared/<token>/items/<product_id:product_id>",
 }
 
 
@@ -83,6 +88,7 @@ def routes(app):
     for rule in app.url_map.iter_rules():
         for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
             values = {"user_id": "bob", "product_id": 42, "filename": "index.css"}
+            values |= {"token": "A" * 32, "share_id": "0" * 64}
             path = app.url_map.bind("").build(rule.endpoint, {name: values[name] for name in rule.arguments})
             yield f"{method} {rule.rule}", method, path
 
@@ -379,6 +385,56 @@ def test_no_subject_is_a_guest(client):
     assert client.get("/cart/guest-1", headers=bearer(token("guest-1"))).status_code == 403
 
 
+# --- two carts
+
+
+def test_a_merge_needs_the_right_to_both_carts(client):
+    guest = client.post("/cart").json["user_id"]
+    client.post(f"/cart/{guest}/items", json=CUP)
+    client.post("/cart/owner/items", json=CUP | {"product_id": 7}, headers=bearer(token("owner")))
+
+    def merge(target, source, *, by=None, scope=None):
+        headers = bearer(token(by, scope=scope)) if by else {}
+        return client.post(f"/cart/{target}/merge", json={"source_user_id": source}, headers=headers).status_code
+
+    assert merge("alice", guest) == 401
+    assert merge(guest, "owner") == 401
+    for source in ("owner", "nobody", "guest-1"):
+        assert merge("alice", source, by="alice") == 403
+    assert merge("owner", guest, by="alice") == 403
+    assert merge(guest, "owner", by="alice") == 403
+    assert client.get("/cart/owner", headers=bearer(token("owner"))).json["total_items"] == 2
+    assert client.get(f"/cart/{guest}").json["total_items"] == 2
+    assert merge("carol", guest, by="carol") == 200
+    assert merge("alice", "owner", by="root", scope="carts:admin") == 200
+    assert client.get(f"/cart/{guest}").json["total_items"] == 0
+    other_guest = client.post("/cart").json["user_id"]
+    assert merge(other_guest, guest) == 200  # who knows both ids holds both carts
+    assert merge(guest, "carol", by="carol") == 200  # both are the caller's
+
+
+def test_a_link_needs_no_token_and_gives_no_more_than_it_says(client):
+    client.post("/cart/bob/items", json=CUP, headers=bearer(token("bob")))
+    links = {
+        access: client.post("/cart/bob/shares", json={"access": access}, headers=bearer(token("bob"))).json["token"]
+        for access in ("view", "edit")
+    }
+    shown = client.get(f"/shared/{links['view']}")
+    assert (shown.status_code, shown.headers["Cache-Control"]) == (200, "no-store")
+    assert client.post(f"/shared/{links['view']}/items", json=CUP).status_code == 403
+    assert client.post(f"/shared/{links['edit']}/items", json=CUP).status_code == 201
+    for link in links.values():
+        assert client.get(f"/cart/{link}").status_code == 401
+        assert client.get("/cart/bob", headers=bearer(link)).status_code == 401
+        assert client.delete(f"/shared/{link}").status_code == 405
+        assert client.post("/cart/alice/copy", json={"share_token": link}).status_code == 401
+        copied = client.post("/cart/alice/copy", json={"share_token": link}, headers=bearer(token("alice")))
+        assert copied.status_code == 200
+    mallory = bearer(token("mallory"))
+    assert client.get("/cart/bob/shares", headers=mallory).status_code == 403
+    assert client.post("/cart/bob/shares", json={}, headers=mallory).status_code == 403
+
+
 # --- answers
 
 
@@ -419,9 +475,10 @@ def test_openapi_says_what_needs_a_token(closed, app_of_nobody):
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             if isinstance(operation, dict):
-                is_open = f"{method.upper()} {path}" in OPEN
+                is_open = f"{method.upper()} {path}" in {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", name) for name in OPEN}
                 assert operation.get("security") == ([] if is_open else None)
-                assert is_open or {"401", "403"} <= operation["responses"].keys()
+                assert ("401" in operation["responses"]) is not is_open
+                assert is_open or "403" in operation["responses"]
     assert "security" not in app_of_nobody.test_client().get("/openapi.json").json
 
 

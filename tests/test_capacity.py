@@ -1,5 +1,6 @@
 """What each operation costs: DynamoDB requests on both engines, capacity units on DynamoDB Local (moto has none)."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,11 @@ from conftest import CUP, Store
 @dataclass
 class Bill:
     operations: list[str] = field(default_factory=list)
-    units: float = 0
+    units_of: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def units(self) -> float:
+        return self.units_of.total()
 
 
 @contextmanager
@@ -28,10 +33,10 @@ def billed(table: CartTable) -> Iterator[Bill]:
     def count(model, **_):
         bill.operations.append(model.name)
 
-    def charge(parsed, **_):
+    def charge(model, parsed, **_):
         consumed = parsed.get("ConsumedCapacity", {})
         for one in consumed if isinstance(consumed, list) else [consumed]:
-            bill.units += one.get("CapacityUnits", 0)
+            bill.units_of[model.name] += one.get("CapacityUnits", 0)
 
     hooks = [
         ("provide-client-params.dynamodb", ask),

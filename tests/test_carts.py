@@ -128,7 +128,7 @@ def test_what_is_stored_is_what_the_design_says(client, user, store):
     (row,) = store.rows(user)
     assert row.keys() == {
         *("user_id", "item_id", "product_id", "product_name", "quantity", "price"),
-        *("added_at", "updated_at", "version", "ttl"),
+        *("priced_at", "added_at", "updated_at", "version", "ttl"),
     }
     assert row["item_id"] == {"S": "ITEM#42"}
     assert row["added_at"] == row["updated_at"] == {"S": line["added_at"]}

@@ -95,7 +95,8 @@ def test_product_id_in_the_body(client, user, nothing_written, literal):
 
 
 @pytest.mark.parametrize(
-    "segment", ["0", "-1", "+1", "01", "9007199254740992", "abc", "1e2", "1.0", "%20", "1_0", "%D9%A1", "1" * 5000]
+    "segment",
+    ["0", "-1", "+1", "01", "9007199254740992", "abc", "1e2", "1.5", "1.", "01.0", "%20", "1_0", "%D9%A1", "1" * 5000],
 )
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_product_id_in_the_path(client, user, nothing_written, segment, method):

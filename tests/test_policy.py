@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -67,7 +68,7 @@ def calls(moto_url):
 
     app.extensions["cart_table"].client.meta.events.register("before-call.dynamodb", see)
     store.put("u", 42, ttl={"N": "1"})  # an expired line, to be revived
-    exercised = {exercise(app, *request) for request in requests()}
+    exercised = exercise_all(app)
     assert exercised == {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.partition(".")[0] in OURS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wsgi, "app", app)
@@ -76,7 +77,7 @@ def calls(moto_url):
     return seen
 
 
-OURS = {"carts", "health"}
+OURS = {"carts", "saved", "shares", "health"}
 
 
 def requests():
@@ -93,15 +94,39 @@ def requests():
     yield "PUT", "/cart/u/items/999", {"quantity": 1}
     yield "DELETE", "/cart/u/items/1", None
     yield "DELETE", "/cart/u", None
+    yield "POST", "/cart/u/saved", CUP
+    yield "GET", "/cart/u/saved", None
+    yield "POST", "/cart/u/saved/42/move-to-cart", None
+    yield "POST", "/cart/u/items/42/save-for-later", None
+    yield "POST", "/cart/v/merge", {"source_user_id": "u"}
+    yield "DELETE", "/cart/v/saved/42", None
+    link = yield "POST", "/cart/u/shares", {"access": "edit"}
+    yield "GET", "/cart/u/shares", None
+    yield "GET", f"/shared/{link['token']}", None
+    yield "POST", f"/shared/{link['token']}/items", CUP
+    yield "PUT", f"/shared/{link['token']}/items/42", {"quantity": 1}
+    yield "POST", "/cart/w/copy", {"share_token": link["token"]}
+    yield "DELETE", f"/shared/{link['token']}/items/42", None
+    yield "DELETE", f"/cart/u/shares/{link['share_id']}", None
     yield "GET", "/health", None
     yield "GET", "/health/ready", None
 
 
-def exercise(app, method, path, body, headers=None) -> str:
-    """Make the request; the value is the endpoint that answered."""
+def exercise_all(app) -> set[str]:
+    """Make all requests, each told what the one before it was answered; the value is the endpoints that answered."""
+    asked, answer, endpoints = requests(), None, set()
+    with suppress(StopIteration):
+        while True:
+            endpoint, answer = exercise(app, *asked.send(answer))
+            endpoints.add(endpoint)
+    return endpoints
+
+
+def exercise(app, method, path, body, headers=None):
     with app.test_client() as client:
-        assert client.open(path, method=method, json=body, headers=headers).status_code in {200, 201, 204, 404}
-    return app.url_map.bind("").match(path, method)[0]
+        answer = client.open(path, method=method, json=body, headers=headers)
+    assert answer.status_code in {200, 201, 204, 404}, (path, answer.data)
+    return app.url_map.bind("").match(path, method)[0], answer.json if answer.is_json else None
 
 
 def test_every_call_that_the_code_can_make_was_made(calls):
