@@ -10,7 +10,7 @@ from cart.config import Config
 from cart.dynamodb import connect
 from cart.errors import ProblemApi
 from cart.table import CartTable
-from cart.wire import CONVERTERS, MAX_BODY_BYTES, DecimalJSON, document_url_parts
+from cart.wire import CONVERTERS, MAX_BODY_BYTES, DecimalJSON, LazyRule, document_url_parts
 
 VERSION = "0.1.0"
 BEARER = {
@@ -48,6 +48,7 @@ def create_app(config: Config | None = None) -> Flask:
         API_SPEC_OPTIONS={"servers": [{"url": "."}]} | (BEARER if config.auth_mode != "none" else {}),
     )
     app.json = DecimalJSON(app)
+    app.url_rule_class = LazyRule
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
     app.extensions["cart_table"] = CartTable(connect(config), config)

@@ -17,7 +17,9 @@ from botocore.exceptions import (
     HTTPClientError,
     ProxyConnectionError,
 )
+from botocore.handlers import BUILTIN_HANDLERS
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from cart.config import Config, ConfigError
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
@@ -69,7 +71,8 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
     :param patient: with botocore's own timeouts and retries, for the commands that make or look at tables
     """
     try:
-        session = boto3.Session(region_name=config.aws_region)
+        core = None if patient else _session_for(service)
+        session = boto3.Session(region_name=config.aws_region, botocore_session=core)
     except BotoCoreError as error:  # such as a profile that does not exist
         raise ConfigError(f"cart: {error}") from None
     endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
@@ -93,6 +96,18 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
     if not patient:
         client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
     return client
+
+
+def _session_for(service: str) -> Session:
+    """botocore's session with those of its own handlers that are for every service, or for this one.
+
+    The others, for S3's and the documentation's sake, are a hundred, and are registered at every cold start.
+    """
+    session = Session(include_builtin_handlers=False)
+    for event, handler, *_ in BUILTIN_HANDLERS:
+        if event.split(".")[1:2] in ([], [service]):  # such as before-call, and before-call.s3
+            session.register(event, handler)
+    return session
 
 
 def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, Rule
 
 from cart.errors import (
     BadRequest,
@@ -116,10 +117,41 @@ def _too_large() -> BodyTooLarge:
     return BodyTooLarge(message, {"body": [message]})
 
 
+class LazyRule(Rule):
+    """A route that compiles the code that builds its URL when one is built: of most, none ever is."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compiled = cache(partial(super()._compile_builder, append_unknown))
+
+        def build(rule: Rule, **values: Any) -> tuple[str, str]:
+            return compiled()(rule, **values)
+
+        return build
+
+
+class _Documentation(dict[str, Any]):
+    """What the decorators of one view say of it. Each of them copies what those below it said, in vain."""
+
+    def __deepcopy__(self, _: Any) -> "_Documentation":
+        return self
+
+
 class CartBlueprint(Blueprint):
     """flask-smorest's Blueprint, with this service's body parser and problems."""
 
     ARGUMENTS_PARSER = JSONBodyParser()
+
+    def register_views_in_doc(self, *args: Any, **kwargs: Any) -> None:
+        """Document the views from a copy, since apispec changes what it is given."""
+        kept = self.__dict__["_docs"]
+        self.__dict__["_docs"] = {
+            endpoint: {name: dict(said) if isinstance(said, dict) else said for name, said in by_method.items()}
+            for endpoint, by_method in kept.items()
+        }
+        try:
+            super().register_views_in_doc(*args, **kwargs)
+        finally:
+            self.__dict__["_docs"] = kept
 
     def problems(self, *kinds: type[Problem]) -> Callable[[View], View]:
         """Document the problems that an operation can answer. The innermost decorator of a view."""
@@ -130,7 +162,7 @@ class CartBlueprint(Blueprint):
 
         def document(view: View) -> View:
             references = {status: [problem_reference(kinds)] for status, kinds in by_status.items()}
-            view._apidoc = {"response": {"responses": references}}  # type: ignore[attr-defined]
+            view._apidoc = _Documentation(response={"responses": references})  # type: ignore[attr-defined]
             return view
 
         return document

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 
+import boto3
 import pytest
 from botocore.exceptions import (
     ChecksumError,
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ReadTimeoutError,
 )
+from botocore.handlers import BUILTIN_HANDLERS
 
 from cart import engines
 from conftest import CUP, missing, serving
@@ -258,3 +260,19 @@ def listener(port: int) -> int:
         if str(port).encode() in words and b"java" in words[0]:
             return int(command.parent.name)
     raise AssertionError(f"no DynamoDB Local on port {port}")
+
+
+def test_no_handler_of_botocore_that_matters_to_dynamodb_is_left_out():
+    """Those that are kept say nothing of their order; those that are not name another service, or are documentation."""
+    for event, _, *order in BUILTIN_HANDLERS:
+        where, _, what = event.partition(".")
+        if not what or what.startswith("dynamodb"):
+            assert not order, event
+        else:
+            assert where == "docs" or what.split(".")[0] in OTHERS, event
+
+
+OTHERS = {name for name in boto3.Session().get_available_services() if name != "dynamodb"} | {
+    "lex-runtime-v2",
+    "s3-control",
+}
