@@ -1,6 +1,8 @@
 """The rows of the table: their keys, what they hold, and the conditions of a write to one."""
 
 import time
+import zlib
+from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -12,6 +14,8 @@ IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read
 
 CART: Place = "cart"
 SAVED: Place = "saved"
+PACK_FROM_CHARACTERS = 1024
+PACKED = "zlib:"  # as no JSON begins
 PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}  # of the sort keys
 IDEMPOTENCY = "IDEMPOTENCY#"
 SHARE = "SHARE#"
@@ -95,6 +99,18 @@ def share_values(share: Share) -> Row:
 
 def share_of(share_id: str, row: Row) -> Share:
     return Share(share_id, row["owner"]["S"], row["access"]["S"], row["created_at"]["S"], int(row["ttl"]["N"]))
+
+
+def packed(text: str) -> Row:
+    """JSON text as an attribute: as it is, or compressed where that saves units, and the bytes that a row can have."""
+    if len(text) < PACK_FROM_CHARACTERS:
+        return {"S": text}
+    return {"S": f"{PACKED}{b64encode(zlib.compress(text.encode())).decode()}"}
+
+
+def unpacked(value: Row) -> str:
+    text: str = value["S"]
+    return zlib.decompress(b64decode(text.removeprefix(PACKED))).decode() if text.startswith(PACKED) else text
 
 
 def is_live(row: Row) -> bool:

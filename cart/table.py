@@ -41,10 +41,12 @@ from cart.rows import (
     live_condition,
     live_line,
     number,
+    packed,
     row_key,
     share_key,
     share_of,
     share_values,
+    unpacked,
 )
 
 if TYPE_CHECKING:
@@ -460,7 +462,7 @@ class CartTable:
         item = row_key(f"{IDEMPOTENCY}{user_id}", key.hash) | {
             "fingerprint": {"S": key.fingerprint},
             "status": number(answer.status),
-            "body": {"S": answer.body},
+            "body": packed(answer.body),
             "etag": {"S": answer.etag},
             "ttl": number(now + RECORD_TTL_SECONDS),
         }
@@ -474,7 +476,7 @@ class CartTable:
             condition = {
                 "ConditionExpression": "#status = :unfinished AND body = :so_far",
                 "ExpressionAttributeNames": {"#status": "status"},
-                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": {"S": so_far.body}},
+                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": packed(so_far.body)},
             }
         return [{"Put": {"TableName": self.name, "Item": item, **condition}}]
 
@@ -485,7 +487,7 @@ class CartTable:
             return None
         if record["fingerprint"]["S"] != key.fingerprint:
             raise IdempotencyKeyReused
-        return Answer(int(record["status"]["N"]), record["body"]["S"], record["etag"]["S"], replayed=True)
+        return Answer(int(record["status"]["N"]), unpacked(record["body"]), record["etag"]["S"], replayed=True)
 
     def _transact(self, actions: list[Row]) -> None:
         """One TransactWriteItems, if there is something to do. Its token lets DynamoDB tell a second sending.

@@ -1,6 +1,7 @@
 """Merge on login, and copies of a shared cart: what moves, what is told, what it costs, and races on DynamoDB Local."""
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -252,6 +253,23 @@ def test_the_receipt_of_nothing_is_kept_too(client, user, guest):
     add(client, guest, 42, 3)
     assert merge(client, user, guest, KEY).data == first.data
     assert quantities(client, guest) == {42: 3}
+
+
+def test_the_longest_receipt_can_be_kept(real_app, real_store, user):
+    """A row has 400 KB at most; the JSON of this answer has more."""
+    chars = random.Random(1)
+    for product_id in range(1, 101):
+        for place in ("ITEM", "SAVED"):
+            name = "".join(chr(chars.randrange(0x1F300, 0x1FAFF)) for _ in range(200))
+            real_store.put(
+                f"{user}-guest", product_id, item_id={"S": f"{place}#{product_id}"}, product_name={"S": name}
+            )
+    first, again = (until_answered(lambda: merge(real_app.test_client(), user, f"{user}-guest", KEY)) for _ in "12")
+    assert (first.status_code, again.data) == (200, first.data)
+    assert len(first.json["lines"]) == 200
+    assert len(first.data) > 400_000
+    (record,) = real_store.rows(f"IDEMPOTENCY#{user}")
+    assert sum(len(str(value)) for value in record.values()) < 300_000
 
 
 def test_a_dry_run_keeps_no_record(client, user, guest, store):
