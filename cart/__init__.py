@@ -10,7 +10,7 @@ from cart.config import Config
 from cart.dynamodb import connect
 from cart.errors import ProblemApi
 from cart.table import CartTable
-from cart.wire import CONVERTERS, MAX_BODY_BYTES, DecimalJSON, LazyRule, document_url_parts
+from cart.wire import CONVERTERS, MAX_BODY_BYTES, CartFlask, document_url_parts
 
 VERSION = "0.1.0"
 BEARER = {
@@ -28,7 +28,7 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or Config.from_env()
     observability.configure_logging(config.log_level)
     # /docs/... is Swagger UI as flask-swagger-ui ships it: no CDN, and no view of ours to serve files
-    app = Flask(__name__, static_folder=_swagger_ui_folder(), static_url_path="/docs")
+    app = CartFlask(__name__, static_folder=_swagger_ui_folder(), static_url_path="/docs")
     app.config.from_mapping(
         ENVIRONMENT=config.environment,
         METRICS_NAMESPACE=config.metrics_namespace,
@@ -47,8 +47,6 @@ def create_app(config: Config | None = None) -> Flask:
         },
         API_SPEC_OPTIONS={"servers": [{"url": "."}]} | (BEARER if config.auth_mode != "none" else {}),
     )
-    app.json = DecimalJSON(app)
-    app.url_rule_class = LazyRule
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
     app.extensions["cart_table"] = CartTable(connect(config), config)

@@ -6,6 +6,7 @@ whoever holds the id of a guest cart that cart. A link to a cart is judged by th
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ GUEST = re.compile(GUEST_PREFIX + r"[A-Za-z0-9_-]{32}")  # 192 bits
 MAX_TOKEN_BYTES = 8 * 1024
 CLOCK_SKEW_SECONDS = 30
 JWKS_TIMEOUT_SECONDS = 2
+JWKS_LIFE_SECONDS = 300  # PyJWT's own
+MAX_VERIFIED = 1000  # tokens whose signature need not be checked again
+GOOD_UNTIL = "cart:good_until"
 
 CACHEABLE_ENDPOINTS = {
     *("health.alive", "health.ready", "carts.create_guest_cart"),
@@ -118,7 +122,14 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
     except ImportError:
         raise ConfigError("cart: AUTH_MODE=jwt needs PyJWT, which is not shipped to Lambda: use gateway") from None
 
-    keys = jwt.PyJWKClient(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
+    verified: dict[str, Claims] = {}
+
+    class Keys(jwt.PyJWKClient):
+        def fetch_data(self) -> Any:
+            verified.clear()  # the issuer may have withdrawn the key of some
+            return super().fetch_data()
+
+    keys = Keys(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
     algorithms = config.auth_algorithms.split(",")
 
     def claims() -> Claims | None:
@@ -127,9 +138,13 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
             return None
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthenticated("The token is too long.")
+        now = time.time()
+        if (known := verified.get(token)) and now < known[GOOD_UNTIL]:
+            return known
+        verified.pop(token, None)
         try:
             key: Any = keys.get_signing_key_from_jwt(token).key if keys else config.auth_public_key
-            return jwt.decode(
+            found: Claims = jwt.decode(
                 token,
                 key,
                 algorithms=algorithms,
@@ -142,6 +157,11 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
             raise Unavailable("The issuer's keys cannot be fetched, try again shortly.") from None
         except jwt.PyJWTError:
             raise Unauthenticated("The token is not valid.") from None
+        if len(verified) >= MAX_VERIFIED:
+            verified.clear()
+        # no longer than the issuer's keys are kept
+        verified[token] = found | {GOOD_UNTIL: min(float(found["exp"]), now + JWKS_LIFE_SECONDS)}
+        return found
 
     return claims
 

@@ -3,10 +3,10 @@
 import logging
 from typing import Any
 
-from flask import Response, request, url_for
-from werkzeug.http import quote_etag
+from flask import Response, request
 
 from cart import auth, items, merge
+from cart.answers import cart_json, empty, respond, shown
 from cart.dynamodb import TransactionCancelled
 from cart.errors import (
     BODY,
@@ -19,7 +19,7 @@ from cart.errors import (
     VersionConflict,
 )
 from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
-from cart.lines import Cart, CartAndSaved, Line, cart_of, in_order, live
+from cart.lines import CartAndSaved, cart_of, in_order, live
 from cart.observability import count
 from cart.rows import CART, SAVED
 from cart.schemas import (
@@ -36,9 +36,11 @@ from cart.schemas import (
     MergeSchema,
     QuantitySchema,
     ReceiptSchema,
+    plain_item,
+    plain_quantity,
 )
-from cart.table import get_table
-from cart.wire import CartBlueprint, empty, idempotency_key, respond
+from cart.table import Answer, get_table
+from cart.wire import CartBlueprint, idempotency_key
 
 logger = logging.getLogger(__name__)
 
@@ -55,15 +57,15 @@ IF_NONE_MATCH = {
 
 @blueprint.route("", methods=["POST"])
 @blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers={"Location": LINE_HEADERS["Location"]})
-@blueprint.doc(security=[])
+@blueprint.open
 @blueprint.problems()
-def create_guest_cart() -> tuple[dict[str, str], dict[str, str]]:
+def create_guest_cart() -> Response:
     """Start a guest's cart
 
     The id cannot be guessed, and whoever holds it holds the cart. Nothing is stored before the first item is added.
     """
     user_id = auth.new_guest_id()
-    return {"user_id": user_id}, {"Location": url_for("carts.get_cart", user_id=user_id)}
+    return shown(GuestSchema, {"user_id": user_id}, 201, f"/cart/{user_id}")
 
 
 INCLUDE = {
@@ -76,18 +78,18 @@ INCLUDE = {
 
 @blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
 @blueprint.response(200, CartAndSavedSchema, example=EXAMPLE_CART, headers=ETAG)
-@blueprint.alt_response(304, description="It is still as If-None-Match says")
+@blueprint.response(304, description="It is still as If-None-Match says")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-def get_cart(user_id: str) -> Response | tuple[Cart, dict[str, str]]:
+def get_cart(user_id: str) -> Response:
     """Get cart
 
     A cart that nobody has filled is empty, not missing.
     """
     logger.info("Getting cart for user %s", user_id)
     cart = _cart_and_saved(user_id) if _wants_saved() else cart_of(user_id, get_table().lines(user_id))
-    if request.if_none_match.contains_weak(cart.etag):
+    if "If-None-Match" in request.headers and request.if_none_match.contains_weak(cart.etag):
         return empty(304, cart.etag)
-    return cart, {"ETag": quote_etag(cart.etag)}
+    return respond(Answer(200, cart_json(cart), cart.etag))
 
 
 def _wants_saved() -> bool:
@@ -103,7 +105,7 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 
 
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
-@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
 def add_item(item: dict[str, Any], user_id: str) -> Response:
@@ -119,10 +121,10 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
-def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> tuple[Line, dict[str, str]]:
+def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
 
     With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
@@ -144,7 +146,7 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
-@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.body(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:

@@ -20,4 +20,4 @@ def report_table_size(event: Any, context: Any) -> None:
         values = {"TableItems": items, "TableSize": size_bytes}
         config = current_app.config
         metrics = embedded_metrics(config["METRICS_NAMESPACE"], config["ENVIRONMENT"], values)
-        logger.info("The table has %d items of %d bytes", items, size_bytes, extra=metrics)
+        logger.info("The table has %d items of %d bytes", items, size_bytes, extra={"members": metrics})

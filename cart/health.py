@@ -1,5 +1,8 @@
 """Whether the service is alive, and whether it can do its work."""
 
+from flask import Response
+
+from cart.answers import shown
 from cart.errors import STORE
 from cart.schemas import HealthSchema
 from cart.table import get_table
@@ -12,18 +15,18 @@ blueprint = CartBlueprint("health", __name__, url_prefix="/health", description=
 
 @blueprint.route("")
 @blueprint.response(200, HealthSchema, example=OK)
-@blueprint.doc(security=[])
+@blueprint.open
 @blueprint.problems()
-def alive() -> dict[str, str]:
+def alive() -> Response:
     """Is the process alive?"""
-    return OK
+    return shown(HealthSchema, OK)
 
 
 @blueprint.route("/ready")
 @blueprint.response(200, HealthSchema, example=OK)
-@blueprint.doc(security=[])
+@blueprint.open
 @blueprint.problems(*STORE)
-def ready() -> dict[str, str]:
+def ready() -> Response:
     """Does the table answer?"""
     get_table().check()
-    return OK
+    return shown(HealthSchema, OK)

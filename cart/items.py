@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flask import Response, current_app, request
-from werkzeug.http import quote_etag
+from flask import Response, request
 
+from cart.answers import empty, line_json, respond
 from cart.errors import (
     BODY,
     STORE,
@@ -23,7 +23,7 @@ from cart.observability import count
 from cart.rows import CART
 from cart.schemas import LineSchema
 from cart.table import Answer, VersionChanged, get_table
-from cart.wire import empty, idempotency_key, line_versions, respond
+from cart.wire import idempotency_key, line_versions
 
 LINE_HEADERS = {
     "Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The line"},
@@ -49,14 +49,14 @@ def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
 
 
 def _added(line: Line) -> Answer:
-    return Answer(201, current_app.json.dumps(LineSchema().dump(line)), line.etag)
+    return Answer(201, line_json(line), line.etag)
 
 
-def set_quantity(user_id: str, product_id: int, quantity: int) -> tuple[Line, dict[str, str]]:
+def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
     """Answer a PUT of a line, with ``If-Match`` only where it is as the caller read it."""
     with _conflicts_shown():
         line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
-    return line, {"ETag": quote_etag(line.etag)}
+    return respond(Answer(200, line_json(line), line.etag))
 
 
 def remove(user_id: str, product_id: int, place: Place = CART) -> Response:

@@ -24,6 +24,8 @@ QUANTITY_LIMIT, LINES_LIMIT = "quantity-limit", "lines-limit"  # why units were 
 class Line:
     """One product in a cart. Times are ISO 8601 UTC with microseconds, so that their text sorts as they do.
 
+    The last three are left out where a line was read only to be shown.
+
     :ivar priced_at: when ``product_name`` and ``price`` were given
     :ivar ttl: epoch seconds from which on it is absent
     """
@@ -32,11 +34,11 @@ class Line:
     product_name: str
     quantity: int
     price: Decimal
-    priced_at: str
     added_at: str
-    updated_at: str
     version: int
-    ttl: int
+    updated_at: str = ""
+    priced_at: str = ""
+    ttl: int = 0
 
     @property
     def etag(self) -> str:

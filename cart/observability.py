@@ -1,5 +1,6 @@
 """JSON logs on stdout, one line per event, each with the id of the request it belongs to; and metrics in them."""
 
+import json
 import logging
 import re
 import sys
@@ -8,11 +9,11 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from flask import Flask, Response, current_app, request
 from flask_smorest.spec.plugins import FlaskPlugin
-from pythonjsonlogger.json import JsonFormatter
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,28 @@ def request_id() -> str:
     return _request_id.get()
 
 
-class _Formatter(JsonFormatter):
+class _Formatter(logging.Formatter):
+    """One JSON object a line. Libraries for it take 20 microseconds a line more, of a request that takes 200 in all."""
+
     converter = time.gmtime  # type: ignore[assignment]
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "request_id": request_id(),
+            "logger": record.name,
+            **getattr(record, "members", {}),
+        }
+        if record.exc_info:
+            line["exc_info"] = self.formatException(record.exc_info)
+        return _encode(line)
+
+
+_encode = json.JSONEncoder(default=str).encode
 
 
 class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
@@ -64,25 +83,16 @@ class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
         return sys.stdout
 
 
-def _add_request_id(record: logging.LogRecord) -> bool:
-    record.request_id = request_id()
-    return True
-
-
 def configure_logging(level: str) -> None:
     """Send the log of this process to stdout as JSON: ours from ``level`` on, libraries' from WARNING on.
 
-    The root's handlers are replaced, since Lambda's runtime brings one that would print each event twice.
+    The root's handlers are replaced, since Lambda's runtime brings one that would print each event twice. What no line
+    shows is not looked for ("Logging HOWTO", Optimization).
     """
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = _Stdout()
-    handler.setFormatter(
-        _Formatter(
-            "%(asctime)s %(levelname)s %(message)s %(request_id)s %(name)s",
-            # a name that begins with an underscore cannot be given to the formatter as it is
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "embedded_metrics": "_aws"},
-        )
-    )
-    handler.addFilter(_add_request_id)
+    handler.setFormatter(_Formatter())
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)
     logging.getLogger("cart").setLevel(level)
@@ -102,10 +112,14 @@ def embedded_metrics(namespace: str | None, environment: str, values: Mapping[st
     """
     if not namespace:
         return {}
-    metrics = [{"Name": name, "Unit": METRICS[name]} for name in values]
-    directive = {"Namespace": namespace, "Dimensions": [["Environment"]], "Metrics": metrics}
-    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
-    return {"embedded_metrics": head, "Environment": environment, **values}
+    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": _directive(namespace, tuple(values))}
+    return {"_aws": head, "Environment": environment, **values}
+
+
+@cache
+def _directive(namespace: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    metrics = [{"Name": name, "Unit": METRICS[name]} for name in names]
+    return [{"Namespace": namespace, "Dimensions": [["Environment"]], "Metrics": metrics}]
 
 
 def init_app(app: Flask) -> None:
@@ -140,18 +154,19 @@ def _find_request_id() -> str:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = request_id()
-    route = FlaskPlugin.flaskpath2openapi(request.url_rule.rule) if request.url_rule else None
+    route = _route_template(request.url_rule.rule) if request.url_rule else None
     status = response.status_code
     duration_ms = round(seconds_since(0) * 1000, 2)
     values = {"Requests": 1, "Duration": duration_ms, **_counts.get()}
     if status >= 400:
         values["Errors5xx" if status >= 500 else "Errors4xx"] = 1
-    logger.info(
-        "%s %s %d",
-        request.method,
-        route or "-",
-        status,
-        extra={"method": request.method, "route": route, "status": status, "duration_ms": duration_ms}
-        | embedded_metrics(current_app.config["METRICS_NAMESPACE"], current_app.config["ENVIRONMENT"], values),
-    )
+    members = {"method": request.method, "route": route, "status": status, "duration_ms": duration_ms}
+    config = current_app.config
+    members |= embedded_metrics(config["METRICS_NAMESPACE"], config["ENVIRONMENT"], values)
+    logger.info("%s %s %d", request.method, route or "-", status, extra={"members": members})
     return response
+
+
+@cache
+def _route_template(rule: str) -> str:
+    return FlaskPlugin.flaskpath2openapi(rule)

@@ -16,6 +16,7 @@ CART: Place = "cart"
 SAVED: Place = "saved"
 PACK_FROM_CHARACTERS = 1024
 PACKED = "zlib:"  # as no JSON begins
+SHOWN = "product_id, product_name, quantity, price, added_at, version"  # what a client sees of a line
 PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}  # of the sort keys
 IDEMPOTENCY = "IDEMPOTENCY#"
 SHARE = "SHARE#"
@@ -57,19 +58,24 @@ def number(value: float) -> Row:
     return {"N": str(int(value))}
 
 
-def line_of(row: Row) -> Line:
-    added_at = row["added_at"]["S"]
+def shown_line_of(row: Row) -> Line:
+    """The line of a row of which only ``SHOWN`` was read."""
     return Line(
-        product_id=int(row["product_id"]["N"]),
-        product_name=row["product_name"]["S"],
-        quantity=int(row["quantity"]["N"]),
-        price=Decimal(row["price"]["N"]),
-        priced_at=row["priced_at"]["S"] if "priced_at" in row else added_at,
-        added_at=added_at,
-        updated_at=row["updated_at"]["S"],
-        version=int(row["version"]["N"]),
-        ttl=int(row["ttl"]["N"]),
+        int(row["product_id"]["N"]),
+        row["product_name"]["S"],
+        int(row["quantity"]["N"]),
+        Decimal(row["price"]["N"]),
+        row["added_at"]["S"],
+        int(row["version"]["N"]),
     )
+
+
+def line_of(row: Row) -> Line:
+    line = shown_line_of(row)
+    line.updated_at = row["updated_at"]["S"]
+    line.priced_at = row["priced_at"]["S"] if "priced_at" in row else line.added_at
+    line.ttl = int(row["ttl"]["N"])
+    return line
 
 
 def line_values(line: Line) -> Row:

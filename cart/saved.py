@@ -6,6 +6,7 @@ from typing import Any
 from flask import Response
 
 from cart import items
+from cart.answers import respond, shown
 from cart.errors import (
     CALLER,
     STORE,
@@ -26,9 +27,10 @@ from cart.schemas import (
     LineSchema,
     MovedLineSchema,
     SavedSchema,
+    plain_item,
 )
 from cart.table import get_table
-from cart.wire import CartBlueprint, idempotency_key, respond
+from cart.wire import CartBlueprint, idempotency_key
 
 logger = logging.getLogger(__name__)
 
@@ -43,14 +45,14 @@ MOVE_PROBLEMS = (
 @blueprint.route("/saved")
 @blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-def get_saved(user_id: str) -> dict[str, Any]:
+def get_saved(user_id: str) -> Response:
     """Get what is saved"""
     logger.info("Getting what user %s has saved", user_id)
-    return {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))}
+    return shown(SavedSchema, {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))})
 
 
 @blueprint.route("/saved", methods=["POST"])
-@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
 def save_item(item: dict[str, Any], user_id: str) -> Response:

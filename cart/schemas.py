@@ -12,6 +12,7 @@ from cart.wire import MAX_PRODUCT_ID, UserId
 
 CENT = Decimal("0.01")
 MAX_PRICE = Decimal("9999999.99")
+MAX_NAME_CHARACTERS = 200
 EXAMPLE_ITEM = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": Decimal("19.99")}
 EXAMPLE_LINE = EXAMPLE_ITEM | {
     "subtotal": Decimal("39.98"),
@@ -134,8 +135,12 @@ class ItemSchema(Schema):
     product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
     product_name = fields.String(
         required=True,
-        validate=validate.And(validate.Length(1, 200), _printable),
-        metadata={"pattern": r"^(?=.*\S)[^\u0000-\u001F\u007F-\u009F]+$", "minLength": 1, "maxLength": 200},
+        validate=validate.And(validate.Length(1, MAX_NAME_CHARACTERS), _printable),
+        metadata={
+            "pattern": r"^(?=.*\S)[^\u0000-\u001F\u007F-\u009F]+$",
+            "minLength": 1,
+            "maxLength": MAX_NAME_CHARACTERS,
+        },
     )
     quantity = _quantity()
     price = Price(
@@ -143,6 +148,38 @@ class ItemSchema(Schema):
         validate=validate.Range(CENT, MAX_PRICE),
         metadata={"multipleOf": CENT, "description": "Of one unit"},
     )
+
+
+def plain_quantity(body: Any) -> dict[str, int] | None:
+    """What ``QuantitySchema`` loads of a body that is plainly right; None of one that it has to judge."""
+    if type(body) is dict and len(body) == 1 and _is_plain_quantity(body.get("quantity")):
+        return body
+    return None
+
+
+def plain_item(body: Any) -> dict[str, Any] | None:
+    """What ``ItemSchema`` loads of a body that is plainly right; None of one that it has to judge."""
+    if type(body) is not dict or len(body) != len(EXAMPLE_ITEM):
+        return None
+    product_id, name, price = body.get("product_id"), body.get("product_name"), body.get("price")
+    if (
+        type(product_id) is int
+        and 1 <= product_id <= MAX_PRODUCT_ID
+        and type(name) is str
+        and name.isascii()
+        and name.isprintable()
+        and not name.isspace()
+        and 1 <= len(name) <= MAX_NAME_CHARACTERS
+        and _is_plain_quantity(body.get("quantity"))
+        and (type(price) is int or (type(price) is Decimal and price.as_tuple().exponent in (0, -1, -2)))
+        and CENT <= price <= MAX_PRICE
+    ):
+        return body | {"price": Decimal(price).quantize(CENT)}
+    return None
+
+
+def _is_plain_quantity(quantity: Any) -> bool:
+    return type(quantity) is int and 1 <= quantity <= current_app.config["CART_MAX_QUANTITY"]
 
 
 class LineSchema(Schema):

@@ -6,9 +6,10 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response
 
 from cart import items, merge
+from cart.answers import contents_json, empty, respond, shown
 from cart.errors import (
     BODY,
     CALLER,
@@ -20,7 +21,7 @@ from cart.errors import (
     ShareNotFound,
 )
 from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
-from cart.lines import Line, cart_of, iso
+from cart.lines import cart_of, iso
 from cart.rows import Share
 from cart.schemas import (
     EXAMPLE_ITEM,
@@ -37,9 +38,11 @@ from cart.schemas import (
     SharedCartSchema,
     SharesSchema,
     ShareWithTokenSchema,
+    plain_item,
+    plain_quantity,
 )
-from cart.table import DAY_SECONDS, get_table
-from cart.wire import CartBlueprint, empty, idempotency_key, respond
+from cart.table import DAY_SECONDS, Answer, get_table
+from cart.wire import CartBlueprint, idempotency_key
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +52,7 @@ blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for 
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
-@blueprint.arguments(NewShareSchema, example={"access": "view", "expires_in_days": 7})
+@blueprint.body(NewShareSchema, example={"access": "view", "expires_in_days": 7})
 @blueprint.response(
     201,
     ShareWithTokenSchema,
@@ -57,7 +60,7 @@ blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for 
     headers={"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The shared cart"}},
 )
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
-def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], dict[str, str]]:
+def create_share(body: dict[str, Any], user_id: str) -> Response:
     """Make a link to the cart
 
     The token is shown once, and only its hash is kept. For that reason a repeat is not answered again, but makes
@@ -69,16 +72,16 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], di
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
     share = Share(_hash(token), user_id, body["access"], iso(now), ttl)
     get_table().create_share(share)
-    return _shown(share) | {"token": token}, {"Location": url_for("shares.get_shared_cart", token=token)}
+    return shown(ShareWithTokenSchema, _shown(share) | {"token": token}, 201, f"/shared/{token}")
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares")
 @blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-def get_shares(user_id: str) -> dict[str, Any]:
+def get_shares(user_id: str) -> Response:
     """List the links to the cart, without their tokens"""
     logger.info("Getting the links to the cart of user %s", user_id)
-    return {"shares": [_shown(share) for share in get_table().shares(user_id)]}
+    return shown(SharesSchema, {"shares": get_table().shares(user_id)})
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
@@ -92,7 +95,7 @@ def revoke_share(user_id: str, share_id: str) -> Response:
 
 
 @blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
-@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.body(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
 @blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
 @blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
 def copy_cart(body: dict[str, Any], user_id: str) -> Response:
@@ -110,23 +113,23 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
 
 @blueprint.route("/shared/<token>")
 @blueprint.response(200, SharedCartSchema, example=EXAMPLE_SHARED_CART)
-@blueprint.doc(security=[])
+@blueprint.open
 @blueprint.problems(ShareNotFound, *STORE)
-def get_shared_cart(token: str) -> dict[str, Any]:
+def get_shared_cart(token: str) -> Response:
     """Get the cart behind a link
 
     It does not say whose it is.
     """
     share = _find(token)
     cart = cart_of(share.owner, get_table().lines(share.owner))
-    totals = {"items": cart.items, "total_items": cart.total_items, "total_price": cart.total_price}
-    return {"access": share.access, "expires_at": share.expires_at} | totals
+    body = f'{{"access": "{share.access}", "expires_at": "{share.expires_at}", {contents_json(cart)}}}'
+    return respond(Answer(200, body))
 
 
 @blueprint.route("/shared/<token>/items", methods=["POST"])
-@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
-@blueprint.doc(security=[])
+@blueprint.open
 @blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
@@ -137,11 +140,11 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
-@blueprint.doc(security=[])
+@blueprint.open
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
-def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> tuple[Line, dict[str, str]]:
+def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:
     """Set the quantity of a line of a shared cart, if the link allows it
 
     By the same rules as the owner.
@@ -151,7 +154,7 @@ def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> tu
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
-@blueprint.doc(security=[])
+@blueprint.open
 @blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 def remove_shared_item(token: str, product_id: int) -> Response:
     """Remove a line of a shared cart, if the link allows it

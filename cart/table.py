@@ -29,6 +29,7 @@ from cart.rows import (
     PREFIXES,
     SAVED,
     SHARES,
+    SHOWN,
     IfMatch,
     Row,
     Share,
@@ -46,6 +47,7 @@ from cart.rows import (
     share_key,
     share_of,
     share_values,
+    shown_line_of,
     unpacked,
 )
 
@@ -109,7 +111,8 @@ class CartTable:
 
     def lines(self, user_id: str, place: Place = CART) -> list[Line]:
         """The live lines of a cart, or those saved, in no order. One strongly consistent Query for each MB."""
-        return [line_of(row) for page in self._query_live(user_id, place) for row in page["Items"]]
+        pages = self._query_live(user_id, place, ProjectionExpression=SHOWN)
+        return [shown_line_of(row) for page in pages for row in page["Items"]]
 
     def everything(self, user_id: str) -> dict[Place, dict[int, Line]]:
         """All lines, in the cart and saved, live or expired, by product. One Query for each MB."""
@@ -242,7 +245,6 @@ class CartTable:
             added_at=line.added_at if line else iso(now),
             updated_at=iso(now),
             version=next_version(line_of(row) if row else None, now),
-            ttl=0,  # see put_line
         )
 
     def once(self, user_id: str, key: IdempotencyKey | None, change: Change) -> Answer:

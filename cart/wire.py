@@ -5,16 +5,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from functools import cache, partial
-from typing import Any, NoReturn
-from urllib.parse import quote
+from functools import cache, partial, wraps
+from http import HTTPStatus
+from typing import Any
 
 import simplejson
-from flask import Request, Response, current_app, request
+from flask import Flask, Request, current_app, request
 from flask.json.provider import JSONProvider
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
-from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, Rule
 
@@ -29,7 +28,7 @@ from cart.errors import (
     problem_reference,
 )
 from cart.rows import IfMatch
-from cart.table import Answer, IdempotencyKey
+from cart.table import IdempotencyKey
 
 View = Callable[..., Any]
 
@@ -53,13 +52,7 @@ class DecimalJSON(JSONProvider):
         """:raise ValueError: not UTF-8 JSON"""
         text = s if isinstance(s, str) else s.decode("utf-8")
         try:
-            return json.loads(
-                text,
-                parse_int=_whole,
-                parse_float=_exact.create_decimal,
-                parse_constant=_exact.create_decimal,
-                object_pairs_hook=_no_key_twice,
-            )
+            return _decoder.decode(text)
         except RecursionError:
             raise ValueError("It is nested too deep.") from None
 
@@ -76,26 +69,46 @@ def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-class JSONBodyParser(FlaskParser):
-    """webargs' parser, with this service's JSON and problems."""
+_decoder = json.JSONDecoder(
+    parse_int=_whole,
+    parse_float=_exact.create_decimal,
+    parse_constant=_exact.create_decimal,
+    object_pairs_hook=_no_key_twice,
+)
 
-    def _raw_load_json(self, req: Request) -> Any:
-        if req.mimetype != "application/json":
-            raise UnsupportedMediaType(
-                "Send Content-Type: application/json.", {"Content-Type": ["Must be application/json."]}
-            )
-        try:
-            return current_app.json.loads(_read_body(req))
-        except UnicodeDecodeError:
-            raise MalformedJson("It is not UTF-8.", {"body": ["Not valid JSON."]}) from None
-        except ValueError as error:
-            raise MalformedJson(str(error), {"body": ["Not valid JSON."]}) from None
 
-    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
-        """:raise InvalidInput: always, with the messages of each field"""
-        by_field = error.messages_dict["json"]
+def read_json() -> Any:
+    """The body of the request.
+
+    :raise UnsupportedMediaType: it is not declared as JSON
+    :raise MalformedJson: it is none
+    """
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType(
+            "Send Content-Type: application/json.", {"Content-Type": ["Must be application/json."]}
+        )
+    try:
+        return current_app.json.loads(_read_body(request))
+    except UnicodeDecodeError:
+        raise MalformedJson("It is not UTF-8.", {"body": ["Not valid JSON."]}) from None
+    except ValueError as error:
+        raise MalformedJson(str(error), {"body": ["Not valid JSON."]}) from None
+
+
+instance_of = cache(lambda schema: schema())  # one is enough, and not before it is needed
+
+
+def judge(schema: type[Schema], body: Any) -> Any:
+    """The body as the schema loads it.
+
+    :raise InvalidInput: with the messages of each field
+    """
+    try:
+        return instance_of(schema).load(body)
+    except ValidationError as error:
+        by_field = error.messages_dict
         errors = {("body" if name == "_schema" else name): messages for name, messages in by_field.items()}
-        raise InvalidInput(f"Not valid: {', '.join(errors)}.", errors)
+        raise InvalidInput(f"Not valid: {', '.join(errors)}.", errors) from None
 
 
 def _read_body(req: Request) -> bytes:
@@ -129,17 +142,80 @@ class LazyRule(Rule):
         return build
 
 
+class CartFlask(Flask):
+    """Flask, with this service's JSON and routes, and no look at each request for views that are coroutines."""
+
+    json_provider_class = DecimalJSON
+    url_rule_class = LazyRule
+
+    def ensure_sync(self, func: View) -> View:
+        return func
+
+
 class _Documentation(dict[str, Any]):
-    """What the decorators of one view say of it. Each of them copies what those below it said, in vain."""
+    """What the decorators of one view say of it. flask-smorest copies it where apispec would not change it."""
 
     def __deepcopy__(self, _: Any) -> "_Documentation":
         return self
 
 
-class CartBlueprint(Blueprint):
-    """flask-smorest's Blueprint, with this service's body parser and problems."""
+def _documentation(view: View) -> _Documentation:
+    said: _Documentation = view.__dict__.setdefault("_apidoc", _Documentation())
+    return said
 
-    ARGUMENTS_PARSER = JSONBodyParser()
+
+class CartBlueprint(Blueprint):
+    """flask-smorest's Blueprint, whose decorators only document a view, but for ``body``.
+
+    A view answers with a Response, so flask-smorest's own have nothing to do at each request.
+    """
+
+    def body(
+        self, schema: type[Schema], example: Any, plainly: Callable[[Any], Any] | None = None
+    ) -> Callable[[View], View]:
+        """Read the JSON body, and give it to the view as its first argument. The outermost decorator but the route.
+
+        :param plainly: the loaded value of a body that is plainly right, None of one that the schema has to judge
+        """
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def with_body(**kwargs: Any) -> Any:
+                body = read_json()
+                loaded = plainly(body) if plainly else None
+                return view(judge(schema, body) if loaded is None else loaded, **kwargs)
+
+            parameter = {"in": "json", "required": True, "schema": schema, "example": example}
+            _documentation(with_body)["arguments"] = {"parameters": [parameter], "responses": {}}
+            return with_body
+
+        return decorate
+
+    def response(
+        self,
+        status: int,
+        schema: type[Schema] | None = None,
+        *,
+        example: Any = None,
+        headers: dict[str, Any] | None = None,
+        description: str | None = None,
+    ) -> Callable[[View], View]:
+        """Document a good answer."""
+        described = {"schema": schema, "example": example, "headers": headers}
+        answer = {name: value for name, value in described.items() if value is not None}
+        answer |= {"description": description or HTTPStatus(status).phrase, "content_type": None}
+
+        def document(view: View) -> View:
+            responses = _documentation(view).setdefault("response", {}).setdefault("responses", {})
+            responses.setdefault(status, []).append(answer)
+            return view
+
+        return document
+
+    def open(self, view: View) -> View:
+        """Document that nobody is asked who they are."""
+        _documentation(view)["manual_doc"] = {"security": []}
+        return view
 
     def register_views_in_doc(self, *args: Any, **kwargs: Any) -> None:
         """Document the views from a copy, since apispec changes what it is given."""
@@ -154,42 +230,18 @@ class CartBlueprint(Blueprint):
             self.__dict__["_docs"] = kept
 
     def problems(self, *kinds: type[Problem]) -> Callable[[View], View]:
-        """Document the problems that an operation can answer. The innermost decorator of a view."""
+        """Document the problems that an operation can answer."""
         by_status: dict[int, list[type[Problem]]] = {}
         answered: list[type[Problem]] = [*kinds, InternalError]
         for kind in answered:
             by_status.setdefault(kind.code, []).append(kind)
 
         def document(view: View) -> View:
-            references = {status: [problem_reference(kinds)] for status, kinds in by_status.items()}
-            view._apidoc = _Documentation(response={"responses": references})  # type: ignore[attr-defined]
+            responses = _documentation(view).setdefault("response", {}).setdefault("responses", {})
+            responses.update({status: [problem_reference(kinds)] for status, kinds in by_status.items()})
             return view
 
         return document
-
-
-def empty(status: int, etag: str | None = None) -> Response:
-    """An answer with no body, and without the Content-Type that Flask gives to every answer."""
-    response = Response(status=status)
-    del response.headers["Content-Type"]
-    if etag:
-        response.set_etag(etag)
-    return response
-
-
-def respond(answer: Answer, location: str | None = None) -> Response:
-    """An answer as it was made, or as it was kept.
-
-    :param location: the path of what it is about
-    """
-    response = Response(answer.body, answer.status, mimetype="application/json")
-    if location:
-        response.headers["Location"] = request.root_path + quote(location)
-    if answer.etag:
-        response.set_etag(answer.etag)
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
 
 
 def idempotency_key(body: Any) -> IdempotencyKey | None:

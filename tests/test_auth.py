@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import jwt
 import pytest
@@ -132,6 +133,24 @@ def test_forbidden_says_not_whether_the_cart_exists(client):
 def test_a_good_token_reaches_its_own_cart(client):
     assert client.post("/cart/alice/items", json=CUP, headers=bearer(token())).status_code == 201
     assert client.get("/cart/alice", headers={"Authorization": f"bearer {token()}"}).status_code == 200
+
+
+def test_a_verified_token_is_not_verified_again_until_it_or_its_key_may_be_old(client, monkeypatch):
+    seen = []
+    decode = jwt.decode
+    monkeypatch.setattr(jwt, "decode", lambda *args, **kwargs: seen.append(1) or decode(*args, **kwargs))
+    clock = SimpleNamespace(offset=0, time=lambda: time.time() + clock.offset)
+    monkeypatch.setattr(auth, "time", clock)
+    long_lived, short_lived = token(exp=NOW + 3600), token(exp=NOW + 100)
+    for text, offset, verified in (
+        *((long_lived, 0, 1), (long_lived, 0, 1), (short_lived, 0, 2), (short_lived, 90, 2)),
+        *((short_lived, 110, 3), (long_lived, 290, 3), (long_lived, 310, 4)),
+    ):
+        clock.offset = offset
+        assert client.get("/cart/alice", headers=bearer(text)).status_code == 200
+        assert len(seen) == verified
+    assert client.get("/cart/bob", headers=bearer(long_lived)).status_code == 403
+    assert client.get("/cart/alice", headers=bearer(long_lived[:-4] + "AAAA")).status_code == 401
 
 
 def unsigned(claims: dict, algorithm: str) -> str:

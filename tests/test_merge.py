@@ -310,7 +310,7 @@ def real_app(real_store):
         (10, 10, 2, [20]),
         (50, 0, 3, [100]),
         (100, 0, 6, [100, 100]),
-        (100, 100, 12, [100, 100]),
+        (100, 100, 11, [100, 100]),
     ],
 )
 def test_cost(real_app, real_store, user, lines, in_common, query_units, sizes):

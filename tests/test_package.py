@@ -42,7 +42,7 @@ LIBRARIES = {
         "flask_smorest",
         "flask_swagger_ui",
     ),
-    *("itsdangerous", "jinja2", "jmespath", "markupsafe", "marshmallow", "packaging", "pythonjsonlogger"),
+    *("itsdangerous", "jinja2", "jmespath", "markupsafe", "marshmallow", "packaging"),
     *("s3transfer", "simplejson", "six.py", "urllib3", "webargs", "werkzeug"),
 }
 NEVER = {

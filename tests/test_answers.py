@@ -1,0 +1,113 @@
+"""The quick ways in and out are those of the schemas: what they write is the same to the byte, what they take too."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from flask import current_app
+from hypothesis import given
+from hypothesis import strategies as st
+from marshmallow import ValidationError
+
+from cart import create_app
+from cart.answers import cart_json, line_json
+from cart.config import Config
+from cart.lines import Cart, CartAndSaved, Line
+from cart.schemas import (
+    CartAndSavedSchema,
+    CartSchema,
+    ItemSchema,
+    LineSchema,
+    QuantitySchema,
+    plain_item,
+    plain_quantity,
+)
+
+APP = create_app(Config(log_level="WARNING"))
+
+
+@pytest.fixture(autouse=True)
+def context():
+    with APP.app_context():
+        yield
+
+
+TIMES = st.datetimes().map(lambda moment: moment.isoformat(timespec="microseconds") + "Z")
+PRICES = st.decimals("0.01", "9999999.99", places=2)
+LINES = st.builds(
+    Line,
+    st.integers(1, 2**53 - 1),
+    st.text(min_size=1, max_size=200),
+    st.integers(1, 1_000_000),
+    PRICES | PRICES.map(Decimal.normalize) | st.integers(1, 9_999_999).map(Decimal),
+    TIMES,
+    st.integers(1, 2**63),
+)
+USERS = st.text(min_size=1, max_size=128)
+
+
+def dumped(schema, value) -> str:
+    return current_app.json.dumps(schema().dump(value))
+
+
+@given(LINES)
+def test_a_line_is_as_its_schema_has_it(line):
+    assert line_json(line) == dumped(LineSchema, line)
+
+
+@given(USERS, st.lists(LINES, max_size=5), st.lists(LINES, max_size=5))
+def test_a_cart_is_as_its_schema_has_it(user_id, items, saved):
+    assert cart_json(Cart(user_id, items)) == dumped(CartSchema, Cart(user_id, items))
+    both = CartAndSaved(user_id, items, saved)
+    assert cart_json(both) == dumped(CartAndSavedSchema, both)
+
+
+def loaded(schema, body):
+    """What the schema loads, None where it refuses."""
+    try:
+        return schema().load(body)
+    except ValidationError:
+        return None
+
+
+NUMBERS = st.one_of(
+    st.integers(-5, 2000),
+    st.sampled_from([2**53 - 1, 2**53, 10_000_000, 9_999_999]),
+    st.decimals("-1", "10000001", places=2),
+    st.decimals("-1", "10000001", places=4),
+    st.sampled_from([Decimal(text) for text in ("1E2", "2.0", "1E-2", "9999999.990", "0", "-0", "NaN", "Infinity")]),
+)
+ODD = st.none() | st.booleans() | st.floats() | st.lists(st.integers(), max_size=1) | st.text(max_size=3)
+NAMES = st.text(max_size=3) | st.sampled_from([" ", "a" * 200, "a" * 201, "a\x7f", "a b", "\ud800", "é", "a\n"])
+FIELDS = {"product_id": NUMBERS | ODD, "product_name": NAMES | ODD, "quantity": NUMBERS | ODD, "price": NUMBERS | ODD}
+ITEMS = st.fixed_dictionaries(
+    {"product_id": NUMBERS, "product_name": NAMES, "quantity": NUMBERS, "price": NUMBERS}
+) | st.fixed_dictionaries({}, optional=FIELDS | {"extra": ODD})
+
+
+@given(ITEMS | ODD)
+def test_a_plain_item_is_what_the_schema_loads(body):
+    if (plain := plain_item(body)) is not None:
+        assert plain == loaded(ItemSchema, body)
+        assert str(plain["price"]) == str(loaded(ItemSchema, body)["price"])
+        assert list(map(type, plain.values())) == [int, str, int, Decimal]
+
+
+@given(st.fixed_dictionaries({}, optional={"quantity": NUMBERS | ODD, "extra": ODD}) | ODD)
+def test_a_plain_quantity_is_what_the_schema_loads(body):
+    if (plain := plain_quantity(body)) is not None:
+        assert plain == loaded(QuantitySchema, body)
+
+
+@pytest.mark.parametrize("price", ["19.99", "19.9", "19", "0.01", "9999999.99"])
+def test_what_clients_send_is_plain(price):
+    """Else nothing would be gained, and nobody would see it."""
+    text = f'{{"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": {price}}}'
+    body = current_app.json.loads(text)
+    assert plain_item(body) == loaded(ItemSchema, body)
+    assert plain_quantity({"quantity": 3}) == {"quantity": 3}
+
+
+def test_the_judges_words_are_kept():
+    answer = APP.test_client().post("/cart/u/items", json={"product_id": 0, "quantity": 1000, "price": "1", "x": 1})
+    assert json.loads(answer.data)["errors"].keys() == {"product_id", "product_name", "quantity", "price", "x"}
