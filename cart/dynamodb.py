@@ -21,6 +21,7 @@ from botocore.parsers import ResponseParserError
 
 from cart.config import Config, ConfigError
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
+from cart.lean import attach
 from cart.observability import count, seconds_since
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
     )
     if not patient:
         client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
+        if config.dynamodb_transport == "lean":
+            attach(client)
     return client
 
 
