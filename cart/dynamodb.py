@@ -37,6 +37,9 @@ RETRY_FOR_SECONDS = 1
 BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 0.5
 
+# What botocore would do anew for each call: see that the parameters are what its documentation says, and say who calls
+LEAN: Any = {"parameter_validation": False, "user_agent": f"Boto3/{boto3.__version__} cart"}
+
 THROTTLING = {
     *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
     *("TransactionConflictException", "TransactionInProgressException"),  # others are at work on the same row
@@ -73,6 +76,7 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
         session = boto3.Session(region_name=config.aws_region)
     except BotoCoreError as error:  # such as a profile that does not exist
         raise ConfigError(f"cart: {error}") from None
+    lean = config.dynamodb_transport == "lean"
     endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
     anonymous = endpoint_url and not session.get_credentials()
@@ -89,11 +93,12 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
             retries={"total_max_attempts": 1},
             max_pool_connections=50,
             tcp_keepalive=True,
+            **(LEAN if lean else {}),
         ),
     )
     if not patient:
         client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
-        if config.dynamodb_transport == "lean":
+        if lean:
             attach(client)
     return client
 
