@@ -26,7 +26,7 @@ from urllib3.exceptions import NewConnectionError
 # Their answers have no times: but for what is in NOT_PLAIN, they are to botocore what they are to json
 OPERATIONS = {"Query", "GetItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 NOT_PLAIN = (b'"B"', b'"BS"', b"\\u00", b"null")  # binary values, any letter of their names, and what it leaves out
-PLAIN_URL = re.compile(r"https?://([a-z0-9._-]+(?::[1-9]\d*)?)((?:/[A-Za-z0-9_-]+)*/?)")
+PLAIN_URL = re.compile(r"https?://([a-z0-9._-]+(?::[1-9][0-9]*)?)((?:/[A-Za-z0-9_-]+)*/?)")
 PLAIN_HEADERS = {"X-Amz-Target", "Content-Type", "User-Agent", "X-Amzn-Trace-Id"}
 PLAIN_CONTEXT = {
     *("client_region", "client_config", "has_streaming_input", "auth_type", "unsigned_payload", "auth_options"),
@@ -202,15 +202,15 @@ def authorization(
     )
     scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
-    key = _signing_key(credentials.secret_key, scope)
+    key = _signing_key(credentials.secret_key, timestamp[:8], region, service)
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     return f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
 
 
 @lru_cache(8)  # more than one while the day or the credentials change
-def _signing_key(secret: str, scope: str) -> bytes:
+def _signing_key(secret: str, *scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
-    for part in scope.split("/"):
+    for part in (*scope, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
 
@@ -247,9 +247,10 @@ class _Reader:
 
     def until(self, mark: bytes) -> bytes:
         """What comes before the next mark, which is taken too."""
-        while (end := self.data.find(mark)) < 0:
-            if len(self.data) > MAX_HEAD_BYTES or not self.more():
-                raise Malformed("a line of an answer has no end")
+        while (end := self.data.find(mark)) < 0 and len(self.data) <= MAX_HEAD_BYTES and self.more():
+            pass
+        if not 0 <= end <= MAX_HEAD_BYTES:
+            raise Malformed("a line of an answer has no end")
         return self.take(end + len(mark))[:end]
 
     def rest(self) -> bytes:
@@ -268,7 +269,10 @@ def _ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
     sock.settimeout(seconds)
     with suppress(BrokenPipeError):  # a server can answer, and close, before it has read all
         sock.sendall(request)
-    first, *lines = reader.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+    head = reader.until(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 100 "):
+        head = reader.until(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
     if not re.match(r"HTTP/1\.[01] [2-5]\d\d( |$)", first):
         raise Malformed("an answer has no status")
     headers = _headers(lines)
