@@ -156,14 +156,13 @@ def _is_plain(params: Any, context: Any, signer: Any) -> bool:
         and isinstance(params["body"], bytes)
         and (context["auth_type"] or signer.signature_version) == "v4"
         and not context["client_config"].auth_scheme_preference
-        and all(value.isascii() and value.isprintable() for value in headers.values())
     )
 
 
 def _signed(target: Target, params: Any, signer: Any) -> bytes | None:
-    """The request as it goes over the wire; None where there is nothing to sign it with."""
+    """The request as it goes over the wire; None where nothing is there to sign it with, or it would break its head."""
     credentials = signer.get_auth_instance(signer.signing_name, signer.region_name, "v4").credentials
-    if not credentials or not _is_word(credentials.access_key + (credentials.token or "-")):
+    if not credentials:
         return None
     headers, body = params["headers"], params["body"]
     scope = (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), signer.region_name, signer.signing_name)
@@ -178,12 +177,8 @@ def _signed(target: Target, params: Any, signer: Any) -> bytes | None:
     ]
     if credentials.token:
         lines.append(f"X-Amz-Security-Token: {credentials.token}")
-    return "\r\n".join([*lines, "\r\n"]).encode("ascii") + body
-
-
-@lru_cache(8)
-def _is_word(text: str) -> bool:
-    return re.fullmatch(r"[!-~]+", text) is not None
+    text = "".join(lines)
+    return "\r\n".join([*lines, "\r\n"]).encode() + body if text.isascii() and text.isprintable() else None
 
 
 def authorization(
@@ -193,7 +188,7 @@ def authorization(
 
     :param timestamp: as ``20261123T140211Z``
     """
-    token = f"x-amz-security-token:{credentials.token}\n" if credentials.token else ""
+    token = f"x-amz-security-token:{' '.join(credentials.token.split())}\n" if credentials.token else ""
     names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amz-target"
     canonical = (
         f"POST\n{target.path}\n\n"

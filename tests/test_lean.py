@@ -110,7 +110,7 @@ def signed_by_botocore(url: str, headers: dict[str, str], body: bytes, keys: Any
     content_type=WORDS,
     target=WORDS,
     body=st.binary(max_size=2000),
-    keys=st.builds(ReadOnlyCredentials, WORDS, WORDS, st.none() | WORDS),
+    keys=st.builds(ReadOnlyCredentials, WORDS, WORDS, st.none() | WORDS | st.builds("{}  {} ".format, WORDS, WORDS)),
     region=WORDS,
     service=WORDS,
     clock=st.datetimes(datetime.datetime(1980, 1, 1), datetime.datetime(2200, 1, 1)),
