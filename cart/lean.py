@@ -11,12 +11,11 @@ later is one that says that the request may have been carried out.
 import hmac
 import json
 import os
-import re
 import time
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import create_parser
@@ -26,7 +25,9 @@ from urllib3.exceptions import NewConnectionError
 # Their answers have no times: but for what is in NOT_PLAIN, they are to botocore what they are to json
 OPERATIONS = {"Query", "GetItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 NOT_PLAIN = (b'"B"', b'"BS"', b"\\u00", b"null")  # binary values, any letter of their names, and what it leaves out
-PLAIN_URL = re.compile(r"https?://([a-z0-9._-]+(?::[1-9][0-9]*)?)((?:/[A-Za-z0-9_-]+)*/?)")
+PLAIN_HOST = set("abcdefghijklmnopqrstuvwxyz0123456789.:_-")
+PLAIN_PATH = PLAIN_HOST - set(".:") | set("ABCDEFGHIJKLMNOPQRSTUVWXYZ/")
+HEXADECIMAL = set(b"0123456789ABCDEFabcdef")
 PLAIN_HEADERS = {"X-Amz-Target", "Content-Type", "User-Agent", "X-Amzn-Trace-Id"}
 PLAIN_CONTEXT = {
     *("client_region", "client_config", "has_streaming_input", "auth_type", "unsigned_payload", "auth_options"),
@@ -36,20 +37,22 @@ MAX_HEAD_BYTES = 65_536
 PIECE_BYTES = 65_536
 
 
-class Answer(NamedTuple):
-    """What came over the wire. botocore's hooks know an answer by these names."""
+class Answer:
+    """What came over the wire. botocore's hooks know an answer by these names; those of its headers are lower case."""
 
-    status_code: int
-    headers: dict[str, str]  # their names in lower case
-    content: bytes
+    def __init__(self, status_code: int, headers: dict[str, str], content: bytes) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.content = content
 
 
-class Target(NamedTuple):
-    """Where the requests of one URL go."""
+class Target:
+    """Where the requests of one URL go. ``pool`` is urllib3's, of connections."""
 
-    pool: Any  # of connections, urllib3's
-    host: str
-    path: str
+    def __init__(self, pool: Any, host: str, path: str) -> None:
+        self.pool = pool
+        self.host = host
+        self.path = path
 
 
 class Malformed(Exception):
@@ -95,12 +98,13 @@ class _LeanPath:
         return self._targets[url]
 
     def _new_target(self, url: str) -> Target | None:
-        parts = PLAIN_URL.fullmatch(url)
-        if not parts or parts[1].endswith((":80", ":443")) or self._session._proxy_config.proxy_url_for(url):
+        host, slash, path = url.partition("://")[2].partition("/")
+        plain = PLAIN_HOST.issuperset(host) and PLAIN_PATH.issuperset(path) and "//" not in slash + path
+        if not plain or host.endswith((":80", ":443")) or self._session._proxy_config.proxy_url_for(url):
             return None
         pool = self._session._manager.connection_from_url(url)
         self._session._setup_ssl_cert(pool, url, self._session._verify)
-        return Target(pool, parts[1], parts[2] or "/")
+        return Target(pool, host, f"/{path}")
 
     def _connection(self, target: Any, url: str) -> Any:
         """A connection on which nothing is under way; None where botocore is to find out why there is none."""
@@ -268,7 +272,8 @@ def _ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
     while head.startswith(b"HTTP/1.1 100 "):
         head = reader.until(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
-    if not re.match(r"HTTP/1\.[01] [2-5]\d\d( |$)", first):
+    status = first[9:12]
+    if first[:9] not in ("HTTP/1.1 ", "HTTP/1.0 ") or not status.isdecimal() or first[12:13] not in ("", " "):
         raise Malformed("an answer has no status")
     headers = _headers(lines)
     coding, size = headers.get("transfer-encoding", "").lower(), headers.get("content-length", "")
@@ -283,7 +288,7 @@ def _ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
         raise Malformed("an answer does not say where it ends")
     else:
         content, keeps = reader.rest(), False
-    return Answer(int(first[9:12]), headers, content), keeps and not reader.data
+    return Answer(int(status), headers, content), keeps and not reader.data
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
@@ -299,7 +304,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
 
 def _chunk(reader: _Reader) -> bytes:
     size = reader.until(b"\r\n").partition(b";")[0].strip()
-    if not re.fullmatch(rb"[0-9A-Fa-f]{1,8}", size):
+    if not size or not HEXADECIMAL.issuperset(size):
         raise Malformed("a chunk has no size")
     chunk = reader.take(int(size, 16))
     if chunk and reader.until(b"\r\n"):

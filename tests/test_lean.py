@@ -304,12 +304,22 @@ def clients(wire: RawServer) -> Iterator[list[Any]]:
         client.close()
 
 
-def and_close(answer: bytes) -> Callable[[socket.socket], None]:
-    def send(connection: socket.socket) -> None:
-        connection.sendall(answer)
-        connection.shutdown(socket.SHUT_RDWR)
+class AndClose:
+    """Says an answer and ends the connection. ``wait`` until it has, lest a client takes it for one that is kept."""
 
-    return send
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self.over = threading.Semaphore(0)
+
+    def __call__(self, connection: socket.socket) -> None:
+        try:
+            connection.sendall(self.answer)
+            connection.shutdown(socket.SHUT_RDWR)
+        finally:  # the client may have gone first
+            self.over.release()
+
+    def wait(self) -> None:
+        assert self.over.acquire(timeout=10)
 
 
 @pytest.fixture
@@ -318,11 +328,15 @@ def assert_same(wire: RawServer, clients: list[Any]) -> Callable[..., tuple[Any,
 
     def check(answer: bytes, ask: Any = query) -> tuple[Any, ...]:
         wire.requests.clear()
-        wire.answer = lambda _: and_close(answer)
-        ours, theirs = [outcome(client, ask) for client in clients]
+        close = AndClose(answer)
+        wire.answer = lambda _: close
+        outcomes = []
+        for client in clients:
+            outcomes.append(outcome(client, ask))
+            close.wait()
         assert [went_lean(one) for one in wire.requests] == [True, False]
-        assert ours == theirs
-        return ours
+        assert outcomes[0] == outcomes[1]
+        return outcomes[0]
 
     return check
 
@@ -457,9 +471,11 @@ UNCLEAR = {
 
 @pytest.mark.parametrize("answer", UNCLEAR.values(), ids=UNCLEAR.keys())
 def test_an_answer_whose_end_is_unclear_is_lost(answer, wire, clients):
-    wire.answer = lambda _: and_close(answer)
+    close = AndClose(answer)
+    wire.answer = lambda _: close
     wire.requests.clear()
     assert outcome(clients[0]) == ("lost",)
+    close.wait()
     assert len(wire.requests) == 1
 
 
@@ -511,7 +527,7 @@ def test_a_connection_that_went_stale_is_noticed_before_a_write(keeps):
 
     def answer(_: Request) -> Any:
         if keeps == "answers and closes":
-            return and_close(response(PAGE))
+            return AndClose(response(PAGE))
         return response(PAGE) + (b"HTTP/1.1 408 Request Timeout\r\n\r\n" if keeps == "says more" else b"")
 
     with raw_server(answer) as server:
@@ -617,7 +633,7 @@ def test_a_thousand_requests_at_once_and_no_answer_crossed():
         row = {"user_id": {"S": user_id}, "padding": {"S": "x" * (number * 37 % 5000)}}
         body = json.dumps({"Items": [row], "Count": 1}).encode()
         if number % 7 == 0:
-            return and_close(response(body, headers=("Connection: close",)))
+            return AndClose(response(body, headers=("Connection: close",)))
         return chunked(body, [100, 1000]) if number % 3 == 0 else response(body)
 
     with raw_server(answer) as server:
