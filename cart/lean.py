@@ -36,6 +36,8 @@ PLAIN_CONTEXT = {
 MAX_HEAD_BYTES = 65_536
 PIECE_BYTES = 65_536
 
+Target = tuple[Any, str, str]  # where the requests of one URL go: urllib3's pool of connections, host and path
+
 
 class Answer:
     """What came over the wire. botocore's hooks know an answer by these names; those of its headers are lower case."""
@@ -46,16 +48,7 @@ class Answer:
         self.content = content
 
 
-class Target:
-    """Where the requests of one URL go. ``pool`` is urllib3's, of connections."""
-
-    def __init__(self, pool: Any, host: str, path: str) -> None:
-        self.pool = pool
-        self.host = host
-        self.path = path
-
-
-class Malformed(Exception):
+class Malformed(ValueError):
     """What came is not an HTTP answer, or not a whole one."""
 
 
@@ -81,10 +74,13 @@ class _LeanPath:
             return None
         target = self._target(params["url"])
         request = target and _signed(target, params, request_signer)
-        connection = request and self._connection(target, params["url"])
+        if not target or not request:
+            return None
+        pool, url = target[0], params["url"]
+        connection = _connection(pool, url)
         if not connection:
             return None
-        came = self._exchange(target, connection, request, params["url"])
+        came = self._exchange(pool, connection, request, url)
         return came, self._parsed(model, came)
 
     def _target(self, url: str) -> Target | None:
@@ -104,36 +100,21 @@ class _LeanPath:
             return None
         pool = self._session._manager.connection_from_url(url)
         self._session._setup_ssl_cert(pool, url, self._session._verify)
-        return Target(pool, host, f"/{path}")
+        return pool, host, f"/{path}"
 
-    def _connection(self, target: Any, url: str) -> Any:
-        """A connection on which nothing is under way; None where botocore is to find out why there is none."""
-        connection = target.pool._get_conn()  # closed, if the other end has closed it or said something unasked
-        if connection.sock is None:
-            try:
-                connection.connect()
-            except NewConnectionError as error:
-                raise EndpointConnectionError(endpoint_url=url, error=error) from error
-            except (PoolTimeoutError, TimeoutError) as error:
-                raise ConnectTimeoutError(endpoint_url=url, error=error) from error
-            except Exception:
-                connection.close()
-                return None
-        return connection
-
-    def _exchange(self, target: Any, connection: Any, request: Any, url: str) -> Answer:
+    def _exchange(self, pool: Any, connection: Any, request: bytes, url: str) -> Answer:
         """:raise HTTPClientError: the request may have been carried out"""
         reusable = False
         try:
             answer, reusable = _ask(connection.sock, request, self._answer_within_seconds)
         except TimeoutError as error:
             raise ReadTimeoutError(endpoint_url=url, error=error) from error
-        except (OSError, Malformed) as error:
+        except (OSError, ValueError) as error:
             raise ConnectionClosedError(endpoint_url=url, error=error) from error
         finally:
             if not reusable:
                 connection.close()
-            target.pool._put_conn(connection)
+            pool._put_conn(connection)
         return answer
 
     def _parsed(self, model: Any, came: Answer) -> dict[str, Any]:
@@ -168,15 +149,16 @@ def _signed(target: Target, params: Any, signer: Any) -> bytes | None:
     credentials = signer.get_auth_instance(signer.signing_name, signer.region_name, "v4").credentials
     if not credentials:
         return None
+    _, host, path = target
     headers, body = params["headers"], params["body"]
     scope = (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), signer.region_name, signer.signing_name)
     lines = [
-        f"POST {target.path} HTTP/1.1",
-        f"Host: {target.host}",
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
         "Accept-Encoding: identity",
         *[f"{name}: {value}" for name, value in headers.items()],
         f"X-Amz-Date: {scope[0]}",
-        f"Authorization: {authorization(target, headers, body, credentials, *scope)}",
+        f"Authorization: {authorization(host, path, headers, body, credentials, *scope)}",
         f"Content-Length: {len(body)}",
     ]
     if credentials.token:
@@ -186,7 +168,7 @@ def _signed(target: Target, params: Any, signer: Any) -> bytes | None:
 
 
 def authorization(
-    target: Target, headers: Any, body: bytes, credentials: Any, timestamp: str, region: str, service: str
+    host: str, path: str, headers: Any, body: bytes, credentials: Any, timestamp: str, region: str, service: str
 ) -> str:
     """The header of that name of a POST, by AWS's Signature Version 4.
 
@@ -195,8 +177,8 @@ def authorization(
     token = f"x-amz-security-token:{' '.join(credentials.token.split())}\n" if credentials.token else ""
     names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amz-target"
     canonical = (
-        f"POST\n{target.path}\n\n"
-        f"content-type:{headers['Content-Type']}\nhost:{target.host}\nx-amz-date:{timestamp}\n{token}"
+        f"POST\n{path}\n\n"
+        f"content-type:{headers['Content-Type']}\nhost:{host}\nx-amz-date:{timestamp}\n{token}"
         f"x-amz-target:{headers['X-Amz-Target']}\n\n{names}\n{sha256(body).hexdigest()}"
     )
     scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
@@ -212,6 +194,22 @@ def _signing_key(secret: str, *scope: str) -> bytes:
     for part in (*scope, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
+
+
+def _connection(pool: Any, url: str) -> Any:
+    """A connection on which nothing is under way; None where botocore is to find out why there is none."""
+    connection = pool._get_conn()  # closed, if the other end has closed it or said something unasked
+    if connection.sock is None:
+        try:
+            connection.connect()
+        except NewConnectionError as error:
+            raise EndpointConnectionError(endpoint_url=url, error=error) from error
+        except (PoolTimeoutError, TimeoutError) as error:
+            raise ConnectTimeoutError(endpoint_url=url, error=error) from error
+        except Exception:
+            connection.close()
+            return None
+    return connection
 
 
 class _Reader:
@@ -278,7 +276,9 @@ def _ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
     headers = _headers(lines)
     coding, size = headers.get("transfer-encoding", "").lower(), headers.get("content-length", "")
     keeps = first.startswith("HTTP/1.1") and headers.get("connection", "").lower() in ("", "keep-alive")
-    if coding == "chunked":
+    if status in ("204", "304"):
+        content = b""
+    elif coding == "chunked":
         content = b"".join(iter(lambda: _chunk(reader), b""))
         while reader.until(b"\r\n"):  # trailers
             pass
