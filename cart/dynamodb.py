@@ -23,6 +23,7 @@ from botocore.session import Session
 
 from cart.config import Config, ConfigError
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
+from cart.lean import attach
 from cart.observability import count, seconds_since
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ READ_TIMEOUT_SECONDS = 1.5
 RETRY_FOR_SECONDS = 1
 BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 0.5
+
+# What botocore would do anew for each call: see that the parameters are what its documentation says, and say who calls
+LEAN: Any = {"parameter_validation": False, "user_agent": f"Boto3/{boto3.__version__} cart"}
 
 THROTTLING = {
     *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
@@ -75,6 +79,7 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
         session = boto3.Session(region_name=config.aws_region, botocore_session=core)
     except BotoCoreError as error:  # such as a profile that does not exist
         raise ConfigError(f"cart: {error}") from None
+    lean = config.dynamodb_transport == "lean"
     endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
     anonymous = endpoint_url and not session.get_credentials()
@@ -91,10 +96,13 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
             retries={"total_max_attempts": 1},
             max_pool_connections=50,
             tcp_keepalive=True,
+            **(LEAN if lean else {}),
         ),
     )
     if not patient:
         client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
+        if lean:
+            attach(client)
     return client
 
 

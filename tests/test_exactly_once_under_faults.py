@@ -341,11 +341,13 @@ def test_without_keys_the_service_adds_nothing_twice(store, log):
         assert in_doubt.total() > 0
 
 
+@pytest.mark.parametrize("transport", ["lean", "botocore"])
 @pytest.mark.parametrize("fault", [Fault.CUT_AFTER, Fault.CUT_SHORT, Fault.ERROR_AFTER, Fault.CHECKSUM])
-def test_20_adds_whose_answers_are_lost_store_20(store, user, fault):
+def test_20_adds_whose_answers_are_lost_store_20(store, user, fault, transport):
     """Stock boto3 stores 40, or more."""
     with fault_proxy(store.config.dynamodb_endpoint_url, SEED) as proxy:
-        client = create_app(replace(store.config, dynamodb_endpoint_url=proxy.url)).test_client()
+        config = replace(store.config, dynamodb_endpoint_url=proxy.url, dynamodb_transport=transport)
+        client = create_app(config).test_client()
         proxy.rate, proxy.kinds = 1, [fault]
         told = [client.post(f"/cart/{user}/items", json=CUP | {"quantity": 1}) for _ in range(20)]
     assert {one.get_json(force=True)["type"] for one in told} == {"urn:cart:problem:outcome-unknown"}

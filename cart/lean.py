@@ -1,0 +1,340 @@
+"""The short way of the calls that shoppers wait for: what botocore would send and answer, for a fraction of the work.
+
+botocore still makes each request, and hooks of ``before-call``, ``before-parse`` and ``after-call`` are still called.
+A request that is not plain goes botocore's way, and an answer that is not plain goes to botocore's parser. Connections
+are those of botocore's own pool: timeouts, TLS, CA bundle and client certificate are as it has them.
+
+Nothing is sent twice. What fails before a byte was written is left to botocore, or is an error that says so; what fails
+later is one that says that the request may have been carried out.
+"""
+
+import hmac
+import json
+import os
+import time
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.parsers import create_parser
+from urllib3.exceptions import ConnectTimeoutError as PoolTimeoutError
+from urllib3.exceptions import NewConnectionError
+
+# Their answers have no times: but for what is in NOT_PLAIN, they are to botocore what they are to json
+OPERATIONS = {"Query", "GetItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+NOT_PLAIN = (b'"B"', b'"BS"', b"\\u00", b"null")  # binary values, any letter of their names, and what it leaves out
+PLAIN_HOST = set("abcdefghijklmnopqrstuvwxyz0123456789.:_-")
+PLAIN_PATH = PLAIN_HOST - set(".:") | set("ABCDEFGHIJKLMNOPQRSTUVWXYZ/")
+HEXADECIMAL = set(b"0123456789ABCDEFabcdef")
+PLAIN_HEADERS = {"X-Amz-Target", "Content-Type", "User-Agent", "X-Amzn-Trace-Id"}
+PLAIN_CONTEXT = {
+    *("client_region", "client_config", "has_streaming_input", "auth_type", "unsigned_payload", "auth_options"),
+    "endpoint_properties",
+}
+MAX_HEAD_BYTES = 65_536
+PIECE_BYTES = 65_536
+
+Target = tuple[Any, str, str]  # where the requests of one URL go: urllib3's pool of connections, host and path
+
+
+class Answer:
+    """What came over the wire. botocore's hooks know an answer by these names; those of its headers are lower case."""
+
+    def __init__(self, status_code: int, headers: dict[str, str], content: bytes) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.content = content
+
+
+class Malformed(ValueError):
+    """What came is not an HTTP answer, or not a whole one."""
+
+
+def attach(client: Any) -> None:
+    """Let a client of DynamoDB that does not retry go the short way, unless somebody sends its requests himself."""
+    if not client.meta.events._emitter._handlers.prefix_search("before-send.dynamodb"):
+        client.meta.events.register_last("before-call", _LeanPath(client).answer)
+
+
+class _LeanPath:
+    def __init__(self, client: Any) -> None:
+        self._events = client.meta.events
+        self._session = client._endpoint.http_session
+        self._answer_within_seconds = client.meta.config.read_timeout
+        self._targets: dict[str, Target | None] = {}
+        self._process = os.getpid()
+
+    def answer(
+        self, model: Any, params: Any, context: Any, request_signer: Any, **_: Any
+    ) -> tuple[Answer, dict[str, Any]] | None:
+        """Answer a ``before-call`` event, or leave it to botocore by None."""
+        if model.name not in OPERATIONS or not _is_plain(params, context, request_signer):
+            return None
+        target = self._target(params["url"])
+        request = target and _signed(target, params, request_signer)
+        if not target or not request:
+            return None
+        pool, url = target[0], params["url"]
+        connection = _connection(pool, url)
+        if not connection:
+            return None
+        came = self._exchange(pool, connection, request, url)
+        return came, self._parsed(model, came)
+
+    def _target(self, url: str) -> Target | None:
+        """None where a request does not go straight to a plain host."""
+        if os.getpid() != self._process:  # forked: the connections are the parent's
+            self._targets = {}
+            self._session.close()
+            self._process = os.getpid()
+        if url not in self._targets:
+            self._targets[url] = self._new_target(url)
+        return self._targets[url]
+
+    def _new_target(self, url: str) -> Target | None:
+        host, slash, path = url.partition("://")[2].partition("/")
+        plain = PLAIN_HOST.issuperset(host) and PLAIN_PATH.issuperset(path) and "//" not in slash + path
+        if not plain or host.endswith((":80", ":443")) or self._session._proxy_config.proxy_url_for(url):
+            return None
+        pool = self._session._manager.connection_from_url(url)
+        self._session._setup_ssl_cert(pool, url, self._session._verify)
+        return pool, host, f"/{path}"
+
+    def _exchange(self, pool: Any, connection: Any, request: bytes, url: str) -> Answer:
+        """:raise HTTPClientError: the request may have been carried out"""
+        reusable = False
+        try:
+            answer, reusable = _ask(connection.sock, request, self._answer_within_seconds)
+        except TimeoutError as error:
+            raise ReadTimeoutError(endpoint_url=url, error=error) from error
+        except (OSError, ValueError) as error:
+            raise ConnectionClosedError(endpoint_url=url, error=error) from error
+        finally:
+            if not reusable:
+                connection.close()
+            pool._put_conn(connection)
+        return answer
+
+    def _parsed(self, model: Any, came: Answer) -> dict[str, Any]:
+        response = {"headers": came.headers, "status_code": came.status_code, "body": came.content, "context": {}}
+        custom: dict[str, Any] = {}
+        self._events.emit(
+            f"before-parse.dynamodb.{model.name}",
+            operation_model=model,
+            response_dict=response,
+            customized_response_dict=custom,
+        )
+        parsed = _plain(model, came) or _by_botocore(model, response)
+        parsed["ResponseMetadata"]["RetryAttempts"] = 0
+        parsed.update(custom)
+        return parsed
+
+
+def _is_plain(params: Any, context: Any, signer: Any) -> bool:
+    headers = params["headers"]
+    return (
+        headers.keys() <= PLAIN_HEADERS
+        and context.keys() <= PLAIN_CONTEXT
+        and params["method"] == "POST"
+        and isinstance(params["body"], bytes)
+        and (context["auth_type"] or signer.signature_version) == "v4"
+        and not context["client_config"].auth_scheme_preference
+    )
+
+
+def _signed(target: Target, params: Any, signer: Any) -> bytes | None:
+    """The request as it goes over the wire; None where nothing is there to sign it with, or it would break its head."""
+    credentials = signer.get_auth_instance(signer.signing_name, signer.region_name, "v4").credentials
+    if not credentials:
+        return None
+    _, host, path = target
+    headers, body = params["headers"], params["body"]
+    scope = (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), signer.region_name, signer.signing_name)
+    lines = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}",
+        "Accept-Encoding: identity",
+        *[f"{name}: {value}" for name, value in headers.items()],
+        f"X-Amz-Date: {scope[0]}",
+        f"Authorization: {authorization(host, path, headers, body, credentials, *scope)}",
+        f"Content-Length: {len(body)}",
+    ]
+    if credentials.token:
+        lines.append(f"X-Amz-Security-Token: {credentials.token}")
+    text = "".join(lines)
+    return "\r\n".join([*lines, "\r\n"]).encode() + body if text.isascii() and text.isprintable() else None
+
+
+def authorization(
+    host: str, path: str, headers: Any, body: bytes, credentials: Any, timestamp: str, region: str, service: str
+) -> str:
+    """The header of that name of a POST, by AWS's Signature Version 4.
+
+    :param timestamp: as ``20261123T140211Z``
+    """
+    token = f"x-amz-security-token:{' '.join(credentials.token.split())}\n" if credentials.token else ""
+    names = f"content-type;host;x-amz-date;{'x-amz-security-token;' if token else ''}x-amz-target"
+    canonical = (
+        f"POST\n{path}\n\n"
+        f"content-type:{headers['Content-Type']}\nhost:{host}\nx-amz-date:{timestamp}\n{token}"
+        f"x-amz-target:{headers['X-Amz-Target']}\n\n{names}\n{sha256(body).hexdigest()}"
+    )
+    scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
+    text = f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+    key = _signing_key(credentials.secret_key, timestamp[:8], region, service)
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    return f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+
+
+@lru_cache(8)  # more than one while the day or the credentials change
+def _signing_key(secret: str, *scope: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (*scope, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def _connection(pool: Any, url: str) -> Any:
+    """A connection on which nothing is under way; None where botocore is to find out why there is none."""
+    connection = pool._get_conn()  # closed, if the other end has closed it or said something unasked
+    if connection.sock is None:
+        try:
+            connection.connect()
+        except NewConnectionError as error:
+            raise EndpointConnectionError(endpoint_url=url, error=error) from error
+        except (PoolTimeoutError, TimeoutError) as error:
+            raise ConnectTimeoutError(endpoint_url=url, error=error) from error
+        except Exception:
+            connection.close()
+            return None
+    return connection
+
+
+class _Reader:
+    """What comes over a connection until a deadline.
+
+    :raise Malformed: the other end closed it too early
+    :raise OSError: it was lost, or the time is over
+    """
+
+    def __init__(self, sock: Any, deadline: float) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self.data = bytearray()  # what came and was not taken
+
+    def more(self) -> bool:
+        """Wait for more to come; False where no more will."""
+        left_seconds = self._deadline - time.monotonic()
+        if left_seconds <= 0:
+            raise TimeoutError("the answer takes too long")
+        self._sock.settimeout(left_seconds)
+        piece = self._sock.recv(PIECE_BYTES)
+        self.data += piece
+        return bool(piece)
+
+    def take(self, size: int) -> bytes:
+        while len(self.data) < size:
+            if not self.more():
+                raise Malformed("an answer ended too early")
+        taken = bytes(self.data[:size])
+        del self.data[:size]
+        return taken
+
+    def until(self, mark: bytes) -> bytes:
+        """What comes before the next mark, which is taken too."""
+        while (end := self.data.find(mark)) < 0 and len(self.data) <= MAX_HEAD_BYTES and self.more():
+            pass
+        if not 0 <= end <= MAX_HEAD_BYTES:
+            raise Malformed("a line of an answer has no end")
+        return self.take(end + len(mark))[:end]
+
+    def rest(self) -> bytes:
+        while self.more():
+            pass
+        return self.take(len(self.data))
+
+
+def _ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
+    """Send a request and read all of its answer.
+
+    :param seconds: for both together
+    :return: the answer, and whether the connection can be used again
+    """
+    reader = _Reader(sock, time.monotonic() + seconds)
+    sock.settimeout(seconds)
+    with suppress(BrokenPipeError):  # a server can answer, and close, before it has read all
+        sock.sendall(request)
+    head = reader.until(b"\r\n\r\n")
+    while head.startswith(b"HTTP/1.1 100 "):
+        head = reader.until(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    status = first[9:12]
+    if first[:9] not in ("HTTP/1.1 ", "HTTP/1.0 ") or not status.isdecimal() or first[12:13] not in ("", " "):
+        raise Malformed("an answer has no status")
+    headers = _headers(lines)
+    coding, size = headers.get("transfer-encoding", "").lower(), headers.get("content-length", "")
+    keeps = first.startswith("HTTP/1.1") and headers.get("connection", "").lower() in ("", "keep-alive")
+    if status in ("204", "304"):
+        content = b""
+    elif coding == "chunked":
+        content = b"".join(iter(lambda: _chunk(reader), b""))
+        while reader.until(b"\r\n"):  # trailers
+            pass
+    elif size.isdecimal() and not coding:
+        content = reader.take(int(size))
+    elif coding or size:
+        raise Malformed("an answer does not say where it ends")
+    else:
+        content, keeps = reader.rest(), False
+    return Answer(int(status), headers, content), keeps and not reader.data
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise Malformed("a header of an answer is none")
+        name, value = name.lower(), value.strip()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _chunk(reader: _Reader) -> bytes:
+    size = reader.until(b"\r\n").partition(b";")[0].strip()
+    if not size or not HEXADECIMAL.issuperset(size):
+        raise Malformed("a chunk has no size")
+    chunk = reader.take(int(size, 16))
+    if chunk and reader.until(b"\r\n"):
+        raise Malformed("a chunk is longer than it says")
+    return chunk
+
+
+def _plain(model: Any, came: Answer) -> dict[str, Any] | None:
+    """The parsed answer; None where botocore's might be another."""
+    if came.status_code != 200 or any(one in came.content for one in NOT_PLAIN):
+        return None
+    try:
+        parsed = json.loads(came.content.decode())
+    except ValueError:
+        return None
+    if not isinstance(parsed, dict) or not parsed.keys() <= model.output_shape.members.keys():
+        return None
+    metadata: dict[str, Any] = {"HTTPStatusCode": 200, "HTTPHeaders": came.headers}
+    if "x-amzn-requestid" in came.headers:
+        metadata["RequestId"] = came.headers["x-amzn-requestid"]
+    parsed["ResponseMetadata"] = metadata
+    return parsed
+
+
+def _by_botocore(model: Any, response: dict[str, Any]) -> dict[str, Any]:
+    """As its ``Endpoint`` does it. An error's own fields, such as the row that failed a condition, are parsed apart."""
+    parser = create_parser(model.service_model.resolved_protocol)
+    parsed: dict[str, Any] = parser.parse(response, model.output_shape)
+    code = parsed.get("Error", {}).get("Code")
+    shape = model.service_model.shape_for_error_code(code) if code else None
+    if shape and response["status_code"] >= 300:
+        parsed.update(parser.parse(response, shape))
+    return parsed
