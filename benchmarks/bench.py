@@ -1,0 +1,77 @@
+"""The benchmarks of a running service: ``make bench``, or some of them: ``make bench ARGS="cpu --rounds 3"``.
+
+Each part says at the head of its file how to read its figures. A whole part writes benchmarks/results/PART.json; one
+that was limited by an option only prints. To compare two states of the service in the same minutes, name the other:
+``--tree ../other-clone`` or ``--env CART_X=1``; it is measured beside this one and marked by a ``'``.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import canned, cpu, report, service
+
+ROUNDS, REQUESTS = 9, 200
+COUNTED = ("bare", "fastapi", "wsgi-none", "wsgi-jwt", "zappa-gateway")
+COUNTED_OPERATIONS = ("GET 10", "GET 50", "POST")
+
+
+def main() -> None:
+    options = _options()
+    for part in options.parts or PARTS:
+        PARTS[part](options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all where none is named")
+    parser.add_argument("--rounds", type=int, help=f"of cpu [{ROUNDS}]")
+    parser.add_argument("--requests", type=int, help=f"of each operation in each round of cpu [{REQUESTS}]")
+    parser.add_argument("--contenders", help=f"of cpu, separated by commas: {', '.join(cpu.CONTENDERS)}")
+    parser.add_argument("--operations", help=f"of cpu, separated by commas: {', '.join(service.OPERATIONS)}")
+    parser.add_argument("--instructions", action=argparse.BooleanOptionalAction, default=None, help="count them")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="of the variant")
+    parser.add_argument("--tree", type=Path, help="of the variant: another clone")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"no part is named {', '.join(sorted(unknown))}")
+    given = (options.rounds, options.requests, options.contenders, options.operations, options.env, options.tree)
+    options.is_whole = not any(given) and options.instructions is None
+    return options
+
+
+def _cpu(options: argparse.Namespace) -> None:
+    contenders, operations = _chosen(options)
+    with canned.running() as endpoint_url:
+        rounds = cpu.measure(
+            contenders, operations, endpoint_url, options.rounds or ROUNDS, options.requests or REQUESTS
+        )
+        counted = {}
+        if options.instructions or options.is_whole:
+            wanted = {name: contenders[name] for name in contenders if name.rstrip("'") in COUNTED}
+            chosen = tuple(one for one in operations if one in COUNTED_OPERATIONS)
+            counted = cpu.instructions(wanted, chosen, endpoint_url)
+    print(cpu.show(contenders, rounds, counted), cpu_goals := report.goals(cpu.goals(rounds)), sep="\n\n")
+    if options.is_whole:
+        report.keep("cpu", cpu.results(contenders, rounds, counted) | {"goals": cpu_goals.splitlines()})
+        cpu.draw(contenders, rounds, report.RESULTS / "cpu.svg")
+
+
+def _chosen(options: argparse.Namespace) -> tuple[dict[str, cpu.Contender], tuple[str, ...]]:
+    names = options.contenders.split(",") if options.contenders else list(cpu.CONTENDERS)
+    operations = tuple(options.operations.split(",")) if options.operations else service.OPERATIONS
+    if unknown := ({*names} - cpu.CONTENDERS.keys()) | ({*operations} - {*service.OPERATIONS}):
+        sys.exit(f"bench: there is no {', '.join(sorted(unknown))}")
+    extra = [(name, value) for name, _, value in (one.partition("=") for one in options.env)]
+    tree = options.tree.resolve() if options.tree else None
+    return cpu.with_variant({name: cpu.CONTENDERS[name] for name in names}, tree, extra), operations
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"cpu": _cpu}
+
+if __name__ == "__main__":
+    try:
+        main()
+    except canned.CompilerMissing as error:
+        sys.exit(f"bench: {error}")
