@@ -8,17 +8,22 @@ that was limited by an option only prints. To compare two states of the service 
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import canned, cpu, report, service
+from benchmarks import canned, cpu, report, service, throughput
+from cart.engines import EngineMissing
 
 ROUNDS, REQUESTS = 9, 200
+SECONDS = 5
 COUNTED = ("bare", "fastapi", "wsgi-none", "wsgi-jwt", "zappa-gateway")
 COUNTED_OPERATIONS = ("GET 10", "GET 50", "POST")
 
 
 def main() -> None:
     options = _options()
+    if refusal := cpu.missing() or throughput.missing():
+        sys.exit(refusal)
     for part in options.parts or PARTS:
         PARTS[part](options)
 
@@ -26,18 +31,22 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all where none is named")
-    parser.add_argument("--rounds", type=int, help=f"of cpu [{ROUNDS}]")
+    parser.add_argument("--rounds", type=int, help=f"of cpu [{ROUNDS}] and throughput [1]")
     parser.add_argument("--requests", type=int, help=f"of each operation in each round of cpu [{REQUESTS}]")
     parser.add_argument("--contenders", help=f"of cpu, separated by commas: {', '.join(cpu.CONTENDERS)}")
     parser.add_argument("--operations", help=f"of cpu, separated by commas: {', '.join(service.OPERATIONS)}")
     parser.add_argument("--instructions", action=argparse.BooleanOptionalAction, default=None, help="count them")
+    parser.add_argument("--seconds", type=int, help=f"of each load in throughput [{SECONDS}]")
+    parser.add_argument("--servers", help="of throughput, separated by commas, by a part of their names")
+    parser.add_argument("--stores", help=f"of throughput, separated by commas: {', '.join(throughput.STORES)}")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="of the variant")
     parser.add_argument("--tree", type=Path, help="of the variant: another clone")
     options = parser.parse_args()
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"no part is named {', '.join(sorted(unknown))}")
-    given = (options.rounds, options.requests, options.contenders, options.operations, options.env, options.tree)
-    options.is_whole = not any(given) and options.instructions is None
+    given = (options.requests, options.contenders, options.operations, options.seconds, options.stores, options.servers)
+    options.is_whole = not any((*given, options.rounds, options.env, options.tree)) and options.instructions is None
+    options.extra = tuple((name, value) for name, _, value in (one.partition("=") for one in options.env))
     return options
 
 
@@ -63,15 +72,31 @@ def _chosen(options: argparse.Namespace) -> tuple[dict[str, cpu.Contender], tupl
     operations = tuple(options.operations.split(",")) if options.operations else service.OPERATIONS
     if unknown := ({*names} - cpu.CONTENDERS.keys()) | ({*operations} - {*service.OPERATIONS}):
         sys.exit(f"bench: there is no {', '.join(sorted(unknown))}")
-    extra = [(name, value) for name, _, value in (one.partition("=") for one in options.env)]
     tree = options.tree.resolve() if options.tree else None
-    return cpu.with_variant({name: cpu.CONTENDERS[name] for name in names}, tree, extra), operations
+    return cpu.with_variant({name: cpu.CONTENDERS[name] for name in names}, tree, options.extra), operations
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"cpu": _cpu}
+def _throughput(options: argparse.Namespace) -> None:
+    wanted = options.servers.split(",") if options.servers else [""]
+    servers = [one for one in throughput.SERVERS if any(part in one.title for part in wanted)]
+    if options.tree or options.extra:
+        tree = options.tree.resolve() if options.tree else service.ROOT
+        servers += [replace(one, title=f"{one.title} '", tree=tree, extra=options.extra) for one in servers]
+    stores = options.stores.split(",") if options.stores else None
+    servers += throughput.REFERENCES
+    measured = throughput.measure(servers, options.seconds or SECONDS, options.rounds or 1, stores)
+    goals = report.goals(throughput.goals(measured))
+    print(throughput.show(measured), goals, sep="\n\n")
+    if options.is_whole:
+        report.keep(
+            "throughput", {"connections": throughput.CONNECTIONS, "loads": measured, "goals": goals.splitlines()}
+        )
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"cpu": _cpu, "throughput": _throughput}
 
 if __name__ == "__main__":
     try:
         main()
-    except canned.CompilerMissing as error:
+    except (canned.CompilerMissing, EngineMissing) as error:
         sys.exit(f"bench: {error}")

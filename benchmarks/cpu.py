@@ -277,4 +277,8 @@ def draw(contenders: dict[str, Contender], rounds: list[Figures], path: Path) ->
 
 
 def missing() -> str | None:
-    return None if shutil.which("valgrind") else "bench: no valgrind (Debian: valgrind): instructions are not counted"
+    return (
+        None
+        if shutil.which("valgrind")
+        else "bench: valgrind, which counts instructions, is not here (Debian: valgrind)"
+    )

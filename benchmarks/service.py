@@ -78,11 +78,11 @@ def jwt_settings() -> dict[str, str]:
     return {"AUTH_MODE": "jwt", "AUTH_PUBLIC_KEY": pem, "AUTH_AUDIENCE": AUDIENCE, "AUTH_ISSUER": ISSUER}
 
 
-def token(user_id: str, number: int = 0) -> str:
+def token(user_id: str, number: int = 0, scope: str = "openid profile") -> str:
     """A caller's bearer token, RS256; each ``number`` gives another one."""
     now = int(time.time())
     claims = {"sub": user_id, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + DAY_SECONDS, "jti": str(number)}
-    return jwt.encode(claims | {"scope": "openid profile"}, _key(), algorithm="RS256")
+    return jwt.encode(claims | {"scope": scope}, _key(), algorithm="RS256")
 
 
 def user_of(operation: str) -> str:
