@@ -11,18 +11,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import canned, cpu, report, service, throughput
+from benchmarks import canned, capacity, cpu, growth, report, service, throughput, tls
 from cart.engines import EngineMissing
 
-ROUNDS, REQUESTS = 9, 200
+ROUNDS, REQUESTS = 7, 200
 SECONDS = 5
+TLS_ROUNDS = 3
 COUNTED = ("bare", "fastapi", "wsgi-none", "wsgi-jwt", "zappa-gateway")
 COUNTED_OPERATIONS = ("GET 10", "GET 50", "POST")
 
 
 def main() -> None:
     options = _options()
-    if refusal := cpu.missing() or throughput.missing():
+    if refusal := cpu.missing() or throughput.missing() or tls.missing():
         sys.exit(refusal)
     for part in options.parts or PARTS:
         PARTS[part](options)
@@ -31,10 +32,10 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all where none is named")
-    parser.add_argument("--rounds", type=int, help=f"of cpu [{ROUNDS}] and throughput [1]")
+    parser.add_argument("--rounds", type=int, help=f"of cpu [{ROUNDS}], tls [{TLS_ROUNDS}] and throughput [1]")
     parser.add_argument("--requests", type=int, help=f"of each operation in each round of cpu [{REQUESTS}]")
-    parser.add_argument("--contenders", help=f"of cpu, separated by commas: {', '.join(cpu.CONTENDERS)}")
-    parser.add_argument("--operations", help=f"of cpu, separated by commas: {', '.join(service.OPERATIONS)}")
+    parser.add_argument("--contenders", help=f"of cpu and tls, separated by commas: {', '.join(cpu.CONTENDERS)}")
+    parser.add_argument("--operations", help=f"of cpu and tls, separated by commas: {', '.join(service.OPERATIONS)}")
     parser.add_argument("--instructions", action=argparse.BooleanOptionalAction, default=None, help="count them")
     parser.add_argument("--seconds", type=int, help=f"of each load in throughput [{SECONDS}]")
     parser.add_argument("--servers", help="of throughput, separated by commas, by a part of their names")
@@ -67,6 +68,38 @@ def _cpu(options: argparse.Namespace) -> None:
         cpu.draw(contenders, rounds, report.RESULTS / "cpu.svg")
 
 
+def _tls(options: argparse.Namespace) -> None:
+    contenders, operations = _chosen(options)
+    with tls.running() as (endpoint_url, trusted):
+        given = {"endpoint_url": endpoint_url, "AWS_CA_BUNDLE": trusted}
+        rounds = cpu.measure(
+            contenders,
+            operations,
+            rounds=options.rounds or TLS_ROUNDS,
+            requests=options.requests or REQUESTS,
+            **given,
+        )
+    print("With TLS:", cpu.show(contenders, rounds, {}), report.goals(cpu.goals(rounds)), sep="\n\n")
+    if options.is_whole:
+        report.keep("tls", cpu.results(contenders, rounds, {}))
+
+
+def _capacity(options: argparse.Namespace) -> None:
+    costs = capacity.measure()
+    print(capacity.show(costs))
+    told = {
+        operation: {lines: {"requests": requests, "units": units} for lines, (requests, units) in by_size.items()}
+        for operation, by_size in costs.items()
+    }
+    report.keep("capacity", {"operations": told})
+
+
+def _growth(options: argparse.Namespace) -> None:
+    grown = growth.measure()
+    print(growth.show(grown))
+    report.keep("growth", {"operations": grown})
+
+
 def _chosen(options: argparse.Namespace) -> tuple[dict[str, cpu.Contender], tuple[str, ...]]:
     names = options.contenders.split(",") if options.contenders else list(cpu.CONTENDERS)
     operations = tuple(options.operations.split(",")) if options.operations else service.OPERATIONS
@@ -93,7 +126,13 @@ def _throughput(options: argparse.Namespace) -> None:
         )
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], None]] = {"cpu": _cpu, "throughput": _throughput}
+PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "cpu": _cpu,
+    "tls": _tls,
+    "throughput": _throughput,
+    "capacity": _capacity,
+    "growth": _growth,
+}
 
 if __name__ == "__main__":
     try:

@@ -75,6 +75,7 @@ def measure(
     endpoint_url: str,
     rounds: int,
     requests: int,
+    warm_up: int = WARM_UP,
     **more: str,
 ) -> list[Figures]:
     """CPU microseconds per request, of each round."""
@@ -82,7 +83,7 @@ def measure(
     for number in range(rounds):
         print(f"bench: CPU, round {number + 1} of {rounds} ...", file=sys.stderr, flush=True)
         measured.append(
-            {name: _run(one, operations, endpoint_url, WARM_UP, requests, more) for name, one in contenders.items()}
+            {name: _run(one, operations, endpoint_url, warm_up, requests, more) for name, one in contenders.items()}
         )
     return measured
 

@@ -117,6 +117,8 @@ def _operation(name: str) -> Operation:
     made |= {"headers": headers, "claims": {"claims": {"sub": user_id, "scope": "openid profile"}}}
     if made["method"] == "GET":
         return made | {"answer": canned.cart(int(user_id.removeprefix("bench-")))}
+    if made["method"] == "DELETE":
+        return made | {"status": 204, "answer": None}
     headers["Content-Type"] = ["application/json"]
     line = canned.line(ADDED)
     if made["method"] == "PUT":

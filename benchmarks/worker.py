@@ -83,7 +83,12 @@ def wsgi() -> Contender:
         answer.close()
         return status[0], body
 
-    return Contender(prepare, send, lambda answer: (answer[0], json.loads(answer[1])))
+    return Contender(prepare, send, _read)
+
+
+def _read(answer: Any) -> tuple[int, Any]:
+    status, body = answer
+    return status, json.loads(body) if body else None
 
 
 def zappa() -> Contender:
@@ -105,7 +110,7 @@ def _of_lambda(handler: Callable[..., Any]) -> Contender:
         answer = handler(event, Context)
         return answer["statusCode"], answer["body"]
 
-    return Contender(_event, send, lambda answer: (answer[0], json.loads(answer[1])))
+    return Contender(_event, send, _read)
 
 
 def _event(method: str, path: str, headers: dict[str, str], body: str | None, claims: Any) -> Request:
