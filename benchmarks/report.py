@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -53,6 +54,19 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def busy(seconds: float = 0.4) -> float:
+    """The share of this machine's CPU that is in use, just now."""
+
+    def spent() -> tuple[int, int]:
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+        return sum(fields), fields[3] + fields[4]
+
+    all_before, idle_before = spent()
+    time.sleep(seconds)
+    all_after, idle_after = spent()
+    return 1 - (idle_after - idle_before) / (all_after - all_before)
 
 
 def chart(path: Path, title: str, groups: dict[str, dict[str, float]], line_at: tuple[float, str]) -> None:

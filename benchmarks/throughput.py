@@ -5,7 +5,8 @@ rate is lost to the others, and a quiet machine matters more than for the CPU fi
 and verifies a token; the reference does nothing of that. It is measured under one uvicorn worker in both ways that one
 finds: with ``async`` views that block the event loop, which the goals are about, and with views in threads. Each server
 first answers 320 requests at once for carts that differ; an answer that is wrong, or another's, ends the run. Memory is
-the resident set of one worker, shared pages counted in each, at the start and after all requests.
+the resident set of one worker, shared pages counted in each, at the start and after all requests. The last column is
+what others used of the CPU right before or after the load: a row that has much of it says nothing.
 """
 
 import http.client
@@ -32,6 +33,7 @@ from cart import engines, provision
 CONNECTIONS = 32
 WARM_UP_SECONDS = 1
 CHECKED = 320
+PATIENCE_SECONDS, QUIET = 10, 0.1
 CHECKED_CARTS = [*range(1, 10), *range(11, 21)]  # not the one of 10 lines, which the load changes
 SCRIPT = Path(__file__).with_name("wrk.lua")
 START_WITHIN_SECONDS = 30
@@ -228,12 +230,23 @@ def _wrk(port: int, name: str, seconds: int) -> Measured:
         "BENCH_AUTHORIZATION": f"Bearer {service.token(service.user_of(name))}",
     }
     url = f"http://127.0.0.1:{port}{operation['path']}"
+    others = [_wait_for_quiet()]
     for duration in (WARM_UP_SECONDS, seconds):
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{duration}s", "--timeout", "10s", "-s", str(SCRIPT), url]
         ended = subprocess.run(
             command, env=os.environ | asked, capture_output=True, text=True, timeout=duration + 60, check=True
         )
-    return json.loads(ended.stdout.splitlines()[-1])
+    time.sleep(0.2)  # the server has an answer or two to end
+    others.append(report.busy())
+    return json.loads(ended.stdout.splitlines()[-1]) | {"others_busy": round(max(others), 2)}
+
+
+def _wait_for_quiet() -> float:
+    """Wait a while for others on this machine to pause; the value is the share of the CPU that they still use."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while (share := report.busy()) > QUIET and time.monotonic() < end:
+        time.sleep(1)
+    return share
 
 
 def _megabytes(pid: int) -> float:
@@ -245,7 +258,20 @@ def _megabytes(pid: int) -> float:
 
 
 def show(measured: list[Measured]) -> str:
-    rows = [["", "workers", "requests/s", "× async views", "p50 ms", "p99 ms", "errors", "MB at first", "MB at last"]]
+    rows = [
+        [
+            "",
+            "workers",
+            "requests/s",
+            "× async views",
+            "p50 ms",
+            "p99 ms",
+            "errors",
+            "MB at first",
+            "MB at last",
+            "others",
+        ]
+    ]
     for store, operation in dict.fromkeys((one["store"], one["operation"]) for one in measured):
         rows.append([f"{operation}, {STORE_TITLES[store]}"])
         rows += [
@@ -259,6 +285,7 @@ def show(measured: list[Measured]) -> str:
                 f"{one['errors']}",
                 f"{one['mb_at_first']:.0f}",
                 f"{one['mb_at_last']:.0f}",
+                f"{one['others_busy']:.0%}",
             ]
             for one in measured
             if (one["store"], one["operation"]) == (store, operation)
