@@ -1,11 +1,12 @@
 """The benchmarks of a running service: ``make bench``, or some of them: ``make bench ARGS="cpu --rounds 3"``.
 
-Each part says at the head of its file how to read its figures. A whole part writes benchmarks/results/PART.json; one
-that was limited by an option only prints. To compare two states of the service in the same minutes, name the other:
+Each part says at the head of its file how to read its figures. A whole part writes benchmarks/results/PART.json; where
+an option chooses from it, it only prints. To compare two states of the service in the same minutes, name the other:
 ``--tree ../other-clone`` or ``--env CART_X=1``; it is measured beside this one and marked by a ``'``.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,12 +18,13 @@ from cart.engines import EngineMissing
 ROUNDS, REQUESTS = 7, 200
 SECONDS = 5
 TLS_ROUNDS = 3
-COUNTED = ("bare", "fastapi", "wsgi-none", "wsgi-jwt", "zappa-gateway")
+COUNTED = ("bare", "fastapi", "wsgi-jwt", "zappa-gateway")
 COUNTED_OPERATIONS = ("GET 10", "GET 50", "POST")
 
 
 def main() -> None:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what runs is ended with it
     if refusal := cpu.missing() or throughput.missing() or tls.missing():
         sys.exit(refusal)
     for part in options.parts or PARTS:
@@ -36,7 +38,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, help=f"of each operation in each round of cpu [{REQUESTS}]")
     parser.add_argument("--contenders", help=f"of cpu and tls, separated by commas: {', '.join(cpu.CONTENDERS)}")
     parser.add_argument("--operations", help=f"of cpu and tls, separated by commas: {', '.join(service.OPERATIONS)}")
-    parser.add_argument("--instructions", action=argparse.BooleanOptionalAction, default=None, help="count them")
+    parser.add_argument("--instructions", action="store_true", help="count them, also where something was chosen")
     parser.add_argument("--seconds", type=int, help=f"of each load in throughput [{SECONDS}]")
     parser.add_argument("--servers", help="of throughput, separated by commas, by a part of their names")
     parser.add_argument("--stores", help=f"of throughput, separated by commas: {', '.join(throughput.STORES)}")
@@ -45,8 +47,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"no part is named {', '.join(sorted(unknown))}")
-    given = (options.requests, options.contenders, options.operations, options.seconds, options.stores, options.servers)
-    options.is_whole = not any((*given, options.rounds, options.env, options.tree)) and options.instructions is None
+    chosen = (options.contenders, options.operations, options.servers, options.stores, options.env, options.tree)
+    options.is_whole = not any(chosen)
     options.extra = tuple((name, value) for name, _, value in (one.partition("=") for one in options.env))
     return options
 
@@ -57,14 +59,16 @@ def _cpu(options: argparse.Namespace) -> None:
         rounds = cpu.measure(
             contenders, operations, endpoint_url, options.rounds or ROUNDS, options.requests or REQUESTS
         )
+        goals = report.goals(cpu.goals(rounds))
+        print(cpu.show(rounds, contenders), goals, sep="\n\n", flush=True)
         counted = {}
         if options.instructions or options.is_whole:
-            wanted = {name: contenders[name] for name in contenders if name.rstrip("'") in COUNTED}
+            wanted = {name: one for name, one in contenders.items() if name.rstrip("'") in COUNTED}
             chosen = tuple(one for one in operations if one in COUNTED_OPERATIONS)
             counted = cpu.instructions(wanted, chosen, endpoint_url)
-    print(cpu.show(contenders, rounds, counted), cpu_goals := report.goals(cpu.goals(rounds)), sep="\n\n")
+            print(cpu.show_instructions(counted, contenders))
     if options.is_whole:
-        report.keep("cpu", cpu.results(contenders, rounds, counted) | {"goals": cpu_goals.splitlines()})
+        report.keep("cpu", cpu.results(contenders, rounds, counted) | {"goals": goals.splitlines()})
         cpu.draw(contenders, rounds, report.RESULTS / "cpu.svg")
 
 
@@ -79,7 +83,7 @@ def _tls(options: argparse.Namespace) -> None:
             requests=options.requests or REQUESTS,
             **given,
         )
-    print("With TLS:", cpu.show(contenders, rounds, {}), report.goals(cpu.goals(rounds)), sep="\n\n")
+    print("With TLS:", cpu.show(rounds, contenders), report.goals(cpu.goals(rounds)), sep="\n\n")
     if options.is_whole:
         report.keep("tls", cpu.results(contenders, rounds, {}))
 
@@ -100,15 +104,6 @@ def _growth(options: argparse.Namespace) -> None:
     report.keep("growth", {"operations": grown})
 
 
-def _chosen(options: argparse.Namespace) -> tuple[dict[str, cpu.Contender], tuple[str, ...]]:
-    names = options.contenders.split(",") if options.contenders else list(cpu.CONTENDERS)
-    operations = tuple(options.operations.split(",")) if options.operations else service.OPERATIONS
-    if unknown := ({*names} - cpu.CONTENDERS.keys()) | ({*operations} - {*service.OPERATIONS}):
-        sys.exit(f"bench: there is no {', '.join(sorted(unknown))}")
-    tree = options.tree.resolve() if options.tree else None
-    return cpu.with_variant({name: cpu.CONTENDERS[name] for name in names}, tree, options.extra), operations
-
-
 def _throughput(options: argparse.Namespace) -> None:
     wanted = options.servers.split(",") if options.servers else [""]
     servers = [one for one in throughput.SERVERS if any(part in one.title for part in wanted)]
@@ -121,9 +116,18 @@ def _throughput(options: argparse.Namespace) -> None:
     goals = report.goals(throughput.goals(measured))
     print(throughput.show(measured), goals, sep="\n\n")
     if options.is_whole:
-        report.keep(
-            "throughput", {"connections": throughput.CONNECTIONS, "loads": measured, "goals": goals.splitlines()}
-        )
+        told = {"connections": throughput.CONNECTIONS, "seconds": options.seconds or SECONDS}
+        told |= {"rounds": options.rounds or 1, "loads": measured, "goals": goals.splitlines()}
+        report.keep("throughput", told)
+
+
+def _chosen(options: argparse.Namespace) -> tuple[dict[str, cpu.Contender], tuple[str, ...]]:
+    names = options.contenders.split(",") if options.contenders else list(cpu.CONTENDERS)
+    operations = tuple(options.operations.split(",")) if options.operations else service.OPERATIONS
+    if unknown := ({*names} - cpu.CONTENDERS.keys()) | ({*operations} - {*service.OPERATIONS}):
+        sys.exit(f"bench: there is no {', '.join(sorted(unknown))}")
+    tree = options.tree.resolve() if options.tree else None
+    return cpu.with_variant({name: cpu.CONTENDERS[name] for name in names}, tree, options.extra), operations
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {

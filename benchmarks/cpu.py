@@ -12,9 +12,10 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,47 +201,41 @@ def goals(rounds: list[Figures]) -> list[report.Goal]:
     return [one for one in judged if one[1] is not None]
 
 
-def show(contenders: dict[str, Contender], rounds: list[Figures], counted: Figures) -> str:
+def show(rounds: list[Figures], contenders: dict[str, Contender]) -> str:
     operations = list(rounds[0][next(iter(contenders))])
     typical = medians(rounds)
-
-    def line(name: str, figures: list[str]) -> list[str]:
-        return [f"  {contenders[name].title}", *figures]
-
     rows = [["", *operations], ["CPU µs per request"]]
-    rows += [line(name, [_shown(typical[name].get(one), "{:.0f}") for one in operations]) for name in contenders]
-    for other in ("bare", "fastapi"):
-        if other in contenders:
-            rows.append([f"ratio to the {contenders[other].title}"])
-            rows += [
-                line(name, [_shown(ratio(rounds, name, other, one), "{:.2f}") for one in operations])
-                for name in contenders
-                if name != other
-            ]
-    if counted:
-        rows.append(["thousand instructions per request"])
+    rows += [_row(one, operations, typical[name].get, "{:.0f}") for name, one in contenders.items()]
+    for other in [name for name in ("bare", "fastapi") if name in contenders]:
+        rows.append([f"ratio to the {contenders[other].title}"])
         rows += [
-            line(name, [_shown(figures.get(one), "{:,.0f}", 1000) for one in operations])
-            for name, figures in counted.items()
+            _row(one, operations, partial(ratio, rounds, name, other), "{:.2f}")
+            for name, one in contenders.items()
+            if name != other
         ]
-        if "bare" in counted:
-            rows.append(["ratio to the bare boto3 call"])
-            rows += [
-                line(
-                    name,
-                    [
-                        _shown(figures[one] / counted["bare"][one], "{:.2f}") if one in figures else "-"
-                        for one in operations
-                    ],
-                )
-                for name, figures in counted.items()
-                if name != "bare"
-            ]
     return report.table(rows)
 
 
-def _shown(value: float | None, form: str, unit: float = 1) -> str:
-    return "-" if value is None else form.format(value / unit)
+def show_instructions(counted: Figures, contenders: dict[str, Contender]) -> str:
+    operations = list(counted[next(iter(counted))])
+    rows = [["", *operations], ["thousand instructions per request"]]
+    rows += [
+        _row(contenders[name], operations, {one: count / 1000 for one, count in figures.items()}.get, "{:,.0f}")
+        for name, figures in counted.items()
+    ]
+    if "bare" in counted:
+        rows.append([f"ratio to the {contenders['bare'].title}"])
+        rows += [
+            _row(contenders[name], operations, partial(ratio, [counted], name, "bare"), "{:.2f}")
+            for name in counted
+            if name != "bare"
+        ]
+    return report.table(rows)
+
+
+def _row(contender: Contender, operations: list[str], figure: Callable[[str], float | None], form: str) -> list[str]:
+    figures = [figure(operation) for operation in operations]
+    return [f"  {contender.title}", *("-" if one is None else form.format(one) for one in figures)]
 
 
 def results(contenders: dict[str, Contender], rounds: list[Figures], counted: Figures) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def chart(path: Path, title: str, groups: dict[str, dict[str, float]], line_at: 
     longest = max(value for bars in groups.values() for value in bars.values())
     left, right, bar, gap = 250, 560, 18, 34
     scale = right / max(longest, line_at[0])
-    height = 60 + sum(gap + bar * len(bars) for bars in groups.values())
+    height = 52 + sum(gap - 8 + bar * len(bars) for bars in groups.values())
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right + 70}" height="{height}" '
         'font-family="sans-serif" font-size="12">',
