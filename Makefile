@@ -11,7 +11,7 @@ endif
 
 STAGE ?= dev
 
-.PHONY: run test check package deploy update undeploy bench-cold-start setup clean
+.PHONY: run test check package deploy update undeploy bench bench-cold-start setup clean
 
 run: $(READY)
 	@exec .venv/bin/flask --app wsgi serve --port $(PORT) $(if $(ENGINE),--engine $(ENGINE))
@@ -34,6 +34,16 @@ package deploy update undeploy: $(READY)
 bench-cold-start: $(READY)
 	@exec .venv/bin/python -m benchmarks.cold_start
 
+# CPU, throughput and more of a running service, beside a reference; ARGS="cpu --rounds 3" for some of it
+bench: .bench/.ready
+	@exec .bench/bin/python -m benchmarks.bench $(ARGS)
+
+.bench/.ready: requirements.txt benchmarks/requirements.txt benchmarks/reference/requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv .bench
+	.bench/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt \
+		"$$(grep '^zappa==' requirements-dev.txt)"
+	@touch $@
+
 setup: $(READY)
 
 $(READY): requirements.txt requirements-dev.txt
@@ -46,4 +56,4 @@ $(READY): requirements.txt requirements-dev.txt
 	@touch $@
 
 clean:
-	rm -rf .venv .dynamodb-local .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv .bench .dynamodb-local .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
