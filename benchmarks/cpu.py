@@ -2,8 +2,9 @@
 
 How to read it: a figure is the median of rounds, each with a fresh process of every contender in turn, so that a busy
 minute is everybody's. Absolute figures move by half and more from run to run; a ratio is the median of the rounds'
-ratios, and moves by some per cent. "jwt" sends one caller's token again and again; "jwt, each new" never the same.
-The bare boto3 call is what the service asks of DynamoDB, answered into Python's dicts, and nothing done with them.
+ratios, and moves by a tenth where others are at work on the machine. Instructions do not move; the kernel's are not in
+them. "jwt" sends one caller's token again and again; "jwt, each new" never the same. The bare boto3 call is what the
+service asks of DynamoDB, answered into Python's dicts, and nothing done with them.
 """
 
 import json
@@ -82,7 +83,8 @@ def measure(
     """CPU microseconds per request, of each round."""
     measured = []
     for number in range(rounds):
-        print(f"bench: CPU, round {number + 1} of {rounds} ...", file=sys.stderr, flush=True)
+        said = f"round {number + 1} of {rounds}; others use {report.busy():.0%} of the machine"
+        print(f"bench: CPU, {said} ...", file=sys.stderr, flush=True)
         measured.append(
             {name: _run(one, operations, endpoint_url, warm_up, requests, more) for name, one in contenders.items()}
         )
@@ -102,8 +104,11 @@ def instructions(contenders: dict[str, Contender], operations: tuple[str, ...], 
         found = re.search(r"I +refs: +([\d,]+)", errors[0])
         return int(found[1].replace(",", "")) if found else None
 
-    with ThreadPoolExecutor(2) as pool:
+    pool = ThreadPoolExecutor(2)
+    try:
         counts = dict(zip(asked, pool.map(lambda one: counted(*one), asked), strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)
     few, many = COUNTED
     return {
         name: {

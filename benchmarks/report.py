@@ -49,7 +49,7 @@ def machine() -> dict[str, Any]:
         "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
         "cpu": cpu.partition(":")[2].strip(),
         "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 2),
+        "others_busy": round(busy(), 2),  # when it had ended: a machine with much of it has said little
         "system": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},

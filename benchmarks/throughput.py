@@ -33,7 +33,7 @@ from cart import engines, provision
 CONNECTIONS = 32
 WARM_UP_SECONDS = 1
 CHECKED = 320
-PATIENCE_SECONDS, QUIET = 10, 0.1
+PATIENCE_SECONDS, QUIET = 5, 0.1
 CHECKED_CARTS = [*range(1, 10), *range(11, 21)]  # not the one of 10 lines, which the load changes
 SCRIPT = Path(__file__).with_name("wrk.lua")
 START_WITHIN_SECONDS = 30
