@@ -44,7 +44,7 @@ typedef struct {
 } Connection;
 
 static uint32_t crc_table[256];
-static Text carts[MAX_LINES + 1][2]; /* whole rows, keys only */
+static Text carts[MAX_LINES + 1][3]; /* by what is asked of each row */
 static Connection *queue[CONNECTIONS];
 static unsigned first_due, last_due;
 static uint64_t delay_ns;
@@ -104,28 +104,44 @@ static void price_of(int number, char *out) {
     }
 }
 
-static int row(char *out, int lines, int number, int quantity) {
-    char price[32];
-    price_of(number, price);
-    return sprintf(out,
-        "{\"item_id\":{\"S\":\"ITEM#%d\"},\"quantity\":{\"N\":\"%d\"},\"added_at\":{\"S\":\"2026-11-23T09:30:00.%06dZ\"},"
-        "\"user_id\":{\"S\":\"bench-%d\"},\"updated_at\":{\"S\":\"2026-11-24T10:00:00.000000Z\"},"
-        "\"version\":{\"N\":\"%lld\"},\"product_id\":{\"N\":\"%d\"},\"price\":{\"N\":\"%s\"},"
-        "\"product_name\":{\"S\":\"Cr\xC3\xA8me br\xC3\xBBl\xC3\xA9" "e dish no. %d\"},\"ttl\":{\"N\":\"4102444800\"}}",
-        1000 + number, quantity, number * 7919 % 10007, lines, 1795426200000000LL + number, 1000 + number, price, number);
+/* What a Query asks of each row. */
+enum { WHOLE, KEYS, SHOWN };
+
+static int asked_of(const char *body) {
+    const char *projection = strstr(body, "ProjectionExpression");
+    if (!projection) return WHOLE;
+    return strstr(projection, "product_name") ? SHOWN : KEYS;
 }
 
-static Text cart(int lines, int keys_only) {
-    Text *kept = &carts[lines][keys_only];
+static int row(char *out, int lines, int number, int quantity, int asked) {
+    char price[32], *at = out;
+    price_of(number, price);
+    at += sprintf(at,
+        "{\"quantity\":{\"N\":\"%d\"},\"added_at\":{\"S\":\"2026-11-23T09:30:00.%06dZ\"},"
+        "\"version\":{\"N\":\"%lld\"},\"product_id\":{\"N\":\"%d\"},\"price\":{\"N\":\"%s\"},"
+        "\"product_name\":{\"S\":\"Cr\xC3\xA8me br\xC3\xBBl\xC3\xA9" "e dish no. %d\"}",
+        quantity, number * 7919 % 10007, 1795426200000000LL + number, 1000 + number, price, number);
+    if (asked == WHOLE)
+        at += sprintf(at,
+            ",\"item_id\":{\"S\":\"ITEM#%d\"},\"user_id\":{\"S\":\"bench-%d\"},"
+            "\"updated_at\":{\"S\":\"2026-11-24T10:00:00.000000Z\"},"
+            "\"priced_at\":{\"S\":\"2026-11-23T09:30:00.000000Z\"},\"ttl\":{\"N\":\"4102444800\"}",
+            1000 + number, lines);
+    at += sprintf(at, "}");
+    return (int)(at - out);
+}
+
+static Text cart(int lines, int asked) {
+    Text *kept = &carts[lines][asked];
     if (!kept->bytes) {
         char *body = malloc((size_t)lines * ROW_BYTES + 256), *at = body;
         at += sprintf(at, "{\"ConsumedCapacity\":{\"CapacityUnits\":%d.0,\"TableName\":\"benchmark-carts\"},"
             "\"Count\":%d,\"Items\":[", lines * 320 / 4096 + 1, lines);
         for (int number = 1; number <= lines; number++) {
-            if (keys_only)
+            if (asked == KEYS)
                 at += sprintf(at, "{\"item_id\":{\"S\":\"ITEM#%d\"},\"user_id\":{\"S\":\"bench-%d\"}}", 1000 + number, lines);
             else
-                at += row(at, lines, number, 1 + number % 9);
+                at += row(at, lines, number, 1 + number % 9, asked);
             if (number < lines) *at++ = ',';
         }
         at += sprintf(at, "],\"ScannedCount\":%d}", lines);
@@ -154,20 +170,20 @@ static void answer(Connection *one, const char *target, const char *body) {
     if (lines > MAX_LINES) lines = MAX_LINES;
     one->owned = !is(target, "Query");
     if (!one->owned) {
-        one->answer = cart(lines, strstr(body, "ProjectionExpression") != NULL);
+        one->answer = cart(lines, asked_of(body));
         return;
     }
     int known = number >= 1 && number <= lines;
     if (is(target, "UpdateItem") && known) {
         int quantity = number_after(body, "\":quantity\"") + (strstr(body, "ADD quantity") ? 1 + number % 9 : 0);
         char *at = out + sprintf(out, "{\"Attributes\":");
-        at += row(at, lines, number, quantity);
+        at += row(at, lines, number, quantity, WHOLE);
         sprintf(at, ",\"ConsumedCapacity\":{\"CapacityUnits\":1.0,\"TableName\":\"benchmark-carts\"}}");
     } else if (is(target, "GetItem")) {
         char *at = out + sprintf(out, "{\"ConsumedCapacity\":{\"CapacityUnits\":1.0,\"TableName\":\"benchmark-carts\"}");
         if (known) {
             at += sprintf(at, ",\"Item\":");
-            at += row(at, lines, number, 1 + number % 9);
+            at += row(at, lines, number, 1 + number % 9, WHOLE);
         }
         sprintf(at, "}");
     } else if (is(target, "TransactWriteItems")) {

@@ -167,20 +167,20 @@ def bare() -> Contender:
         once = _add_once(table, user_id, product_id, given)
         return 201, [(client.get_item, get), (client.transact_write_items, once)]
 
-    last: list[Any] = [None]
+    last: list[Any] = [None, None]
 
     def send(request: Request) -> Any:
         status, calls = request
         for method, params in calls:
-            last[0] = method(**params)
+            last[:] = method(**params), params
         return status
 
     def read(status: int) -> tuple[int, Any]:
-        (answer,) = last
+        answer, asked = last
         if "Items" in answer:
             items = sorted((_line(row) for row in answer["Items"]), key=lambda line: line["added_at"])
             return status, {
-                "user_id": answer["Items"][0]["user_id"]["S"],
+                "user_id": asked["ExpressionAttributeValues"][":user_id"]["S"],
                 "items": items,
                 "total_items": sum(line["quantity"] for line in items),
                 "total_price": round(sum(line["subtotal"] for line in items), 2),
@@ -214,6 +214,7 @@ def _query(table: str, user_id: str) -> dict[str, Any]:
         "ConsistentRead": True,
         "FilterExpression": "#ttl > :epoch",
         "ExpressionAttributeNames": {"#ttl": "ttl"},
+        "ProjectionExpression": "product_id, product_name, quantity, price, added_at, version",
     }
 
 
