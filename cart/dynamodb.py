@@ -39,9 +39,6 @@ RETRY_FOR_SECONDS = 1
 BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 0.5
 
-# What botocore would do anew for each call: see that the parameters are what its documentation says, and say who calls
-LEAN: Any = {"parameter_validation": False, "user_agent": f"Boto3/{boto3.__version__} cart"}
-
 THROTTLING = {
     *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
     *("TransactionConflictException", "TransactionInProgressException"),  # others are at work on the same row
@@ -96,7 +93,6 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
             retries={"total_max_attempts": 1},
             max_pool_connections=50,
             tcp_keepalive=True,
-            **(LEAN if lean else {}),
         ),
     )
     if not patient:

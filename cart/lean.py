@@ -1,8 +1,9 @@
 """The short way of the calls that shoppers wait for: what botocore would send and answer, for a fraction of the work.
 
-botocore still makes each request, and hooks of ``before-call``, ``before-parse`` and ``after-call`` are still called.
-A request that is not plain goes botocore's way, and an answer that is not plain goes to botocore's parser. Connections
-are those of botocore's own pool: timeouts, TLS, CA bundle and client certificate are as it has them.
+botocore makes the first request of each operation; those that follow differ from it by their body alone. Hooks of
+``provide-client-params``, ``before-call``, ``before-parse`` and ``after-call`` are still called. A request that is not
+plain goes botocore's way, and an answer that is not plain goes to botocore's parser. Connections are those of its own
+pool: timeouts, TLS, CA bundle and client certificate are as it has them.
 
 Nothing is sent twice. What fails before a byte was written is left to botocore, or is an error that says so; what fails
 later is one that says that the request may have been carried out.
@@ -12,59 +13,88 @@ import hmac
 import json
 import os
 import time
-from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
+from botocore import xform_name
 from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from botocore.hooks import first_non_none_response
 from botocore.parsers import create_parser
 from urllib3.exceptions import ConnectTimeoutError as PoolTimeoutError
 from urllib3.exceptions import NewConnectionError
+
+from cart.exchange import Answer, ask
 
 # Their answers have no times: but for what is in NOT_PLAIN, they are to botocore what they are to json
 OPERATIONS = {"Query", "GetItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
 NOT_PLAIN = (b'"B"', b'"BS"', b"\\u00", b"null")  # binary values, any letter of their names, and what it leaves out
 PLAIN_HOST = set("abcdefghijklmnopqrstuvwxyz0123456789.:_-")
 PLAIN_PATH = PLAIN_HOST - set(".:") | set("ABCDEFGHIJKLMNOPQRSTUVWXYZ/")
-HEXADECIMAL = set(b"0123456789ABCDEFabcdef")
 PLAIN_HEADERS = {"X-Amz-Target", "Content-Type", "User-Agent", "X-Amzn-Trace-Id"}
 PLAIN_CONTEXT = {
     *("client_region", "client_config", "has_streaming_input", "auth_type", "unsigned_payload", "auth_options"),
     "endpoint_properties",
 }
-MAX_HEAD_BYTES = 65_536
-PIECE_BYTES = 65_536
 
 Target = tuple[Any, str, str]  # where the requests of one URL go: urllib3's pool of connections, host and path
 
 
-class Answer:
-    """What came over the wire. botocore's hooks know an answer by these names; those of its headers are lower case."""
+class _Learned(NamedTuple):
+    """How botocore made a request of an operation. All but the body holds for the next, while the credentials do."""
 
-    def __init__(self, status_code: int, headers: dict[str, str], content: bytes) -> None:
-        self.status_code = status_code
-        self.headers = headers
-        self.content = content
-
-
-class Malformed(ValueError):
-    """What came is not an HTTP answer, or not a whole one."""
+    model: Any
+    params: dict[str, Any]
+    context: dict[str, Any]
+    access_key: str
 
 
 def attach(client: Any) -> None:
-    """Let a client of DynamoDB that does not retry go the short way, unless somebody sends its requests himself."""
-    if not client.meta.events._emitter._handlers.prefix_search("before-send.dynamodb"):
-        client.meta.events.register_last("before-call", _LeanPath(client).answer)
+    """Let a client of DynamoDB that does not retry go the short way, unless somebody sends its requests himself.
+
+    Its calls name their table, and not by its ARN: to botocore, that is another endpoint.
+    """
+    if client.meta.events._emitter._handlers.prefix_search("before-send.dynamodb"):
+        return
+    lean = _LeanPath(client)
+    client.meta.events.register_last("before-call", lean.answer)
+    for operation in OPERATIONS:
+        name = xform_name(operation)
+        setattr(client, name, partial(lean.call, operation, getattr(client, name)))
 
 
 class _LeanPath:
     def __init__(self, client: Any) -> None:
         self._events = client.meta.events
+        self._exceptions = client.exceptions
+        self._signer = client._request_signer
+        self._learned: dict[str, _Learned] = {}
         self._session = client._endpoint.http_session
         self._answer_within_seconds = client.meta.config.read_timeout
         self._targets: dict[str, Target | None] = {}
         self._process = os.getpid()
+
+    def call(self, operation: str, by_botocore: Any, **params: Any) -> Any:
+        """What the client's method does, which is ``by_botocore``."""
+        learned = self._learned.get(operation)
+        if not learned or (operation == "TransactWriteItems" and "ClientRequestToken" not in params):
+            return by_botocore(**params)
+        model, context = learned.model, dict(learned.context)
+        event = f"dynamodb.{operation}"
+        given = self._events.emit(f"provide-client-params.{event}", params=params, model=model, context=context)
+        params = first_non_none_response(given, default=params)
+        request = learned.params | {"headers": learned.params["headers"].copy(), "body": json.dumps(params).encode()}
+        answered = self._events.emit_until_response(
+            f"before-call.{event}", model=model, params=request, request_signer=self._signer, context=context
+        )[1]
+        if answered is None:
+            return by_botocore(**params)
+        came, parsed = answered
+        self._events.emit(f"after-call.{event}", http_response=came, parsed=parsed, model=model, context=context)
+        if came.status_code >= 300:
+            error = parsed.get("Error", {})
+            raise self._exceptions.from_code(error.get("QueryErrorCode") or error.get("Code"))(parsed, operation)
+        return parsed
 
     def answer(
         self, model: Any, params: Any, context: Any, request_signer: Any, **_: Any
@@ -72,14 +102,23 @@ class _LeanPath:
         """Answer a ``before-call`` event, or leave it to botocore by None."""
         if model.name not in OPERATIONS or not _is_plain(params, context, request_signer):
             return None
+        credentials = _credentials(request_signer)
+        learned = self._learned.get(model.name)
+        if not credentials or (learned and learned.access_key != credentials.access_key):
+            self._learned.pop(model.name, None)
+            return None
         target = self._target(params["url"])
-        request = target and _signed(target, params, request_signer)
+        request = target and _signed(target, params, request_signer, credentials)
         if not target or not request:
             return None
         pool, url = target[0], params["url"]
         connection = _connection(pool, url)
         if not connection:
             return None
+        if not learned:
+            headers = {name: text for name, text in params["headers"].items() if name != "X-Amzn-Trace-Id"}
+            kept = params | {"headers": headers, "body": b""}
+            self._learned[model.name] = _Learned(model, kept, dict(context), credentials.access_key)
         came = self._exchange(pool, connection, request, url)
         return came, self._parsed(model, came)
 
@@ -106,7 +145,7 @@ class _LeanPath:
         """:raise HTTPClientError: the request may have been carried out"""
         reusable = False
         try:
-            answer, reusable = _ask(connection.sock, request, self._answer_within_seconds)
+            answer, reusable = ask(connection.sock, request, self._answer_within_seconds)
         except TimeoutError as error:
             raise ReadTimeoutError(endpoint_url=url, error=error) from error
         except (OSError, ValueError) as error:
@@ -144,11 +183,12 @@ def _is_plain(params: Any, context: Any, signer: Any) -> bool:
     )
 
 
-def _signed(target: Target, params: Any, signer: Any) -> bytes | None:
-    """The request as it goes over the wire; None where nothing is there to sign it with, or it would break its head."""
-    credentials = signer.get_auth_instance(signer.signing_name, signer.region_name, "v4").credentials
-    if not credentials:
-        return None
+def _credentials(signer: Any) -> Any:
+    return signer.get_auth_instance(signer.signing_name, signer.region_name, "v4").credentials
+
+
+def _signed(target: Target, params: Any, signer: Any, credentials: Any) -> bytes | None:
+    """The request as it goes over the wire; None where something in it would break its head."""
     _, host, path = target
     headers, body = params["headers"], params["body"]
     scope = (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), signer.region_name, signer.signing_name)
@@ -210,106 +250,6 @@ def _connection(pool: Any, url: str) -> Any:
             connection.close()
             return None
     return connection
-
-
-class _Reader:
-    """What comes over a connection until a deadline.
-
-    :raise Malformed: the other end closed it too early
-    :raise OSError: it was lost, or the time is over
-    """
-
-    def __init__(self, sock: Any, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
-        self.data = bytearray()  # what came and was not taken
-
-    def more(self) -> bool:
-        """Wait for more to come; False where no more will."""
-        left_seconds = self._deadline - time.monotonic()
-        if left_seconds <= 0:
-            raise TimeoutError("the answer takes too long")
-        self._sock.settimeout(left_seconds)
-        piece = self._sock.recv(PIECE_BYTES)
-        self.data += piece
-        return bool(piece)
-
-    def take(self, size: int) -> bytes:
-        while len(self.data) < size:
-            if not self.more():
-                raise Malformed("an answer ended too early")
-        taken = bytes(self.data[:size])
-        del self.data[:size]
-        return taken
-
-    def until(self, mark: bytes) -> bytes:
-        """What comes before the next mark, which is taken too."""
-        while (end := self.data.find(mark)) < 0 and len(self.data) <= MAX_HEAD_BYTES and self.more():
-            pass
-        if not 0 <= end <= MAX_HEAD_BYTES:
-            raise Malformed("a line of an answer has no end")
-        return self.take(end + len(mark))[:end]
-
-    def rest(self) -> bytes:
-        while self.more():
-            pass
-        return self.take(len(self.data))
-
-
-def _ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
-    """Send a request and read all of its answer.
-
-    :param seconds: for both together
-    :return: the answer, and whether the connection can be used again
-    """
-    reader = _Reader(sock, time.monotonic() + seconds)
-    sock.settimeout(seconds)
-    with suppress(BrokenPipeError):  # a server can answer, and close, before it has read all
-        sock.sendall(request)
-    head = reader.until(b"\r\n\r\n")
-    while head.startswith(b"HTTP/1.1 100 "):
-        head = reader.until(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    status = first[9:12]
-    if first[:9] not in ("HTTP/1.1 ", "HTTP/1.0 ") or not status.isdecimal() or first[12:13] not in ("", " "):
-        raise Malformed("an answer has no status")
-    headers = _headers(lines)
-    coding, size = headers.get("transfer-encoding", "").lower(), headers.get("content-length", "")
-    keeps = first.startswith("HTTP/1.1") and headers.get("connection", "").lower() in ("", "keep-alive")
-    if status in ("204", "304"):
-        content = b""
-    elif coding == "chunked":
-        content = b"".join(iter(lambda: _chunk(reader), b""))
-        while reader.until(b"\r\n"):  # trailers
-            pass
-    elif size.isdecimal() and not coding:
-        content = reader.take(int(size))
-    elif coding or size:
-        raise Malformed("an answer does not say where it ends")
-    else:
-        content, keeps = reader.rest(), False
-    return Answer(int(status), headers, content), keeps and not reader.data
-
-
-def _headers(lines: list[str]) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise Malformed("a header of an answer is none")
-        name, value = name.lower(), value.strip()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _chunk(reader: _Reader) -> bytes:
-    size = reader.until(b"\r\n").partition(b";")[0].strip()
-    if not size or not HEXADECIMAL.issuperset(size):
-        raise Malformed("a chunk has no size")
-    chunk = reader.take(int(size, 16))
-    if chunk and reader.until(b"\r\n"):
-        raise Malformed("a chunk is longer than it says")
-    return chunk
 
 
 def _plain(model: Any, came: Answer) -> dict[str, Any] | None:
