@@ -2,6 +2,7 @@
 
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -72,7 +73,7 @@ class Answer(NamedTuple):
 
     status: int  # UNFINISHED where more transactions are to come
     body: str
-    etag: str = ""
+    etag: str = ""  # of one that is UNFINISHED: how much is done, which only grows
     replayed: bool = False
 
 
@@ -460,7 +461,7 @@ class CartTable:
         item = row_key(f"{IDEMPOTENCY}{user_id}", key.hash) | {
             "fingerprint": {"S": key.fingerprint},
             "status": number(answer.status),
-            "body": {"S": answer.body},
+            "body": {"B": zlib.compress(answer.body.encode())},  # a row has 400 KB: long names pass that in a receipt
             "etag": {"S": answer.etag},
             "ttl": number(now + RECORD_TTL_SECONDS),
         }
@@ -472,9 +473,9 @@ class CartTable:
             }
         else:
             condition = {
-                "ConditionExpression": "#status = :unfinished AND body = :so_far",
+                "ConditionExpression": "#status = :unfinished AND etag = :so_far",
                 "ExpressionAttributeNames": {"#status": "status"},
-                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": {"S": so_far.body}},
+                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": {"S": so_far.etag}},
             }
         return [{"Put": {"TableName": self.name, "Item": item, **condition}}]
 
@@ -485,7 +486,9 @@ class CartTable:
             return None
         if record["fingerprint"]["S"] != key.fingerprint:
             raise IdempotencyKeyReused
-        return Answer(int(record["status"]["N"]), record["body"]["S"], record["etag"]["S"], replayed=True)
+        body = record["body"]
+        text = body["S"] if "S" in body else zlib.decompress(body["B"]).decode()  # S: as it was kept before
+        return Answer(int(record["status"]["N"]), text, record["etag"]["S"], replayed=True)
 
     def _transact(self, actions: list[Row]) -> None:
         """One TransactWriteItems, if there is something to do. Its token lets DynamoDB tell a second sending.
