@@ -83,7 +83,7 @@ def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: 
     while len(to_do) > most:
         part, to_do = to_do[:most], to_do[most:]
         receipt += ReceiptLineSchema(many=True).dump(part)
-        yield _actions(wanted, part), Answer(UNFINISHED, dumps(receipt))
+        yield _actions(wanted, part), Answer(UNFINISHED, dumps(receipt), str(len(receipt)))
     left = [one for one in moves if not one.result]
     body = {
         "strategy": wanted.strategy,

@@ -76,7 +76,7 @@ class Answer(NamedTuple):
 
     status: int  # UNFINISHED where more transactions are to come
     body: str
-    etag: str = ""
+    etag: str = ""  # of one that is UNFINISHED: how much is done, which only grows
     replayed: bool = False
 
 
@@ -256,27 +256,30 @@ class CartTable:
         :param change: given what was answered so far, reads what it needs; yields the actions of each transaction,
             which fail if that has changed, and the answer with which it ends, ``UNFINISHED`` but for the last
         """
-        started = time.perf_counter()
-        attempt = 0
         so_far: Answer | None = None
-        while True:
-            try:
-                for actions, answer in change(so_far):
-                    self._transact([*self._put_record(user_id, key, answer, so_far), *actions])
-                    so_far = answer
-            except (LineNotFound, QuantityLimit, LinesLimit, TransactionCancelled) as error:
-                kept = self._kept_answer(user_id, key) if key else None
-                if kept and kept.status != UNFINISHED:
-                    return kept
-                if not isinstance(error, TransactionCancelled):
-                    raise
-                so_far = kept or so_far
-                if seconds_since(started) > CONTEND_FOR_SECONDS:
-                    raise Throttled from None
-            else:
-                return answer
-            back_off(attempt)
-            attempt += 1
+        started, attempt = time.perf_counter(), 0
+        try:
+            while attempt == 0 or seconds_since(started) <= CONTEND_FOR_SECONDS:
+                try:
+                    for actions, answer in change(so_far):
+                        self._transact([*self._put_record(user_id, key, answer, so_far), *actions])
+                        so_far = answer
+                except (LineNotFound, QuantityLimit, LinesLimit, TransactionCancelled) as error:
+                    kept = self._kept_answer(user_id, key) if key else None
+                    if kept and kept.status != UNFINISHED:
+                        return kept
+                    if not isinstance(error, TransactionCancelled):
+                        raise
+                    so_far = kept or so_far
+                else:
+                    return answer
+                back_off(attempt)
+                attempt += 1
+            raise Throttled
+        except (Throttled, Unavailable):
+            if so_far:  # they would say that nothing was changed
+                raise OutcomeUnknown from None
+            raise
 
     def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
         """Set one live line's quantity. One conditional UpdateItem, no read.
@@ -476,9 +479,9 @@ class CartTable:
             }
         else:
             condition = {
-                "ConditionExpression": "#status = :unfinished AND body = :so_far",
+                "ConditionExpression": "#status = :unfinished AND etag = :so_far",
                 "ExpressionAttributeNames": {"#status": "status"},
-                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": packed(so_far.body)},
+                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": {"S": so_far.etag}},
             }
         return [{"Put": {"TableName": self.name, "Item": item, **condition}}]
 

@@ -26,6 +26,7 @@ def test_every_setting_is_read():
         "DYNAMODB_ENDPOINT_URL": "http://127.0.0.1:8000",
         "DYNAMODB_TRANSPORT": "botocore",
         "CART_TTL_DAYS": "7",
+        "SAVED_TTL_DAYS": "14",
         "CART_MAX_QUANTITY": "20",
         "CART_MAX_LINES": "10",
         "METRICS_NAMESPACE": "Shop",

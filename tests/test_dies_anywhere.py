@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from test_faults import LOST, SLOW, THROTTLED, client_error, failing, hooked
 
+from cart import create_app
 from cart.lines import Limits
 from conftest import CUP
 
@@ -283,6 +284,23 @@ def assert_receipt(receipt: dict[str, Any], coming: Units, there: Units) -> None
         assert (line["target"] or {"quantity": 0})["quantity"] == there.get(one, 0)
         assert line["result"]["quantity"] == coming[one] + there.get(one, 0)
         assert (line["rule"], line["cut"]) == ("sum" if one in there else "move", 0)
+
+
+@pytest.mark.parametrize("name", ["é" * 200, "".join(map(chr, range(0x1F300, 0x1F3C8)))])
+def test_the_longest_receipt_can_be_kept(user, real_store, name):
+    """A row has at most 400 KB: 100 lines in the cart, and 100 saved, of the longest names."""
+    client = create_app(real_store.config).test_client()
+    for prefix in PREFIXES.values():
+        for product_id in range(1, 101):
+            one = {"S": f"{product_id:3}{name[3:]}"}
+            real_store.put(f"guest-of-{user}", product_id, item_id={"S": f"{prefix}{product_id}"}, product_name=one)
+    answers = [
+        client.post(f"/cart/{user}/merge", json={"source_user_id": f"guest-of-{user}"}, headers=KEY) for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len(answers[0].json["lines"]) == 200
+    assert answers[0].data == answers[1].data
+    assert real_store.rows(f"guest-of-{user}") == []
 
 
 @pytest.fixture

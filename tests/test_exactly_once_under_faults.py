@@ -34,7 +34,14 @@ PRODUCTS = range(1, 4)
 ENDS_WITHIN_SECONDS = 5
 
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
-LineId = tuple[str, int]
+LineId = tuple[str, int]  # of a cart
+Units = tuple[int, int]  # in the cart, and saved
+LISTS = {"cart": "ITEM#", "saved": "SAVED#"}
+# Of a guest cart: products that the adds know too, and others
+GUEST = {("cart", 2): 3, ("cart", 11): 1, ("cart", 12): 2, ("saved", 11): 4, ("saved", 2): 5}
+BIG_GUEST = GUEST | {("cart", product_id): 1 for product_id in range(101, 156)}  # two transactions
+GUESTS, BIG_GUESTS = 120, 6
+CATALOGUE = {1: 1, 21: 1, 22: 2}  # of the cart that is copied
 
 
 @dataclass
@@ -46,40 +53,53 @@ class Run:
     keyed: bool
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     contract: Contract = field(default_factory=Contract)
+    token: str = ""  # of the link to the catalogue
 
     @property
     def shared_carts(self) -> list[str]:
         return [f"shared-{number}-{self.name}" for number in range(2)]
 
+    @property
+    def guests(self) -> dict[str, dict[tuple[str, int], int]]:
+        """What each guest cart has before the run."""
+        return {f"guest-{number}-{self.name}": BIG_GUEST if number < BIG_GUESTS else GUEST for number in range(GUESTS)}
+
 
 class Shopper:
     """One client. It alone uses its own carts, so it knows what each line of theirs can be.
 
-    :ivar possible: the quantities that a line of an own cart can have; 0 is no line
+    :ivar possible: the units that a product of an own cart can have there, and saved; 0 is no line
     :ivar acknowledged: units that were added for sure, by line of a shared cart
     :ivar in_doubt: units of which nobody told whether they were added
+    :ivar merged: how often a receipt has named each line of a guest cart
     """
 
     def __init__(self, run: Run, number: int) -> None:
         self.run = run
         self.random = random.Random(f"{SEED} {number} {run.keyed}")
-        self.caller = Caller(run.url)
+        self.caller, self.rival = Caller(run.url), Caller(run.url)
         self.carts = [f"own-{number}-{cart}-{run.name}" for cart in range(2)]
-        self.possible: dict[LineId, set[int]] = {(cart, one): {0} for cart in self.carts for one in PRODUCTS}
+        self.possible: dict[LineId, set[Units]] = {(cart, one): {(0, 0)} for cart in self.carts for one in PRODUCTS}
         self.acknowledged: Counter[LineId] = Counter()
         self.in_doubt: Counter[LineId] = Counter()
+        self.merged: Counter[tuple[str, str, int]] = Counter()
+        self.guests: set[str] = set()  # of which a merge was acknowledged
         self.keys: Counter[str] = Counter()  # that were acknowledged, by cart
         self.said: Counter[str] = Counter()
         self.slowest_seconds = 0.0
 
     def shop(self) -> None:
         changes = {
-            self.add_to_shared: 35,
-            self.add: 30,
-            self.set_quantity: 15,
-            self.remove: 10,
-            self.clear: 5,
-            self.clear_if_unchanged: 5,
+            self.add_to_shared: 25,
+            self.copy_to_shared: 6,
+            self.merge_to_shared: 7,
+            self.add: 22,
+            self.save_for_later: 10,
+            self.move_to_cart: 8,
+            self.set_quantity: 10,
+            self.remove: 5,
+            self.clear: 3,
+            self.clear_if_unchanged: 4,
         }
         for _ in range(CHANGES_EACH):
             (change,) = self.random.choices(list(changes), list(changes.values()))
@@ -105,59 +125,119 @@ class Shopper:
             self.run.proxy.settle()
         return outcome, answer
 
-    def _add(self, cart: str, product_id: int, quantity: int) -> tuple[str, Answer | None]:
+    def _change(self, cart: str, path: str, body: object) -> tuple[str, Answer | None]:
         """With a key: as often as it takes. Without: once, since nobody could tell two from one."""
-        body = CUP | {"product_id": product_id, "quantity": quantity}
+        path = f"/cart/{cart}/{path}"
         if not self.run.keyed:
-            return self.ask("POST", f"/cart/{cart}/items", body)
-        key = f'"{self.random.getrandbits(64):x}"'
+            return self.ask("POST", path, body)
+        answer = self._insist(path, body, Idempotency_Key=f'"{self.random.getrandbits(64):x}"')
+        if answer.status < 400:
+            self.keys[cart] += 1
+            self.said["replayed"] += "Idempotency-Replayed" in answer.headers
+        return DONE, answer
+
+    def _insist(self, path: str, body: object, **headers: str) -> Answer:
         for _ in range(ATTEMPTS):
-            outcome, answer = self.ask("POST", f"/cart/{cart}/items", body, Idempotency_Key=key)
+            outcome, answer = self.ask("POST", path, body, **headers)
             if answer and outcome is DONE:
-                self.keys[cart] += 1
-                self.said["replayed"] += "Idempotency-Replayed" in answer.headers
-                return outcome, answer
+                return answer
             time.sleep(self.random.uniform(*RETRY_SECONDS))
-        raise AssertionError(f"an add with a key was not answered in {ATTEMPTS} attempts")
+        raise AssertionError(f"{path} was not answered in {ATTEMPTS} attempts")
 
     def add_to_shared(self) -> None:
-        line = (self.random.choice(self.run.shared_carts), self.random.choice(PRODUCTS))
+        cart, product_id = self.random.choice(self.run.shared_carts), self.random.choice(PRODUCTS)
         quantity = self.random.randint(1, 5)
-        outcome, answer = self._add(*line, quantity)
+        body = CUP | {"product_id": product_id, "quantity": quantity}
+        self.settle_shared(cart, {product_id: quantity}, 201, *self._change(cart, "items", body))
+
+    def copy_to_shared(self) -> None:
+        cart = self.random.choice(self.run.shared_carts)
+        self.settle_shared(cart, CATALOGUE, 200, *self._change(cart, "copy", {"share_token": self.run.token}))
+
+    def settle_shared(self, cart: str, units: dict[int, int], status: int, outcome: str, answer: Answer | None) -> None:
         if outcome is DONE:
             assert answer
-            assert answer.status == 201, answer
-            self.acknowledged[line] += quantity
-        elif outcome is UNKNOWN:
-            self.in_doubt[line] += quantity
+            assert answer.status == status, answer
+        counter = {DONE: self.acknowledged, UNKNOWN: self.in_doubt}.get(outcome, Counter())
+        counter.update({(cart, product_id): quantity for product_id, quantity in units.items()})
+
+    def merge_to_shared(self) -> None:
+        """As often as it takes, with a key or without: others may be at the same guest's cart, and a rival often is."""
+        guest = self.random.choice(list(self.run.guests))
+        target, other = self.random.sample(self.run.shared_carts, 2)
+        body = {"source_user_id": guest}
+        with ThreadPoolExecutor(1) as pool:
+            rival = pool.submit(self.rival.ask, "POST", f"/cart/{other}/merge", body)
+            if self.run.keyed:
+                _, answer = self._change(target, "merge", body)
+            else:
+                answer = self._insist(f"/cart/{target}/merge", body)
+        assert answer
+        assert answer.status == 200, answer
+        self.guests.add(guest)
+        self.note_merged(guest, answer)
+        if (answer := rival.result()) and answer.status == 200:
+            self.note_merged(guest, answer)
+
+    def note_merged(self, guest: str, answer: Answer) -> None:
+        for line in answer.body["lines"]:
+            one = (line["place"], line["product_id"])
+            assert line["source"]["quantity"] == self.run.guests[guest][one], answer
+            assert line["result"], answer
+            self.merged[guest, *one] += 1
 
     def add(self) -> None:
         line, quantity = self.own_line(), self.random.randint(1, 5)
         before = self.possible[line]
-        outcome, answer = self._add(*line, quantity)
-        after = {one + quantity for one in before}
+        outcome, answer = self._change(line[0], "items", CUP | {"product_id": line[1], "quantity": quantity})
+        after = {(there + quantity, saved) for there, saved in before}
         self.settle_line(line, outcome, answer, 201, before, after)
+
+    def save_for_later(self) -> None:
+        self.move("items/{}/save-for-later", 0)
+
+    def move_to_cart(self) -> None:
+        self.move("saved/{}/move-to-cart", 1)
+
+    def move(self, path: str, source: int) -> None:
+        """No unit is lost or doubled: those of both lists go to the other."""
+        line = self.own_line()
+        before = self.possible[line]
+        outcome, answer = self._change(line[0], path.format(line[1]), None)
+        if answer and answer.status == 404:
+            self.possible[line] = {one for one in before if not one[source]}
+            assert self.possible[line], (line, before)
+        else:
+            after = {((0, sum(one)) if source == 0 else (sum(one), 0)) if one[source] else one for one in before}
+            self.settle_line(line, outcome, answer, 200, before, after, 1 - source)
 
     def set_quantity(self) -> None:
         line, quantity = self.own_line(), self.random.randint(1, 20)
         before = self.possible[line]
         outcome, answer = self.ask("PUT", f"/cart/{line[0]}/items/{line[1]}", {"quantity": quantity})
         if answer and answer.status == 404:
-            assert 0 in before, (line, before)
-            self.possible[line] = {0}
+            self.possible[line] = {one for one in before if not one[0]}
+            assert self.possible[line], (line, before)
         else:
-            after = {quantity if one else 0 for one in before}
+            after = {(quantity if there else 0, saved) for there, saved in before}
             self.settle_line(line, outcome, answer, 200, before, after)
 
     def settle_line(
-        self, line: LineId, outcome: str, answer: Answer | None, status: int, before: set[int], after: set[int]
+        self,
+        line: LineId,
+        outcome: str,
+        answer: Answer | None,
+        status: int,
+        before: set[Units],
+        after: set[Units],
+        shown: int = 0,
     ) -> None:
-        """Draw from an answer that shows a line what the line can be now."""
+        """Draw from an answer that shows a line, in the cart or saved, what its product can have now."""
         if outcome is DONE:
             assert answer
             assert answer.status == status, (line, answer)
-            assert answer.body["quantity"] in after - {0}, (line, before, answer)
-            self.possible[line] = {answer.body["quantity"]}
+            self.possible[line] = {one for one in after if one[shown] == answer.body["quantity"]}
+            assert self.possible[line], (line, before, answer)
         elif outcome is UNKNOWN:
             self.possible[line] = before | after
 
@@ -187,7 +267,8 @@ class Shopper:
             assert answer.status == 204, (lines, answer)
         for line in lines:
             if outcome is not REFUSED:
-                self.possible[line] = {0} | (self.possible[line] if outcome is UNKNOWN else set())
+                gone = {(0, saved) for _, saved in self.possible[line]}
+                self.possible[line] = gone | (self.possible[line] if outcome is UNKNOWN else set())
 
     def own_line(self) -> LineId:
         return self.random.choice(list(self.possible))
@@ -200,15 +281,17 @@ class Shopper:
         outcome, answer = self.ask("GET", f"/cart/{cart}")
         if answer is None or outcome is not DONE:
             return None
-        self.see(cart, {line["product_id"]: line["quantity"] for line in answer.body["items"]})
+        self.see(cart, {("cart", line["product_id"]): line["quantity"] for line in answer.body["items"]})
         return answer.headers["ETag"]
 
-    def see(self, cart: str, quantities: dict[int, int]) -> None:
-        assert quantities.keys() <= set(PRODUCTS)
+    def see(self, cart: str, quantities: dict[tuple[str, int], int], saved_too: bool = False) -> None:
+        assert {product_id for _, product_id in quantities} <= set(PRODUCTS)
         for product_id in PRODUCTS:
-            seen = quantities.get(product_id, 0)
-            assert seen in self.possible[cart, product_id], (cart, product_id, seen, self.possible[cart, product_id])
-            self.possible[cart, product_id] = {seen}
+            there, saved = (quantities.get((place, product_id), 0) for place in LISTS)
+            before = self.possible[cart, product_id]
+            can_be = {one for one in before if one[0] == there and (not saved_too or one[1] == saved)}
+            assert can_be, (cart, product_id, quantities, before)
+            self.possible[cart, product_id] = can_be
 
 
 class Killer(threading.Thread):
@@ -245,8 +328,33 @@ def served_through_proxy(store: Store, log: Path) -> Iterator[tuple[str, FaultPr
         yield url, proxy
 
 
-def stored(store: Store, cart: str) -> dict[int, int]:
-    return {int(row["product_id"]["N"]): int(row["quantity"]["N"]) for row in store.rows(cart)}
+def stored(store: Store, cart: str) -> dict[tuple[str, int], int]:
+    """By list and product."""
+    return {
+        (place, int(row["product_id"]["N"])): int(row["quantity"]["N"])
+        for row in store.rows(cart)
+        for place, prefix in LISTS.items()
+        if row["item_id"]["S"].startswith(prefix)
+    }
+
+
+def fill(store: Store, user: str, lines: dict[tuple[str, int], int]) -> None:
+    for (place, product_id), quantity in lines.items():
+        item_id = {"S": f"{LISTS[place]}{product_id}"}
+        store.put(user, product_id, item_id=item_id, quantity={"N": str(quantity)})
+
+
+def prepare(store: Store, run: Run) -> None:
+    """The guests' carts, and the one that is copied."""
+    for guest, lines in run.guests.items():
+        fill(store, guest, lines)
+    catalogue = f"catalogue-{run.name}"
+    fill(store, catalogue, {("cart", product_id): quantity for product_id, quantity in CATALOGUE.items()})
+    caller = Caller(run.url)
+    shared = caller.ask("POST", f"/cart/{catalogue}/shares", {})
+    caller.connection.close()
+    assert shared
+    run.token = shared.body["token"]
 
 
 def shop_together(run: Run) -> list[Shopper]:
@@ -267,6 +375,7 @@ def shop_together(run: Run) -> list[Shopper]:
         run.proxy.settle()
         for shopper in shoppers:
             shopper.caller.connection.close()
+            shopper.rival.connection.close()
     said = sum((shopper.said for shopper in shoppers), Counter())
     print(f"seed {SEED}: {time.monotonic() - started:.0f} s, {killer.kills} kills, answers {dict(said)}")
     slowest_seconds = max(shopper.slowest_seconds for shopper in shoppers)
@@ -282,17 +391,20 @@ def assert_own_carts_are_as_they_can_be(store: Store, run: Run, shoppers: list[S
     caller = Caller(run.url)
     for shopper in shoppers:
         for cart in shopper.carts:
-            shown = caller.ask("GET", f"/cart/{cart}") or caller.ask("GET", f"/cart/{cart}")
+            path = f"/cart/{cart}?include=saved"
+            shown = caller.ask("GET", path) or caller.ask("GET", path)
             assert shown
-            quantities = {line["product_id"]: line["quantity"] for line in shown.body["items"]}
+            lists = {"cart": shown.body["items"], "saved": shown.body["saved"]}
+            quantities = {(place, line["product_id"]): line["quantity"] for place in lists for line in lists[place]}
             assert quantities == stored(store, cart)
-            shopper.see(cart, quantities)
+            shopper.see(cart, quantities, saved_too=True)
     caller.connection.close()
 
 
 def run_of_shoppers(store: Store, log: Path, keyed: bool) -> tuple[Run, list[Shopper]]:
     with served_through_proxy(store, log) as (url, proxy):
         run = Run(url, proxy, keyed)
+        prepare(store, run)
         shoppers = shop_together(run)
         assert_own_carts_are_as_they_can_be(store, run, shoppers)
     assert "Traceback" not in log.read_text()
@@ -313,31 +425,51 @@ def seed_told() -> Iterator[None]:
         raise AssertionError(f"FAULT_SEED={SEED}: {error}") from error
 
 
-def test_with_keys_every_add_is_there_exactly_once(store, log):
+def merged_units(store: Store, run: Run, shoppers: list[Shopper]) -> Counter[tuple[str, int]]:
+    """The units that came to the shared carts from those guests' of which a merge was acknowledged."""
+    units: Counter[tuple[str, int]] = Counter()
+    merged = set().union(*(one.guests for one in shoppers))
+    assert len(merged & {guest for guest, lines in run.guests.items() if lines is BIG_GUEST}) > 0
+    for guest, lines in run.guests.items():
+        assert stored(store, guest) == ({} if guest in merged else lines), guest
+        units.update(lines if guest in merged else {})
+    return units
+
+
+def added_units(counters: Iterator[Counter[LineId]]) -> Counter[tuple[str, int]]:
+    units: Counter[tuple[str, int]] = Counter()
+    for (_, product_id), quantity in sum(counters, Counter()).items():
+        units["cart", product_id] += quantity
+    return units
+
+
+def shared_units(store: Store, run: Run) -> Counter[tuple[str, int]]:
+    """Of all shared carts together: a guest's lines can go to either."""
+    return sum((Counter(stored(store, cart)) for cart in run.shared_carts), Counter())
+
+
+def test_with_keys_every_change_is_there_exactly_once(store, log):
     with seed_told():
         run, shoppers = run_of_shoppers(store, log, keyed=True)
-        acknowledged = sum((one.acknowledged for one in shoppers), Counter())
-        keys = sum((one.keys for one in shoppers), Counter())
-        for cart in run.shared_carts:
-            wanted = {product_id: units for (one, product_id), units in acknowledged.items() if one == cart}
-            assert stored(store, cart) == wanted
-        for cart, count in keys.items():
+        merged = merged_units(store, run, shoppers)
+        assert shared_units(store, run) == merged + added_units(one.acknowledged for one in shoppers)
+        assert set(sum((one.merged for one in shoppers), Counter()).values()) == {1}
+        for cart, count in sum((one.keys for one in shoppers), Counter()).items():
             assert len(store.rows(f"IDEMPOTENCY#{cart}")) == count, cart
         assert sum(one.said["replayed"] for one in shoppers) > 0
 
 
-def test_without_keys_the_service_adds_nothing_twice(store, log):
+def test_without_keys_the_service_does_nothing_twice(store, log):
     with seed_told():
         run, shoppers = run_of_shoppers(store, log, keyed=False)
-        acknowledged = sum((one.acknowledged for one in shoppers), Counter())
-        in_doubt = sum((one.in_doubt for one in shoppers), Counter())
-        for cart in run.shared_carts:
-            found = stored(store, cart)
-            assert found.keys() <= set(PRODUCTS)
-            for product_id in PRODUCTS:
-                least = acknowledged[cart, product_id]
-                most = least + in_doubt[cart, product_id]
-                assert least <= found.get(product_id, 0) <= most, (cart, product_id)
+        least = merged_units(store, run, shoppers) + added_units(one.acknowledged for one in shoppers)
+        in_doubt = added_units(one.in_doubt for one in shoppers)
+        found = shared_units(store, run)
+        assert least <= found <= least + in_doubt, (found - least - in_doubt, least - found)
+        for cart in run.shared_carts:  # a copy is whole
+            lines = stored(store, cart)
+            assert lines.get(("cart", 22)) == 2 * lines["cart", 21]
+        assert set(sum((one.merged for one in shoppers), Counter()).values()) == {1}
         assert in_doubt.total() > 0
 
 
@@ -351,5 +483,5 @@ def test_20_adds_whose_answers_are_lost_store_20(store, user, fault, transport):
         proxy.rate, proxy.kinds = 1, [fault]
         told = [client.post(f"/cart/{user}/items", json=CUP | {"quantity": 1}) for _ in range(20)]
     assert {one.get_json(force=True)["type"] for one in told} == {"urn:cart:problem:outcome-unknown"}
-    assert stored(store, user) == {42: 20}
+    assert stored(store, user) == {("cart", 42): 20}
     assert proxy.counts == {fault: 20}

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
+from itertools import count
 
 import pytest
 from test_capacity import billed
 from test_concurrency import at_once
-from test_faults import hooked
+from test_faults import REFUSED, THROTTLED, hooked
 
 from cart import create_app
 from conftest import CUP
@@ -270,6 +271,28 @@ def test_the_longest_receipt_can_be_kept(real_app, real_store, user):
     assert len(first.data) > 400_000
     (record,) = real_store.rows(f"IDEMPOTENCY#{user}")
     assert sum(len(str(value)) for value in record.values()) < 300_000
+
+
+@pytest.mark.parametrize("error", [THROTTLED, REFUSED], ids=["throttled", "away"])
+@pytest.mark.parametrize("headers", [None, KEY])
+def test_a_merge_that_is_half_done_is_not_called_undone(real_app, real_store, user, error, headers):
+    for product_id in range(1, 61):
+        real_store.put(f"{user}-guest", product_id)
+    numbers = count()
+
+    def fail(**_):
+        if next(numbers):
+            raise error
+
+    client = real_app.test_client()
+    with hooked(real_app.extensions["cart_table"], "before-call.dynamodb.TransactWriteItems", fail):
+        told = merge(client, user, f"{user}-guest", headers)
+    assert (told.status_code, told.get_json(force=True)["type"]) == (503, "urn:cart:problem:outcome-unknown")
+    assert 0 < len(real_store.rows(user)) < 60
+    again = merge(client, user, f"{user}-guest", headers)
+    assert len(again.json["lines"]) == (60 if headers else 60 - 50)
+    assert set(quantities(client, user).values()) == {2}
+    assert (len(quantities(client, user)), real_store.rows(f"{user}-guest")) == (60, [])
 
 
 def test_a_dry_run_keeps_no_record(client, user, guest, store):
