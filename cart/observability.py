@@ -90,7 +90,6 @@ def configure_logging(level: str) -> None:
     shows is not looked for ("Logging HOWTO", Optimization).
     """
     logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = _Stdout()
     handler.setFormatter(_Formatter())
     logging.root.handlers = [handler]
