@@ -6,11 +6,10 @@ import re
 import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from json.encoder import encode_basestring_ascii as quoted
 
 from flask import Flask, Response, current_app, request
 from flask_smorest.spec.plugins import FlaskPlugin
@@ -34,7 +33,7 @@ METRICS = {
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")
 _started: ContextVar[float | None] = ContextVar("started", default=None)
-_counts: ContextVar[Counter[str]] = ContextVar("counts")
+_counts: ContextVar[dict[str, float]] = ContextVar("counts")
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -49,27 +48,17 @@ def request_id() -> str:
 
 
 class _Formatter(logging.Formatter):
-    """One JSON object a line. Libraries for it take 20 microseconds a line more, of a request that takes 200 in all."""
-
-    converter = time.gmtime  # type: ignore[assignment]
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
+    """One JSON object a line, written straight: each request writes two, and a library takes as long as they do."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record),
-            "level": record.levelname,
-            "message": record.getMessage(),
-            "request_id": request_id(),
-            "logger": record.name,
-            **getattr(record, "members", {}),
-        }
+        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = (
+            f'{{"time": "{second}.{int(record.msecs):03}Z", "level": "{record.levelname}", '
+            f'"message": {quoted(record.getMessage())}, "request_id": {quoted(request_id())}, "logger": "{record.name}"'
+        )
         if record.exc_info:
-            line["exc_info"] = self.formatException(record.exc_info)
-        return _encode(line)
-
-
-_encode = json.JSONEncoder(default=str).encode
+            line += f', "exc_info": {quoted(self.formatException(record.exc_info))}'
+        return f"{line}{getattr(record, 'members', '')}}}"
 
 
 class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
@@ -100,25 +89,26 @@ def configure_logging(level: str) -> None:
 def count(metric: str, amount: float = 1) -> None:
     """Add to one of ``METRICS``, for the log line of the request that is being answered, if one is."""
     if (counts := _counts.get(None)) is not None:
-        counts[metric] += amount  # type: ignore[assignment]
+        counts[metric] = counts.get(metric, 0) + amount
 
 
-def embedded_metrics(namespace: str | None, environment: str, values: Mapping[str, float]) -> dict[str, Any]:
+def embedded_metrics(namespace: str | None, environment: str, values: Mapping[str, float]) -> str:
     """Members of a log line from which CloudWatch makes metrics ("Embedded metric format specification").
 
     :param values: metric to value; none is sent for a metric that is not there
-    :return: nothing where there is no namespace
+    :return: JSON, each with a comma before it; nothing where there is no namespace
     """
     if not namespace:
-        return {}
-    head = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": _directive(namespace, tuple(values))}
-    return {"_aws": head, "Environment": environment, **values}
+        return ""
+    members = "".join([f', "{name}": {value}' for name, value in values.items()])
+    head = f'"Timestamp": {int(time.time() * 1000)}, "CloudWatchMetrics": {_directive(namespace, tuple(values))}'
+    return f', "_aws": {{{head}}}, "Environment": {quoted(environment)}{members}'
 
 
 @cache
-def _directive(namespace: str, names: tuple[str, ...]) -> list[dict[str, Any]]:
+def _directive(namespace: str, names: tuple[str, ...]) -> str:
     metrics = [{"Name": name, "Unit": METRICS[name]} for name in names]
-    return [{"Namespace": namespace, "Dimensions": [["Environment"]], "Metrics": metrics}]
+    return json.dumps([{"Namespace": namespace, "Dimensions": [["Environment"]], "Metrics": metrics}])
 
 
 def init_app(app: Flask) -> None:
@@ -131,7 +121,7 @@ def init_app(app: Flask) -> None:
 def _start() -> None:
     _started.set(time.perf_counter())
     _request_id.set(_find_request_id())
-    _counts.set(Counter())
+    _counts.set({})
 
 
 def _end(_: BaseException | None) -> None:
@@ -141,28 +131,31 @@ def _end(_: BaseException | None) -> None:
 
 def _find_request_id() -> str:
     """The caller's id if it is sane, else API Gateway's, else Lambda's, else a new one."""
-    event = request.environ.get("lambda.event") or {}
-    context = request.environ.get("lambda.context")
+    environ = request.environ
     candidates = (
-        request.headers.get("X-Request-ID"),
-        event.get("requestContext", {}).get("requestId"),
-        getattr(context, "aws_request_id", None),
+        environ.get("HTTP_X_REQUEST_ID"),
+        (environ.get("lambda.event") or {}).get("requestContext", {}).get("requestId"),
+        getattr(environ.get("lambda.context"), "aws_request_id", None),
     )
-    return next((one for one in candidates if one and _SANE_ID.fullmatch(one)), None) or uuid.uuid4().hex
+    for one in candidates:
+        if one and _SANE_ID.fullmatch(one):
+            return str(one)
+    return uuid.uuid4().hex
 
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = request_id()
-    route = _route_template(request.url_rule.rule) if request.url_rule else None
-    status = response.status_code
+    asked, config, status = request._get_current_object(), current_app.config, response.status_code  # type: ignore[attr-defined]
+    route = _route_template(asked.url_rule.rule) if asked.url_rule else None
     duration_ms = round(seconds_since(0) * 1000, 2)
     values = {"Requests": 1, "Duration": duration_ms, **_counts.get()}
     if status >= 400:
         values["Errors5xx" if status >= 500 else "Errors4xx"] = 1
-    members = {"method": request.method, "route": route, "status": status, "duration_ms": duration_ms}
-    config = current_app.config
-    members |= embedded_metrics(config["METRICS_NAMESPACE"], config["ENVIRONMENT"], values)
-    logger.info("%s %s %d", request.method, route or "-", status, extra={"members": members})
+    members = (
+        f', "method": {quoted(asked.method)}, "route": {quoted(route) if route else "null"}, "status": {status}, '
+        f'"duration_ms": {duration_ms}{embedded_metrics(config["METRICS_NAMESPACE"], config["ENVIRONMENT"], values)}'
+    )
+    logger.info("%s %s %d", asked.method, route or "-", status, extra={"members": members})
     return response
 
 
