@@ -15,9 +15,10 @@ from cart.wire import instance_of
 
 def line_json(line: Line) -> str:
     """As ``LineSchema`` has it, to the byte."""
+    price, quantity = line.price, line.quantity
     return (
-        f'{{"product_id": {line.product_id}, "product_name": {quoted(line.product_name)}, "quantity": {line.quantity}, '
-        f'"price": {line.price:.2f}, "subtotal": {line.subtotal:.2f}, "added_at": "{line.added_at}", '
+        f'{{"product_id": {line.product_id}, "product_name": {quoted(line.product_name)}, "quantity": {quantity}, '
+        f'"price": {price:.2f}, "subtotal": {price * quantity:.2f}, "added_at": "{line.added_at}", '
         f'"version": {line.version}}}'
     )
 

@@ -63,11 +63,11 @@ class Cart:
     @property
     def total_items(self) -> int:
         """Units, not lines."""
-        return sum(line.quantity for line in self.items)
+        return sum([line.quantity for line in self.items])
 
     @property
     def total_price(self) -> Decimal:
-        return sum((line.subtotal for line in self.items), Decimal())
+        return sum([line.price * line.quantity for line in self.items], Decimal())
 
 
 @dataclass(eq=False, repr=False)
@@ -82,7 +82,7 @@ class CartAndSaved(Cart):
 
 
 def _etag(lines: list[Line]) -> str:
-    state = ",".join(f"{line.product_id}:{line.version}" for line in lines)
+    state = ",".join([f"{line.product_id}:{line.version}" for line in lines])
     return hashlib.blake2b(state.encode(), digest_size=12).hexdigest()
 
 

@@ -61,15 +61,15 @@ class _Formatter(logging.Formatter):
         return f"{line}{getattr(record, 'members', '')}}}"
 
 
-class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
+class _Stdout(logging.Handler):
     """Writes to whatever ``sys.stdout`` is now, which test runners exchange."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self):  # type: ignore[no-untyped-def]
-        return sys.stdout
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stdout.write(f"{self.format(record)}\n")
+            sys.stdout.flush()
+        except Exception:
+            self.handleError(record)
 
 
 def configure_logging(level: str) -> None:

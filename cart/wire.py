@@ -83,7 +83,7 @@ def read_json() -> Any:
     :raise UnsupportedMediaType: it is not declared as JSON
     :raise MalformedJson: it is none
     """
-    if request.mimetype != "application/json":
+    if request.environ.get("CONTENT_TYPE") != "application/json" and request.mimetype != "application/json":
         raise UnsupportedMediaType(
             "Send Content-Type: application/json.", {"Content-Type": ["Must be application/json."]}
         )
@@ -288,10 +288,11 @@ class UserId(BaseConverter):
 
     regex = "[^/]*"
     pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # not a dot segment, which clients normalise away
+    form = re.compile(pattern)
     message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots"
 
     def to_python(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value):
+        if not self.form.fullmatch(value):
             raise InvalidInput("Not valid: user_id.", {"user_id": [self.message]})
         return value
 
