@@ -119,9 +119,9 @@ def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:
 
     :raise ChecksumError: it is not what DynamoDB sent
     """
-    sent, came = response_dict["headers"].get("x-amz-crc32"), crc32(response_dict["body"])
-    if sent is not None and int(sent) != came:
-        raise ChecksumError(checksum_type="crc32", expected_checksum=sent, actual_checksum=str(came))
+    sent, came = response_dict["headers"].get("x-amz-crc32"), str(crc32(response_dict["body"]))
+    if sent not in (None, came):
+        raise ChecksumError(checksum_type="crc32", expected_checksum=sent, actual_checksum=came)
 
 
 def call(client: Any, operation: str, **params: Any) -> Any:
