@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from flask import Response, current_app, request
 from marshmallow import Schema
+from werkzeug.datastructures import Headers
 
 from cart.lines import Cart, CartAndSaved, Line
 from cart.table import Answer
@@ -40,6 +41,13 @@ def contents_json(cart: Cart) -> str:
     )
 
 
+class _Answered(Response):
+    """A response whose headers are right as they are: there is nothing to look for and correct."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        return self.headers
+
+
 def shown(schema: type[Schema], value: Any, status: int = 200, location: str | None = None) -> Response:
     """An answer as a schema has it, for what is not asked for all the time."""
     return respond(Answer(status, current_app.json.dumps(instance_of(schema).dump(value))), location)
@@ -50,7 +58,7 @@ def respond(answer: Answer, location: str | None = None) -> Response:
 
     :param location: the path of what it is about
     """
-    response = Response(answer.body, answer.status, mimetype="application/json")
+    response = _Answered(answer.body, answer.status, content_type="application/json")
     if location:
         response.headers["Location"] = request.root_path + quote(location)
     if answer.etag:

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import current_app
 
-from cart.observability import embedded_metrics
+from cart.observability import embedded_metrics, info
 from cart.table import get_table
 
 logger = logging.getLogger(__name__)
@@ -20,4 +20,4 @@ def report_table_size(event: Any, context: Any) -> None:
         values = {"TableItems": items, "TableSize": size_bytes}
         config = current_app.config
         metrics = embedded_metrics(config["METRICS_NAMESPACE"], config["ENVIRONMENT"], values)
-        logger.info("The table has %d items of %d bytes", items, size_bytes, extra={"members": metrics})
+        info(logger, f"The table has {items} items of {size_bytes} bytes", metrics)

@@ -184,7 +184,8 @@ def _is_plain(params: Any, context: Any, signer: Any) -> bool:
 
 
 def _credentials(signer: Any) -> Any:
-    return signer.get_auth_instance(signer.signing_name, signer.region_name, "v4").credentials
+    """As the signer would take them, refreshed where that is due; None where there are none."""
+    return signer._credentials and signer._credentials.get_frozen_credentials()
 
 
 def _signed(target: Target, params: Any, signer: Any, credentials: Any) -> bytes | None:

@@ -47,38 +47,48 @@ def request_id() -> str:
     return _request_id.get()
 
 
+def _line(created: float, level: str, message: str, name: str, members: str) -> str:
+    second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
+    return (
+        f'{{"time": "{second}.{int(created % 1 * 1000):03}Z", "level": "{level}", "message": {quoted(message)}, '
+        f'"request_id": {quoted(request_id())}, "logger": "{name}"{members}}}\n'
+    )
+
+
+def info(logger: logging.Logger, message: str, members: str = "") -> None:
+    """Log a line of INFO, straight to stdout. ``logging``'s records would take a tenth of a request.
+
+    :param members: more of the line's JSON, each with a comma before it
+    """
+    if logger.isEnabledFor(logging.INFO):
+        sys.stdout.write(_line(time.time(), "INFO", message, logger.name, members))
+        sys.stdout.flush()
+
+
 class _Formatter(logging.Formatter):
-    """One JSON object a line, written straight: each request writes two, and a library takes as long as they do."""
+    """One JSON object a line, of what is not logged by ``info``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = (
-            f'{{"time": "{second}.{int(record.msecs):03}Z", "level": "{record.levelname}", '
-            f'"message": {quoted(record.getMessage())}, "request_id": {quoted(request_id())}, "logger": "{record.name}"'
-        )
-        if record.exc_info:
-            line += f', "exc_info": {quoted(self.formatException(record.exc_info))}'
-        return f"{line}{getattr(record, 'members', '')}}}"
+        members = f', "exc_info": {quoted(self.formatException(record.exc_info))}' if record.exc_info else ""
+        return _line(record.created, record.levelname, record.getMessage(), record.name, members).rstrip("\n")
 
 
-class _Stdout(logging.Handler):
+class _Stdout(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to whatever ``sys.stdout`` is now, which test runners exchange."""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            sys.stdout.write(f"{self.format(record)}\n")
-            sys.stdout.flush()
-        except Exception:
-            self.handleError(record)
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self):  # type: ignore[no-untyped-def]
+        return sys.stdout
 
 
 def configure_logging(level: str) -> None:
     """Send the log of this process to stdout as JSON: ours from ``level`` on, libraries' from WARNING on.
 
-    The root's handlers are replaced, since Lambda's runtime brings one that would print each event twice. What no line
-    shows is not looked for ("Logging HOWTO", Optimization).
+    The root's handlers are replaced, since Lambda's runtime brings one that would print each event twice.
     """
-    logging._srcfile = None
     handler = _Stdout()
     handler.setFormatter(_Formatter())
     logging.root.handlers = [handler]
@@ -155,7 +165,7 @@ def _finish(response: Response) -> Response:
         f', "method": {quoted(asked.method)}, "route": {quoted(route) if route else "null"}, "status": {status}, '
         f'"duration_ms": {duration_ms}{embedded_metrics(config["METRICS_NAMESPACE"], config["ENVIRONMENT"], values)}'
     )
-    logger.info("%s %s %d", asked.method, route or "-", status, extra={"members": members})
+    info(logger, f"{asked.method} {route or '-'} {status}", members)
     return response
 
 

@@ -19,6 +19,7 @@ from cart.errors import (
 from cart.items import ADD_PROBLEMS, LINE_HEADERS, REMOVE_PROBLEMS
 from cart.lines import in_order
 from cart.merge import move
+from cart.observability import info
 from cart.rows import CART, SAVED
 from cart.schemas import (
     EXAMPLE_ITEM,
@@ -47,7 +48,7 @@ MOVE_PROBLEMS = (
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 def get_saved(user_id: str) -> Response:
     """Get what is saved"""
-    logger.info("Getting what user %s has saved", user_id)
+    info(logger, f"Getting what user {user_id} has saved")
     return shown(SavedSchema, {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))})
 
 
@@ -60,7 +61,7 @@ def save_item(item: dict[str, Any], user_id: str) -> Response:
 
     As with the cart, the quantity is added to what is there, and the header `Idempotency-Key` is known.
     """
-    logger.info("Saving an item for user %s", user_id)
+    info(logger, f"Saving an item for user {user_id}")
     return items.add(user_id, item, SAVED)
 
 
@@ -72,7 +73,7 @@ def remove_saved(user_id: str, product_id: int) -> Response:
 
     With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
     """
-    logger.info("Removing what user %s has saved", user_id)
+    info(logger, f"Removing what user {user_id} has saved")
     return items.remove(user_id, product_id, SAVED)
 
 
@@ -85,7 +86,7 @@ def save_for_later(user_id: str, product_id: int) -> Response:
     It joins what is saved of the product; units beyond the limit are cut. The answer is the saved line. A repeat with
     the same `Idempotency-Key` has the first answer, one without finds no line.
     """
-    logger.info("Saving a line for later for user %s", user_id)
+    info(logger, f"Saving a line for later for user {user_id}")
     answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
     return respond(answer, f"/cart/{user_id}/saved/{product_id}")
 
@@ -99,6 +100,6 @@ def move_to_cart(user_id: str, product_id: int) -> Response:
     It joins the cart's line; units beyond the limit are cut. The answer is the cart's line. A repeat with the same
     `Idempotency-Key` has the first answer, one without finds no line.
     """
-    logger.info("Moving a saved line to the cart of user %s", user_id)
+    info(logger, f"Moving a saved line to the cart of user {user_id}")
     answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))
     return respond(answer, f"/cart/{user_id}/items/{product_id}")

@@ -22,6 +22,7 @@ from cart.errors import (
 )
 from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
 from cart.lines import cart_of, iso
+from cart.observability import info
 from cart.rows import Share
 from cart.schemas import (
     EXAMPLE_ITEM,
@@ -66,7 +67,7 @@ def create_share(body: dict[str, Any], user_id: str) -> Response:
     The token is shown once, and only its hash is kept. For that reason a repeat is not answered again, but makes
     another link; `GET` lists them all, and one whose token was never received can be revoked.
     """
-    logger.info("Sharing the cart of user %s", user_id)
+    info(logger, f"Sharing the cart of user {user_id}")
     token = secrets.token_urlsafe(24)  # 192 bits
     now = datetime.now(UTC)
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
@@ -80,7 +81,7 @@ def create_share(body: dict[str, Any], user_id: str) -> Response:
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 def get_shares(user_id: str) -> Response:
     """List the links to the cart, without their tokens"""
-    logger.info("Getting the links to the cart of user %s", user_id)
+    info(logger, f"Getting the links to the cart of user {user_id}")
     return shown(SharesSchema, {"shares": get_table().shares(user_id)})
 
 
@@ -89,7 +90,7 @@ def get_shares(user_id: str) -> Response:
 @blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
 def revoke_share(user_id: str, share_id: str) -> Response:
     """Revoke a link, at once"""
-    logger.info("Revoking a link to the cart of user %s", user_id)
+    info(logger, f"Revoking a link to the cart of user {user_id}")
     get_table().revoke_share(user_id, share_id)
     return empty(204)
 
@@ -104,7 +105,7 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     By the rules of a merge, but that the source stays as it is: a repeat adds its lines again, unless both have the
     same `Idempotency-Key`.
     """
-    logger.info("Copying a shared cart into that of user %s", user_id)
+    info(logger, f"Copying a shared cart into that of user {user_id}")
     owner = _find(body["share_token"]).owner
     if owner == user_id:
         raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})

@@ -141,7 +141,8 @@ def test_a_verified_token_is_not_verified_again_until_it_or_its_key_may_be_old(c
     monkeypatch.setattr(jwt, "decode", lambda *args, **kwargs: seen.append(1) or decode(*args, **kwargs))
     clock = SimpleNamespace(offset=0, time=lambda: time.time() + clock.offset)
     monkeypatch.setattr(auth, "time", clock)
-    long_lived, short_lived = token(exp=NOW + 3600), token(exp=NOW + 100)
+    now = int(time.time())
+    long_lived, short_lived = token(exp=now + 3600), token(exp=now + 100)
     for text, offset, verified in (
         *((long_lived, 0, 1), (long_lived, 0, 1), (short_lived, 0, 2), (short_lived, 90, 2)),
         *((short_lived, 110, 3), (long_lived, 290, 3), (long_lived, 310, 4)),

@@ -348,6 +348,7 @@ def test_cost(real_app, real_store, user, lines, in_common, query_units, sizes):
     assert bill.operations == ["Query", "Query"] + ["TransactWriteItems"] * len(sizes)
     assert sent == sizes
     assert bill.units_of["Query"] == query_units
+    assert all(sum(len(str(part)) for part in row.items()) < 1024 for row in real_store.rows(user))
 
 
 @pytest.mark.parametrize(("lines", "sizes"), [(0, [1]), (1, [3]), (49, [99]), (50, [99, 3]), (100, [99, 99, 5])])
