@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from copy import deepcopy
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from cart import create_app
+from cart import create_app, engines
 from conftest import Store, make_store
 
 MAX_QUANTITY = 20  # small, so that units are cut
@@ -246,9 +247,11 @@ class CartMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture(scope="module", params=["moto", "dynamodb-local"])
-def store(request: pytest.FixtureRequest) -> Store:
-    url = request.getfixturevalue(request.param.replace("-", "_") + "_url")
-    return make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """With a moto of its own: it copies all of its tables at each transaction, and those of other tests are large."""
+    with engines.moto() if request.param == "moto" else nullcontext() as own:
+        url = own or request.getfixturevalue("dynamodb_local_url")
+        yield make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
 
 
 def test_the_api_is_two_carts(store):

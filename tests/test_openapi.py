@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from running import Caller
 
-from cart import create_app, errors
+from cart import create_app, engines, errors
 from cart.config import Config
 from conftest import ROOT, serving
 
@@ -100,11 +100,11 @@ def test_docs_serve_nothing_from_elsewhere():
     assert client.get("/docs/%2e%2e/__init__.py").status_code == 404
 
 
-def test_schemathesis_finds_nothing(moto_url, tmp_path):
-    """All phases and all checks, but for what tests/schemathesis.toml says, against gunicorn."""
+def test_schemathesis_finds_nothing(tmp_path):
+    """All phases and all checks, but for what tests/schemathesis.toml says, against gunicorn and a moto of its own."""
     name = f"schemathesis-{os.getpid()}"
     environ = {"DYNAMODB_TABLE_NAME": name, "LOG_LEVEL": "WARNING"}
-    with serving(moto_url, tmp_path / "log", **environ) as url:
+    with engines.moto() as moto_url, serving(moto_url, tmp_path / "log", **environ) as url:
         caller = Caller(url)
         token = caller.ask("POST", "/cart/owner/shares", {"access": "edit"}).body["token"]
         caller.connection.close()
