@@ -40,7 +40,7 @@ from cart.schemas import (
     plain_quantity,
 )
 from cart.table import Answer, get_table
-from cart.wire import CartBlueprint, idempotency_key
+from cart.wire import CartBlueprint, idempotency_key, instance_of
 
 logger = logging.getLogger(__name__)
 
@@ -194,4 +194,4 @@ def _clear_if_unchanged(user_id: str) -> None:
         current = cart_of(user_id, get_table().lines(user_id))
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(current=CartSchema().dump(current)) from None
+        raise VersionConflict(current=instance_of(CartSchema).dump(current)) from None

@@ -23,7 +23,7 @@ from cart.observability import count
 from cart.rows import CART
 from cart.schemas import LineSchema
 from cart.table import Answer, VersionChanged, get_table
-from cart.wire import idempotency_key, line_versions
+from cart.wire import idempotency_key, instance_of, line_versions
 
 LINE_HEADERS = {
     "Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The line"},
@@ -72,4 +72,4 @@ def _conflicts_shown() -> Iterator[None]:
     try:
         yield
     except VersionChanged as changed:
-        raise VersionConflict(current=LineSchema().dump(changed.line) if changed.line else None) from None
+        raise VersionConflict(current=instance_of(LineSchema).dump(changed.line) if changed.line else None) from None

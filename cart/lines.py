@@ -100,6 +100,10 @@ def is_live(line: Line, now: datetime) -> bool:
     return line.ttl > int(now.timestamp())
 
 
+def unless_expired(line: Line | None, now: datetime) -> Line | None:
+    return line if line and is_live(line, now) else None
+
+
 def live(lines: Iterable[Line]) -> list[Line]:
     """Those that have not expired."""
     now = datetime.now(UTC)
@@ -163,7 +167,7 @@ def plan_moves(
     moves = []
     for line in in_order(source):
         row = rows.get(line.product_id)
-        target = row if row and is_live(row, now) else None
+        target = unless_expired(row, now)
         move = Move(place, line, row, target, strategy if target else MOVE)
         if target or room > 0:
             _combine(move, limits.quantity, now)

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from flask import current_app
 
-from cart.lines import CartAndSaved, Line, Move, Place, in_order, is_live, plan_moves
+from cart.lines import CartAndSaved, Line, Move, Place, in_order, is_live, live, plan_moves
 from cart.rows import CART, SAVED, Row
 from cart.schemas import CartAndSavedSchema, MovedLineSchema, ReceiptLineSchema
 from cart.table import TRANSACTION_ROWS, UNFINISHED, Answer, IdempotencyKey, get_table, line_not_found, refuse_line
+from cart.wire import instance_of
 
 Lists = dict[Place, dict[int, Line]]
 Step = tuple[list[Row], Answer]  # the actions of a transaction, and what is answered when it is done
@@ -56,7 +57,7 @@ def move(user_id: str, product_id: int, source: Place, target: Place, key: Idemp
         line = moves[0].result
         if line is None:
             refuse_line(target, get_table().limits.lines)
-        body = MovedLineSchema().dump(line) | {"cut": moves[0].cut}
+        body = instance_of(MovedLineSchema).dump(line) | {"cut": moves[0].cut}
         yield _actions(wanted, moves), Answer(200, current_app.json.dumps(body), line.etag)
 
     return get_table().once(user_id, key, change)
@@ -82,14 +83,14 @@ def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: 
     most = (TRANSACTION_ROWS - bool(key)) // (1 if wanted.keep_source else 2)
     while len(to_do) > most:
         part, to_do = to_do[:most], to_do[most:]
-        receipt += ReceiptLineSchema(many=True).dump(part)
+        receipt += instance_of(ReceiptLineSchema).dump(part, many=True)
         yield _actions(wanted, part), Answer(UNFINISHED, dumps(receipt), str(len(receipt)))
     left = [one for one in moves if not one.result]
     body = {
         "strategy": wanted.strategy,
         "dry_run": dry_run,
-        "lines": receipt + ReceiptLineSchema(many=True).dump(to_do + left),
-        "cart": CartAndSavedSchema().dump(_cart_after(wanted, target, moves)),
+        "lines": receipt + instance_of(ReceiptLineSchema).dump(to_do + left, many=True),
+        "cart": instance_of(CartAndSavedSchema).dump(_cart_after(wanted, target, moves)),
     }
     yield _actions(wanted, to_do), Answer(200, dumps(body))
 
@@ -121,8 +122,7 @@ def _actions(wanted: Transfer, moves: list[Move]) -> list[Row]:
 
 
 def _cart_after(wanted: Transfer, target: Lists, moves: list[Move]) -> CartAndSaved:
-    now = datetime.now(UTC)
-    lists = {place: {id_: line for id_, line in lines.items() if is_live(line, now)} for place, lines in target.items()}
+    lists = {place: {line.product_id: line for line in live(rows.values())} for place, rows in target.items()}
     for one in moves:
         if one.result:
             lists[wanted.places[one.place]][one.result.product_id] = one.result

@@ -26,8 +26,6 @@ EXAMPLE_CART = {
     "total_items": 2,
     "total_price": Decimal("39.98"),
 }
-
-
 EXAMPLE_CART_AND_SAVED = EXAMPLE_CART | {"saved": [EXAMPLE_LINE | {"product_id": 7}]}
 EXAMPLE_RECEIPT_LINE = {
     "product_id": 42,
@@ -196,20 +194,22 @@ class GuestSchema(Schema):
     user_id = fields.String(required=True)
 
 
-class CartSchema(Schema):
-    user_id = fields.String(required=True)
-    items = fields.List(
+def _lines() -> "fields.List[Any]":
+    return fields.List(
         fields.Nested(LineSchema), required=True, metadata={"description": "In the order in which they were added"}
     )
+
+
+class CartSchema(Schema):
+    user_id = fields.String(required=True)
+    items = _lines()
     total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
     total_price = Price(required=True)
 
 
 class SavedSchema(Schema):
     user_id = fields.String(required=True)
-    items = fields.List(
-        fields.Nested(LineSchema), required=True, metadata={"description": "In the order in which they were added"}
-    )
+    items = _lines()
 
 
 class CartAndSavedSchema(CartSchema):

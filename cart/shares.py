@@ -1,6 +1,5 @@
 """The views of links to a cart, and of the cart that is behind one."""
 
-import hashlib
 import logging
 import secrets
 from datetime import UTC, datetime
@@ -43,7 +42,7 @@ from cart.schemas import (
     plain_quantity,
 )
 from cart.table import DAY_SECONDS, Answer, get_table
-from cart.wire import CartBlueprint, idempotency_key
+from cart.wire import CartBlueprint, hash_of, idempotency_key
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ def create_share(body: dict[str, Any], user_id: str) -> Response:
     token = secrets.token_urlsafe(24)  # 192 bits
     now = datetime.now(UTC)
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
-    share = Share(_hash(token), user_id, body["access"], iso(now), ttl)
+    share = Share(hash_of(token), user_id, body["access"], iso(now), ttl)
     get_table().create_share(share)
     return shown(ShareWithTokenSchema, _shown(share) | {"token": token}, 201, f"/shared/{token}")
 
@@ -165,17 +164,13 @@ def remove_shared_item(token: str, product_id: int) -> Response:
     return items.remove(_find_to_edit(token).owner, product_id)
 
 
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
-
-
 def _shown(share: Share) -> dict[str, Any]:
     return {name: getattr(share, name) for name in ("share_id", "access", "created_at", "expires_at")}
 
 
 def _find(token: str) -> Share:
     """:raise ShareNotFound: unknown, revoked or expired: nothing tells which, nor does the time it takes"""
-    if share := get_table().share(_hash(token)):
+    if share := get_table().share(hash_of(token)):
         return share
     raise ShareNotFound
 

@@ -21,7 +21,7 @@ from cart.errors import (
     Throttled,
     Unavailable,
 )
-from cart.lines import Limits, Line, Place, iso, next_version
+from cart.lines import Limits, Line, Place, iso, next_version, unless_expired
 from cart.observability import seconds_since
 from cart.rows import (
     CART,
@@ -227,14 +227,16 @@ class CartTable:
 
         def change(_: Answer | None) -> Iterator[tuple[list[Row], Answer]]:
             row = self._row(line_key(user_id, place, item["product_id"]))
-            line = self._with_item(user_id, place, row, item)
-            yield [self.put_line(user_id, place, line, line_of(row) if row else None)], answer(line)
+            read = line_of(row) if row else None
+            line = self._with_item(user_id, place, read, item)
+            yield [self.put_line(user_id, place, line, read)], answer(line)
 
         return self.once(user_id, key, change)
 
-    def _with_item(self, user_id: str, place: Place, row: Row | None, item: dict[str, Any]) -> Line:
-        """The line that an item makes of the row that is there."""
-        line, now = live_line(row), datetime.now(UTC)
+    def _with_item(self, user_id: str, place: Place, read: Line | None, item: dict[str, Any]) -> Line:
+        """The line that an item makes of what its row holds, live or not."""
+        now = datetime.now(UTC)
+        line = unless_expired(read, now)
         if line and line.quantity + item["quantity"] > self.limits.quantity:
             _refuse_quantity(line, item["quantity"], self.limits.quantity)
         if not line and self._count_lines(user_id, place) >= self.limits.lines:
@@ -244,7 +246,7 @@ class CartTable:
             priced_at=iso(now),
             added_at=line.added_at if line else iso(now),
             updated_at=iso(now),
-            version=next_version(line_of(row) if row else None, now),
+            version=next_version(read, now),
         )
 
     def once(self, user_id: str, key: IdempotencyKey | None, change: Change) -> Answer:

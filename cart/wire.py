@@ -260,11 +260,12 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
         message = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
         raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
     request_text = f"{request.method} {request.path} {json.dumps(body, sort_keys=True, default=str)}"
-    return IdempotencyKey(_hash(form[1] or form[2]), _hash(request_text))
+    return IdempotencyKey(hash_of(form[1] or form[2]), hash_of(request_text))
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def hash_of(text: str) -> str:
+    """SHA-256 in hexadecimal, of any text that JSON can bring, lone surrogates too."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def line_versions() -> IfMatch:
