@@ -4,7 +4,6 @@ import logging
 import random
 import time
 from typing import Any
-from zlib import crc32
 
 import boto3
 from botocore.config import Config as ClientConfig
@@ -23,7 +22,7 @@ from botocore.session import Session
 
 from cart.config import Config, ConfigError
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
-from cart.lean import attach
+from cart.lean import attach, refuse_damaged
 from cart.observability import count, seconds_since
 
 logger = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
         ),
     )
     if not patient:
-        client.meta.events.register("before-parse.dynamodb", _refuse_damaged)
+        client.meta.events.register("before-parse.dynamodb", refuse_damaged)
         if lean:
             attach(client)
     return client
@@ -112,16 +111,6 @@ def _session_for(service: str) -> Session:
         if event.split(".")[1:2] in ([], [service]):  # such as before-call, and before-call.s3
             session.register(event, handler)
     return session
-
-
-def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:
-    """botocore without retries takes an answer that was cut short, or damaged on its way, for a good one.
-
-    :raise ChecksumError: it is not what DynamoDB sent
-    """
-    sent, came = response_dict["headers"].get("x-amz-crc32"), str(crc32(response_dict["body"]))
-    if sent not in (None, came):
-        raise ChecksumError(checksum_type="crc32", expected_checksum=sent, actual_checksum=came)
 
 
 def call(client: Any, operation: str, **params: Any) -> Any:

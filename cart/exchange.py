@@ -7,6 +7,7 @@ from typing import Any
 HEXADECIMAL = set(b"0123456789ABCDEFabcdef")
 MAX_HEAD_BYTES = 65_536
 PIECE_BYTES = 65_536
+SOON = 0.99  # of the time for an answer: a socket that has so much of it left is not told anew
 
 
 class Answer:
@@ -29,41 +30,48 @@ class _Reader:
     :raise OSError: it was lost, or the time is over
     """
 
-    def __init__(self, sock: Any, deadline: float) -> None:
+    def __init__(self, sock: Any, seconds: float) -> None:
         self._sock = sock
-        self._deadline = deadline
-        self.data = bytearray()  # what came and was not taken
+        self._deadline = time.monotonic() + seconds
+        self._soon = self._deadline - seconds * SOON
+        self._data = bytearray()
+        self._taken = 0
 
     def more(self) -> bool:
         """Wait for more to come; False where no more will."""
-        left_seconds = self._deadline - time.monotonic()
-        if left_seconds <= 0:
-            raise TimeoutError("the answer takes too long")
-        self._sock.settimeout(left_seconds)
+        if (now := time.monotonic()) > self._soon:  # until then, the time that the socket was given will do
+            if now >= self._deadline:
+                raise TimeoutError("the answer takes too long")
+            self._sock.settimeout(self._deadline - now)
         piece = self._sock.recv(PIECE_BYTES)
-        self.data += piece
+        self._data += piece
         return bool(piece)
 
+    def left(self) -> int:
+        """Bytes that came and were not taken."""
+        return len(self._data) - self._taken
+
     def take(self, size: int) -> bytes:
-        while len(self.data) < size:
+        while len(self._data) < self._taken + size:
             if not self.more():
                 raise Malformed("an answer ended too early")
-        taken = bytes(self.data[:size])
-        del self.data[:size]
-        return taken
+        start, self._taken = self._taken, self._taken + size
+        return bytes(self._data[start : self._taken])
 
     def until(self, mark: bytes) -> bytes:
         """What comes before the next mark, which is taken too."""
-        while (end := self.data.find(mark)) < 0 and len(self.data) <= MAX_HEAD_BYTES and self.more():
+        while (end := self._data.find(mark, self._taken)) < 0 and self.left() <= MAX_HEAD_BYTES and self.more():
             pass
-        if not 0 <= end <= MAX_HEAD_BYTES:
+        start = self._taken
+        if not 0 <= end - start <= MAX_HEAD_BYTES:
             raise Malformed("a line of an answer has no end")
-        return self.take(end + len(mark))[:end]
+        self._taken = end + len(mark)
+        return bytes(self._data[start:end])
 
     def rest(self) -> bytes:
         while self.more():
             pass
-        return self.take(len(self.data))
+        return self.take(self.left())
 
 
 def ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
@@ -72,8 +80,9 @@ def ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
     :param seconds: for both together
     :return: the answer, and whether the connection can be used again
     """
-    reader = _Reader(sock, time.monotonic() + seconds)
-    sock.settimeout(seconds)
+    reader = _Reader(sock, seconds)
+    if sock.gettimeout() != seconds:
+        sock.settimeout(seconds)
     with suppress(BrokenPipeError):  # a server can answer, and close, before it has read all
         sock.sendall(request)
     head = reader.until(b"\r\n\r\n")
@@ -98,7 +107,7 @@ def ask(sock: Any, request: bytes, seconds: float) -> tuple[Answer, bool]:
         raise Malformed("an answer does not say where it ends")
     else:
         content, keeps = reader.rest(), False
-    return Answer(int(status), headers, content), keeps and not reader.data
+    return Answer(int(status), headers, content), keeps and not reader.left()
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
