@@ -27,7 +27,10 @@ NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "serv
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
 
 # Of requirements.txt: the server, and what only AUTH_MODE=jwt loads; on Lambda, API Gateway stands in for both
-NOT_INSTALLED = {"gunicorn", "pyjwt", "cryptography", "cffi", "pycparser"}
+NOT_INSTALLED = {
+    *("gunicorn", "gunicorn-h1c", "gevent", "greenlet", "zope-event", "zope-interface"),
+    *("pyjwt", "cryptography", "cffi", "pycparser"),
+}
 
 # Below site-packages. A pattern that matches nothing ends the build: the library has changed, look again
 PRUNED = [
@@ -106,6 +109,8 @@ def _prune(packages: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    for metadata in packages.glob("*.dist-info/METADATA"):  # whose body is the library's README
+        metadata.write_text(metadata.read_text().partition("\n\n")[0] + "\n")
 
 
 def _slim_botocore(data: Path) -> None:

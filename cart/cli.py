@@ -201,7 +201,8 @@ def _say_where(host: str, port: int, engine: str) -> None:
 
 def _run_gunicorn(host: str, port: int, supervised: bool) -> None:
     """Serve until told to stop. Unsupervised, gunicorn takes this process's place and gets its signals itself."""
-    command = [sys.executable, "-m", "gunicorn", "-c", "python:cart.serving", "--bind", f"{host}:{port}", "wsgi:app"]
+    patched = [sys.executable, "-m", "gevent.monkey", "--module", "gunicorn"]
+    command = [*patched, "-c", "python:cart.serving", "--bind", f"{host}:{port}", "wsgi:app"]
     sys.stdout.flush()
     if not supervised:
         os.execv(command[0], command)

@@ -46,7 +46,7 @@ class Config:
     auth_audience: str | None = _text(None, r"\S+")
     auth_issuer: str | None = _text(None, r"\S+")
     web_concurrency: int = _whole_number(2, 1, 1000)
-    web_threads: int = _whole_number(8, 1, 1000)
+    web_connections: int = _whole_number(50, 1, 1000)
     cors_origins: str | None = _text(None, r"https?://[^\s,/*]+(,https?://[^\s,/*]+)*")
 
     def __post_init__(self) -> None:

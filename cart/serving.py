@@ -1,4 +1,7 @@
-"""gunicorn's configuration: `gunicorn -c python:cart.serving wsgi:app`."""
+"""gunicorn's configuration: `python -m gevent.monkey -m gunicorn -c python:cart.serving wsgi:app`.
+
+gevent's patches come before all imports: boto3's TLS, once imported without them, does not work with them.
+"""
 
 from gunicorn.http import wsgi
 
@@ -6,8 +9,8 @@ from cart.config import Config
 
 _config = Config.from_env()
 workers = _config.web_concurrency
-threads = _config.web_threads
-worker_class = "gthread"
+worker_connections = _config.web_connections
+worker_class = "gevent"
 preload_app = True  # a bad setting stops the start, and workers share the memory of what is loaded
 control_socket_disable = True  # it would leave a file behind in the home folder
 

@@ -39,7 +39,7 @@ def test_every_setting_is_read():
         "AUTH_ISSUER": "https://issuer.example",
         "CORS_ORIGINS": "https://shop.example,http://localhost:3000",
         "WEB_CONCURRENCY": "3",
-        "WEB_THREADS": "4",
+        "WEB_CONNECTIONS": "4",
     }
     assert environ.keys() | {"DYNAMODB_TABLE_NAME", "AUTH_PUBLIC_KEY"} == {one.name.upper() for one in fields(Config)}
     config = Config.from_env(environ)
