@@ -84,7 +84,8 @@ def wsgi() -> Contender:
     def send(environ: Request) -> Any:
         answer = app(environ, start_response)
         body = b"".join(answer)
-        answer.close()
+        if hasattr(answer, "close"):
+            answer.close()
         return status[0], body
 
     return Contender(prepare, send, _read)
@@ -147,7 +148,12 @@ def _event(method: str, path: str, headers: dict[str, str], body: str | None, cl
     }
 
 
-def bare() -> Contender:
+def bare_rows() -> Contender:
+    """The same, but that a cart is read as it stands: whole rows, without a projection."""
+    return bare(projected=False)
+
+
+def bare(projected: bool = True) -> Contender:
     """What the service asks of DynamoDB, by boto3's client and nothing else."""
     import boto3  # noqa: PLC0415
 
@@ -161,7 +167,10 @@ def bare() -> Contender:
         given = json.loads(body) if body else {}
         product_id = given.get("product_id") or (rest[1] if rest[1:] else None)
         if method == "GET":
-            return 200, [(client.query, _query(table, user_id))]
+            query = _query(table, user_id)
+            if not projected:
+                del query["ProjectionExpression"]
+            return 200, [(client.query, query)]
         if method == "PUT":
             return 200, [(client.update_item, _set_quantity(table, user_id, product_id, given))]
         if "Idempotency-Key" not in headers:
@@ -304,7 +313,7 @@ def _add_once(table: str, user_id: str, product_id: Any, given: dict[str, Any]) 
     }
 
 
-CONTENDERS = {"wsgi": wsgi, "zappa": zappa, "mangum": mangum, "bare": bare}
+CONTENDERS = {"wsgi": wsgi, "zappa": zappa, "mangum": mangum, "bare": bare, "bare-rows": bare_rows}
 
 
 def _requests(contender: Contender, operation: Task, count: int, **changed: Any) -> list[Request]:

@@ -19,7 +19,7 @@ def line_json(line: Line) -> str:
     price, quantity = line.price, line.quantity
     return (
         f'{{"product_id": {line.product_id}, "product_name": {quoted(line.product_name)}, "quantity": {quantity}, '
-        f'"price": {price:.2f}, "subtotal": {price * quantity:.2f}, "added_at": "{line.added_at}", '
+        f'"price": {price!s}, "subtotal": {price * quantity!s}, "added_at": "{line.added_at}", '
         f'"version": {line.version}}}'
     )
 
@@ -36,16 +36,17 @@ def cart_json(cart: Cart) -> str:
 
 def contents_json(cart: Cart) -> str:
     """The members of a cart that do not say whose it is."""
-    return (
-        f'"items": {lines_json(cart.items)}, "total_items": {cart.total_items}, "total_price": {cart.total_price:.2f}'
-    )
+    return f'"items": {lines_json(cart.items)}, "total_items": {cart.total_items}, "total_price": {cart.total_price!s}'
 
 
 class _Answered(Response):
-    """A response whose headers are right as they are: there is nothing to look for and correct."""
+    """A response whose headers are right as they are, and its body whole: there is nothing to look for and correct."""
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
         return self.headers
+
+    def get_app_iter(self, environ: Any) -> Iterable[bytes]:
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
 
 
 def shown(schema: type[Schema], value: Any, status: int = 200, location: str | None = None) -> Response:
@@ -60,11 +61,11 @@ def respond(answer: Answer, location: str | None = None) -> Response:
     """
     response = _Answered(answer.body, answer.status, content_type="application/json")
     if location:
-        response.headers["Location"] = request.root_path + quote(location)
+        response.headers.add("Location", request.root_path + quote(location))
     if answer.etag:
-        response.headers["ETag"] = f'"{answer.etag}"'
+        response.headers.add("ETag", f'"{answer.etag}"')
     if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
+        response.headers.add("Idempotency-Replayed", "true")
     return response
 
 

@@ -5,11 +5,12 @@ import logging
 import re
 import sys
 import time
-import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from json.encoder import encode_basestring_ascii as quoted
+from secrets import token_hex
+from typing import Any
 
 from flask import Flask, Response, current_app, request
 from flask_smorest.spec.plugins import FlaskPlugin
@@ -31,26 +32,44 @@ METRICS = {
     "TableSize": "Bytes",
 }
 
-_request_id: ContextVar[str] = ContextVar("request_id", default="-")
-_started: ContextVar[float | None] = ContextVar("started", default=None)
-_counts: ContextVar[dict[str, float]] = ContextVar("counts")
+
+class _Answering:
+    """The request that is being answered: its id, when it began, and what was counted since."""
+
+    __slots__ = ("counts", "id", "started")
+
+    def __init__(self, request_id: str) -> None:
+        self.id = request_id
+        self.started = time.perf_counter()
+        self.counts: dict[str, float] = {}
+
+
+_answering: ContextVar[_Answering | None] = ContextVar("answering", default=None)
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 def seconds_since(started: float) -> float:
     """Seconds since the request that is being answered began; where none is, since ``started``, a perf_counter."""
-    return time.perf_counter() - (_started.get() or started)
+    answering = _answering.get()
+    return time.perf_counter() - (answering.started if answering else started)
 
 
 def request_id() -> str:
     """The id of the request this thread is answering, ``-`` where there is none."""
-    return _request_id.get()
+    answering = _answering.get()
+    return answering.id if answering else "-"
+
+
+@lru_cache(2)
+def _time(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _line(created: float, level: str, message: str, name: str, members: str) -> str:
-    second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
+    second = int(created)
+    moment = f"{_time(second)}.{int((created - second) * 1000):03}Z"
     return (
-        f'{{"time": "{second}.{int(created % 1 * 1000):03}Z", "level": "{level}", "message": {quoted(message)}, '
+        f'{{"time": "{moment}", "level": "{level}", "message": {quoted(message)}, '
         f'"request_id": {quoted(request_id())}, "logger": "{name}"{members}}}\n'
     )
 
@@ -98,8 +117,8 @@ def configure_logging(level: str) -> None:
 
 def count(metric: str, amount: float = 1) -> None:
     """Add to one of ``METRICS``, for the log line of the request that is being answered, if one is."""
-    if (counts := _counts.get(None)) is not None:
-        counts[metric] = counts.get(metric, 0) + amount
+    if answering := _answering.get():
+        answering.counts[metric] = answering.counts.get(metric, 0) + amount
 
 
 def embedded_metrics(namespace: str | None, environment: str, values: Mapping[str, float]) -> str:
@@ -129,36 +148,32 @@ def init_app(app: Flask) -> None:
 
 
 def _start() -> None:
-    _started.set(time.perf_counter())
-    _request_id.set(_find_request_id())
-    _counts.set({})
+    _answering.set(_Answering(_find_request_id(request.environ)))
 
 
 def _end(_: BaseException | None) -> None:
-    _started.set(None)
-    _request_id.set("-")
+    _answering.set(None)
 
 
-def _find_request_id() -> str:
+def _find_request_id(environ: dict[str, Any]) -> str:
     """The caller's id if it is sane, else API Gateway's, else Lambda's, else a new one."""
-    environ = request.environ
-    candidates = (
-        environ.get("HTTP_X_REQUEST_ID"),
-        (environ.get("lambda.event") or {}).get("requestContext", {}).get("requestId"),
-        getattr(environ.get("lambda.context"), "aws_request_id", None),
-    )
-    for one in candidates:
-        if one and _SANE_ID.fullmatch(one):
-            return str(one)
-    return uuid.uuid4().hex
+    if (asked := environ.get("HTTP_X_REQUEST_ID")) and _SANE_ID.fullmatch(asked):
+        return str(asked)
+    event, context = environ.get("lambda.event"), environ.get("lambda.context")
+    if event and (of_gateway := event.get("requestContext", {}).get("requestId")) and _SANE_ID.fullmatch(of_gateway):
+        return str(of_gateway)
+    if context and (of_lambda := getattr(context, "aws_request_id", None)) and _SANE_ID.fullmatch(of_lambda):
+        return str(of_lambda)
+    return token_hex(16)
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-ID"] = request_id()
+    answering = _answering.get() or _Answering("-")
+    response.headers.add("X-Request-ID", answering.id)
     asked, config, status = request._get_current_object(), current_app.config, response.status_code  # type: ignore[attr-defined]
     route = _route_template(asked.url_rule.rule) if asked.url_rule else None
-    duration_ms = round(seconds_since(0) * 1000, 2)
-    values = {"Requests": 1, "Duration": duration_ms, **_counts.get()}
+    duration_ms = round((time.perf_counter() - answering.started) * 1000, 2)
+    values = {"Requests": 1, "Duration": duration_ms, **answering.counts}
     if status >= 400:
         values["Errors5xx" if status >= 500 else "Errors4xx"] = 1
     members = (

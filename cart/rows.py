@@ -12,6 +12,7 @@ from cart.lines import Line, Place
 Row = dict[str, Any]
 IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
 
+CENT = Decimal("0.01")
 CART: Place = "cart"
 SAVED: Place = "saved"
 PACK_FROM_CHARACTERS = 1024
@@ -60,11 +61,12 @@ def number(value: float) -> Row:
 
 def shown_line_of(row: Row) -> Line:
     """The line of a row of which only ``SHOWN`` was read."""
+    price = row["price"]["N"]
     return Line(
         int(row["product_id"]["N"]),
         row["product_name"]["S"],
         int(row["quantity"]["N"]),
-        Decimal(row["price"]["N"]),
+        Decimal(price) if price[-3:-2] == "." else Decimal(price).quantize(CENT),  # DynamoDB leaves out zeros
         row["added_at"]["S"],
         int(row["version"]["N"]),
     )

@@ -164,10 +164,9 @@ def plain_item(body: Any) -> dict[str, Any] | None:
         type(product_id) is int
         and 1 <= product_id <= MAX_PRODUCT_ID
         and type(name) is str
-        and name.isascii()
-        and name.isprintable()
-        and not name.isspace()
         and 1 <= len(name) <= MAX_NAME_CHARACTERS
+        and name.isprintable()  # neither a control character nor a surrogate, and no space but U+0020
+        and not name.isspace()
         and _is_plain_quantity(body.get("quantity"))
         and (type(price) is int or (type(price) is Decimal and price.as_tuple().exponent in (0, -1, -2)))
         and CENT <= price <= MAX_PRICE

@@ -12,10 +12,11 @@ from typing import Any
 import simplejson
 from flask import Flask, Request, current_app, request
 from flask.json.provider import JSONProvider
+from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
-from werkzeug.routing import BaseConverter, Rule
+from werkzeug.routing import BaseConverter, MapAdapter, Rule
 
 from cart.errors import (
     BadRequest,
@@ -142,14 +143,33 @@ class LazyRule(Rule):
         return build
 
 
+class _NoSessions(SessionInterface):
+    """No cookie tells anything: there is nothing to open at each request."""
+
+    nothing = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self.nothing
+
+
 class CartFlask(Flask):
-    """Flask, with this service's JSON and routes, and no look at each request for views that are coroutines."""
+    """Flask, with this service's JSON and routes, and no look at each request for what none has."""
 
     json_provider_class = DecimalJSON
     url_rule_class = LazyRule
+    session_interface = _NoSessions()
 
     def ensure_sync(self, func: View) -> View:
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes by path and method alone: no host or subdomain has routes of its own."""
+        if request is None:
+            return None
+        environ = request.environ
+        host, scheme = environ.get("HTTP_HOST", ""), environ["wsgi.url_scheme"]
+        query = environ.get("QUERY_STRING", "")
+        return MapAdapter(self.url_map, host, request.root_path, "", scheme, request.path, request.method, query)
 
 
 class _Documentation(dict[str, Any]):
@@ -252,7 +272,7 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
 
     :raise InvalidInput: it is not of that form
     """
-    header = request.headers.get("Idempotency-Key")
+    header = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
         return None
     form = re.fullmatch(r'"([\x20\x21\x23-\x5B\x5D-\x7E]{1,255})"|([A-Za-z0-9._~:/+=-]{1,255})', header.strip())
@@ -284,10 +304,17 @@ def line_versions() -> IfMatch:
     return versions
 
 
-class UserId(BaseConverter):
-    """``user_id`` in a path: no ``#``, so that no internal key can be reached through a URL."""
+class _Segment(BaseConverter):
+    """One segment of a path. Not part of the others, as Werkzeug takes one for whose regex has a slash: it would try
+    the rules one by one."""
 
     regex = "[^/]*"
+    part_isolating = True
+
+
+class UserId(_Segment):
+    """``user_id`` in a path: no ``#``, so that no internal key can be reached through a URL."""
+
     pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # not a dot segment, which clients normalise away
     form = re.compile(pattern)
     message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots"
@@ -298,10 +325,9 @@ class UserId(BaseConverter):
         return value
 
 
-class ProductId(BaseConverter):
+class ProductId(_Segment):
     """``product_id`` in a path: a whole number from 1 to 2^53-1; ``42.0`` is one, as it is in a body."""
 
-    regex = "[^/]*"
     message = f"Must be a whole number from 1 to {MAX_PRODUCT_ID}."
 
     def to_python(self, value: str) -> int:
@@ -311,10 +337,9 @@ class ProductId(BaseConverter):
         return int(form[1])
 
 
-class ShareId(BaseConverter):
+class ShareId(_Segment):
     """``share_id`` in a path, as it was given when the link was made."""
 
-    regex = "[^/]*"
     pattern = r"[0-9a-f]{64}"
 
     def to_python(self, value: str) -> str:
