@@ -5,15 +5,17 @@ from typing import Any
 
 from flask import Response, request
 
-from cart import auth, items, merge
+from cart import auth, items, merge, validate
 from cart.answers import cart_json, empty, respond, shown
 from cart.dynamodb import TransactionCancelled
 from cart.errors import (
     BODY,
     CALLER,
     STORE,
+    CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
+    NoCatalog,
     OutcomeUnknown,
     Throttled,
     VersionConflict,
@@ -28,6 +30,7 @@ from cart.schemas import (
     EXAMPLE_ITEM,
     EXAMPLE_LINE,
     EXAMPLE_RECEIPT,
+    EXAMPLE_VALIDATION,
     CartAndSavedSchema,
     CartSchema,
     GuestSchema,
@@ -36,6 +39,7 @@ from cart.schemas import (
     MergeSchema,
     QuantitySchema,
     ReceiptSchema,
+    ValidationSchema,
     plain_item,
     plain_quantity,
 )
@@ -164,6 +168,43 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     if source_id == user_id:
         raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
     return respond(merge.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+
+
+FIX = {
+    "name": "fix",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Put right what is wrong",
+}
+
+
+@blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
+@blueprint.response(200, ValidationSchema, example=EXAMPLE_VALIDATION)
+@blueprint.problems(
+    *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
+    *(*STORE, CatalogUnavailable, OutcomeUnknown),
+)
+def validate_cart(user_id: str) -> Response:
+    """Check the cart against the catalogue, before it is paid for
+
+    It says of each line whether its price has changed, whether there are enough in stock, and whether the product is
+    still sold at all; it writes nothing.
+
+    With `fix=true` it puts right what is wrong: prices and names become the catalogue's, quantities are cut to the
+    stock, and what cannot be bought is saved for later, if there is room. The answer is the receipt of that, and the
+    cart as it then is. To fix again changes nothing more. It takes an `Idempotency-Key` too.
+    """
+    info(logger, f"Validating the cart of user {user_id}")
+    if _wants_fix():
+        return respond(validate.fix(user_id, idempotency_key("fix")))
+    return shown(ValidationSchema, validate.check_cart(user_id))
+
+
+def _wants_fix() -> bool:
+    fix = request.args.get("fix", "false")
+    if fix not in ("true", "false"):
+        raise InvalidInput("Not valid: fix.", {"fix": ["Must be true or false."]})
+    return fix == "true"
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
