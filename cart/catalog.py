@@ -130,20 +130,21 @@ class Catalog:
         if left_seconds <= 0:
             raise _Passing("it takes too long")
         ends = time.monotonic() + left_seconds
-        timeout = Timeout(min(CONNECT_TIMEOUT_SECONDS, left_seconds), min(READ_TIMEOUT_SECONDS, left_seconds))
-        options: dict[str, Any] = {"timeout": timeout, "retries": False, "redirect": False, "preload_content": False}
+        connect, read = (min(one, left_seconds) for one in (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS))
+        options: dict[str, Any] = {"retries": False, "redirect": False, "preload_content": False}
         try:
-            response = self._pool.request("GET", url, headers=headers, **options)
+            response = self._pool.request(
+                "GET", url, headers=headers, timeout=Timeout(connect=connect, read=read), **options
+            )
             try:
-                if response.status == 404:
-                    return None
-                if response.status != 200:
-                    raise (_Passing if response.status in PASSING else _Unwell)(f"{response.status} of {url}")
-                return _body_of(response, url, ends)
+                body = _body_of(response, url, ends)
             finally:
                 response.close()  # not a connection whose answer was read to its end: that one is kept
         except HTTPError as error:
             raise _Passing(f"{error} of {url}") from None
+        if response.status in (200, 404):
+            return body if response.status == 200 else None
+        raise (_Passing if response.status in PASSING else _Unwell)(f"{response.status} of {url}")
 
 
 def _body_of(response: BaseHTTPResponse, url: str, ends: float) -> bytes:
