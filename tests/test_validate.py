@@ -1,14 +1,17 @@
 """A cart is checked against the catalogue, and put right: each line once, whatever else happens to it."""
 
+import random
 import threading
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from fault_proxy import Fault, fault_proxy
 from products_service import says
 from test_capacity import billed
 from test_catalog import KEY, problem
 from test_concurrency import at_once
+from test_dies_anywhere import deaths, put, units
 
 from cart import create_app
 from conftest import CUP
@@ -225,17 +228,14 @@ def test_a_line_that_is_removed_in_between_stays_removed(client, user, store, pr
         return False
 
     products.fault = remove
-    assert validate(client, user, fix=True).json == {
-        "valid": True,
-        "lines": [],
-        "cart": {"user_id": user, "items": [], "total_items": 0, "total_price": 0, "saved": []},
-    }
+    receipt = validate(client, user, fix=True).json
+    assert (receipt["valid"], receipt["lines"]) == (True, [])
+    assert receipt["cart"] == client.get(f"/cart/{user}?include=saved").json
     assert store.rows(user) == []
 
 
 def test_fixes_race_adds(real_store, user, products):
     """Adds of a service that has an older word of the stock, and fixes: no unit is lost or made, and it ends right."""
-    units = {1: 30, 2: 20}  # 1 cannot be bought, of 2 all can
     products.sell(1, stock=0)
     products.sell(2, "21.50", stock=99)
     without = create_app(real_store.config)
@@ -256,7 +256,7 @@ def test_fixes_race_adds(real_store, user, products):
                 assert validate(fixing.test_client(), user, fix=True).status_code in (200, 429)
 
     at_once(8, shop)
-    assert all(added.values()), units
+    assert all(added.values())
     client = fixing.test_client()
     assert validate(client, user, fix=True).json["valid"] is True
     assert lists(client, user) == {
@@ -281,3 +281,89 @@ def test_a_whole_cart_is_put_right(real_store, user, products, headers):
     assert lists(client, user)["cart"] == {}
     if headers:
         assert validate(client, user, fix=True, headers=headers).json == receipt
+
+
+# --- what dies, or fails, in the middle
+
+BEFORE = {("cart", 1): 5, ("cart", 2): 5, ("cart", 3): 5, ("cart", 4): 5, ("cart", 5): 2, ("saved", 2): 3}
+RIGHT = {("saved", 1): 5, ("saved", 2): 8, ("cart", 3): 4, ("cart", 4): 5, ("cart", 5): 2}
+ACTIONS = {1: "saved_for_later", 2: "saved_for_later", 3: "changed", 4: "changed"}
+
+
+def sell_too_little(products) -> None:
+    products.sell(2, "21.50", stock=0)  # 1 is discontinued
+    products.sell(3, "21.50", stock=4)
+    products.sell(4, "21.50")
+    products.sell(5)
+
+
+def assert_put_right(client, store, user, receipt) -> None:
+    """Each line once: what was done, by however many runs, and what is there."""
+    assert receipt["valid"] is True
+    assert units(store, user) == RIGHT
+    assert receipt["cart"] == client.get(f"/cart/{user}?include=saved").json
+    prices = {one["product_id"]: one["price"] for one in receipt["cart"]["items"]}
+    assert prices == {3: Decimal("21.50"), 4: Decimal("21.50"), 5: Decimal("19.99")}
+
+
+def done(receipt) -> dict[int, str]:
+    assert len({line["product_id"] for line in receipt["lines"]}) == len(receipt["lines"])
+    return {line["product_id"]: line["fix"]["action"] for line in receipt["lines"] if "fix" in line}
+
+
+@pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
+def test_a_fix_that_dies_anywhere_can_be_run_again(client, user, store, table, products, headers, monkeypatch):
+    """Before and after each request, of which two or more are transactions; with a key, the receipt is whole."""
+    monkeypatch.setattr("cart.validate.TRANSACTION_ROWS", 4)
+    sell_too_little(products)
+
+    def fix(one: str):
+        return validate(client, one, fix=True, headers=headers)
+
+    points = []
+    for one, point in deaths(table, user, fix, lambda one: put(store, one, BEFORE)):
+        points.append(point)
+        left = {product_id for product_id in ACTIONS if store_has_as_before(store, one, product_id)}
+        assert sum(units(store, one).values()) in (25, 24), point  # one unit is cut, no other is lost
+        again = fix(one)
+        assert again.status_code == 200, point
+        assert_put_right(client, store, one, again.json)
+        assert done(again.json) == {one: ACTIONS[one] for one in (ACTIONS if headers else left)}, point
+        third = fix(one)
+        assert (third.data == again.data) if headers else (done(third.json) == {}), point
+        assert units(store, one) == RIGHT, point
+    assert len(points) == 2 * (1 + (4 if headers else 2))
+
+
+def store_has_as_before(store, user: str, product_id: int) -> bool:
+    rows = {row["item_id"]["S"]: row for row in store.rows(user)}
+    row = rows.get(f"ITEM#{product_id}")
+    return row is not None and row["version"]["N"] == "1"
+
+
+def test_fixes_through_a_network_that_fails(real_store, user, products, monkeypatch):
+    """With a key, and as often as it takes: each line is put right once, and the receipt tells of each."""
+    monkeypatch.setattr("cart.validate.TRANSACTION_ROWS", 4)
+    monkeypatch.setattr("cart.dynamodb.RETRY_FOR_SECONDS", 0)  # else hardly a failure would be seen
+    sell_too_little(products)
+    seed = 20240607
+    rng = random.Random(seed)
+    with fault_proxy(real_store.config.dynamodb_endpoint_url, seed) as proxy:
+        proxy.kinds = [one for one in Fault if one not in (Fault.LATE, Fault.SLOW_ANSWER)]
+        settings = {"dynamodb_endpoint_url": proxy.url, "catalog_url": products.url}
+        client = create_app(replace(real_store.config, **settings)).test_client()
+        told = set()
+        for number in range(15):
+            one, key = f"{user}-{number}", {"Idempotency-Key": f"{rng.getrandbits(64):x}"}
+            put(real_store, one, BEFORE)
+            proxy.rate = 0.35
+            answer = validate(client, one, fix=True, headers=key)
+            while answer.status_code != 200:
+                assert answer.status_code in (429, 503)
+                told.add(answer.get_json(force=True)["type"].rpartition(":")[2])
+                answer = validate(client, one, fix=True, headers=key)
+            proxy.rate = 0
+            assert_put_right(client, real_store, one, answer.json)
+            assert done(answer.json) == ACTIONS
+    assert "outcome-unknown" in told
+    assert all(proxy.counts[kind] for kind in proxy.kinds)
