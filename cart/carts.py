@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Response, request
 
-from cart import auth, items, merge, validate
+from cart import auth, items, merge
 from cart.answers import cart_json, empty, respond, shown
 from cart.dynamodb import TransactionCancelled
 from cart.errors import (
@@ -194,6 +194,8 @@ def validate_cart(user_id: str) -> Response:
     stock, and what cannot be bought is saved for later, if there is room. The answer is the receipt of that, and the
     cart as it then is. To fix again changes nothing more. It takes an `Idempotency-Key` too.
     """
+    from cart import validate  # noqa: PLC0415 - only where it is used
+
     info(logger, f"Validating the cart of user {user_id}")
     if _wants_fix():
         return respond(validate.fix(user_id, idempotency_key("fix")))

@@ -6,12 +6,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from cart.lines import Limits, Line, in_order, iso, next_version, plan_moves
-
-# What can be wrong with a line, by the catalogue, and what is done about it
-PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK = "price_changed", "out_of_stock", "insufficient_stock"
-DISCONTINUED = "discontinued"
-CHANGED, SAVED_FOR_LATER, LEFT = "changed", "saved_for_later", "left"
+from cart.lines import (
+    CHANGED,
+    DISCONTINUED,
+    INSUFFICIENT_STOCK,
+    LEFT,
+    OUT_OF_STOCK,
+    PRICE_CHANGED,
+    SAVED_FOR_LATER,
+    Limits,
+    Line,
+    in_order,
+    iso,
+    next_version,
+    plan_moves,
+)
 
 
 class Product(NamedTuple):

@@ -7,16 +7,19 @@ from typing import Any
 from flask import current_app
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from cart.checks import (
+from cart.lines import (
     CHANGED,
     DISCONTINUED,
     INSUFFICIENT_STOCK,
     LEFT,
+    LINES_LIMIT,
+    MOVE,
     OUT_OF_STOCK,
     PRICE_CHANGED,
+    QUANTITY_LIMIT,
     SAVED_FOR_LATER,
+    STRATEGIES,
 )
-from cart.lines import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
 from cart.wire import MAX_PRODUCT_ID, UserId
 
 CENT = Decimal("0.01")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from cart.checks import CHANGED, LEFT, SAVED_FOR_LATER, Check, check, plan_fixes
+from cart.checks import Check, check, plan_fixes
 from cart.errors import NoCatalog
-from cart.lines import CartAndSaved, Line, Place, in_order, live
+from cart.lines import CHANGED, LEFT, SAVED_FOR_LATER, CartAndSaved, Line, Place, in_order, live
 from cart.rows import CART, SAVED, Row
 from cart.schemas import CartAndSavedSchema, CheckedLineSchema
 from cart.table import TRANSACTION_ROWS, UNFINISHED, Answer, IdempotencyKey, get_table

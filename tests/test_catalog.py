@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import replace
 from decimal import Decimal
 from itertools import chain
@@ -21,12 +22,13 @@ from products_service import (
     on_inventory,
     says,
 )
+from running import Caller
 from test_concurrency import at_once
 
 from cart import catalog, create_app
 from cart.config import Config, ConfigError
 from cart.errors import CatalogUnavailable
-from conftest import CUP, ROOT
+from conftest import CUP, ROOT, serving
 
 LIMIT_SECONDS = 5
 TOKEN = "s3cret.token-of/the+shop=="
@@ -68,11 +70,10 @@ def problem(response) -> tuple[int, str]:
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
 @pytest.mark.parametrize("place", ["items", "saved"])
-@pytest.mark.parametrize("given", [{}, {"price": 1, "product_name": "Cheap"}, {"price": Decimal("0.5")}])
+@pytest.mark.parametrize("given", [{}, {"price": 1, "product_name": "Cheap"}])
 def test_name_and_price_are_the_catalogues(client, user, products, headers, place, given):
     products.sell(42, "1234.50", name="Kaffeekanne № 1 ☕")
-    body = json.dumps({"product_id": 42, "quantity": 2} | given, default=float)
-    answer = client.post(f"/cart/{user}/{place}", data=body, content_type="application/json", headers=headers)
+    answer = add(client, user, place, headers, quantity=2, **given)
     assert answer.status_code == 201
     shown = client.get(f"/cart/{user}?include=saved").json["items" if place == "items" else "saved"]
     assert shown == [answer.json]
@@ -529,4 +530,29 @@ def test_off_it_costs_no_import_and_on_its_own_module_alone():
 
     off, on = imported(), imported(CATALOG_URL="http://127.0.0.1:1")
     assert "cart.catalog" not in off
-    assert on - off == {"cart.catalog", "True"}
+    assert on - off == {"cart.catalog", "cart.checks", "True"}
+
+
+def test_in_workers_that_were_forked(dynamodb_local_url, tmp_path, products):
+    """gunicorn's, made of one app before they were: each has connections and threads of its own."""
+    products.sell(stock=500)
+    environ = {"CATALOG_URL": products.url, "CATALOG_TOKEN": TOKEN, "CATALOG_CACHE_SECONDS": "0"}
+    environ |= {"DYNAMODB_TABLE_NAME": f"forked-{uuid.uuid4().hex[:8]}"}
+    with serving(dynamodb_local_url, tmp_path / "log", **environ) as url:
+        body = {"product_id": 42, "quantity": 1}
+
+        def add_five(number: int) -> list[int]:
+            caller = Caller(url)
+            told = [caller.ask("POST", "/cart/u/items", body) for _ in range(5)]
+            caller.connection.close()
+            return [one.status for one in told if one]
+
+        assert list(chain(*at_once(16, add_five))) == [201] * 80
+        products.fault = says("", 401)
+        caller = Caller(url)
+        assert caller.ask("POST", "/cart/u/items", body).problem == "catalog-unavailable"
+        assert caller.ask("GET", "/cart/u").body["total_items"] == 80
+        caller.connection.close()
+    log = (tmp_path / "log").read_text()
+    assert "The catalogue is not well: 401 of" in log
+    assert TOKEN not in log
