@@ -283,6 +283,17 @@ def test_a_whole_cart_is_put_right(real_store, user, products, headers):
         assert validate(client, user, fix=True, headers=headers).json == receipt
 
 
+@pytest.mark.parametrize(("action", "stock", "units"), [("changed", 1, 4), ("saved_for_later", 0, 8)])
+def test_what_a_fix_costs(real_store, user, products, action, stock, units):
+    """4 units a line, and those of the index for one that moves: 2 where it comes, and 2 where it goes."""
+    app = create_app(replace(real_store.config, catalog_url=products.url))
+    products.sell(42, stock=stock)
+    real_store.put(user, 42)
+    with billed(app.extensions["cart_table"]) as bill:
+        assert done(validate(app.test_client(), user, fix=True).json) == {42: action}
+    assert bill.units_of == {"Query": 1, "TransactWriteItems": units}
+
+
 # --- what dies, or fails, in the middle
 
 BEFORE = {("cart", 1): 5, ("cart", 2): 5, ("cart", 3): 5, ("cart", 4): 5, ("cart", 5): 2, ("saved", 2): 3}
