@@ -115,7 +115,8 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
-    The quantity is added to what the cart already has of the product; name and price become those given.
+    The quantity is added to what the cart already has of the product; name and price become those given. Where the
+    service has a catalogue, they become its, and need not be given; and all units of the line must be in stock.
 
     With an `Idempotency-Key` header (a string in double quotes), a repeat within 24 hours is not carried out, but
     answered as the first was, with `Idempotency-Replayed: true`; the same key with another body is a 422.

@@ -36,7 +36,6 @@ MAX_ANSWER_BYTES = 64 * 1024
 MAX_PRODUCTS_KEPT = 10_000
 PASSING = {429, 500, 502, 503, 504}
 
-
 Asked = Future[bytes | None]
 
 

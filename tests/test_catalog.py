@@ -1,10 +1,12 @@
 """The catalogue's word counts: names, prices and stock are its, and where it is not well nothing is written."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
 from itertools import chain
@@ -252,14 +254,13 @@ def test_a_repeat_has_the_first_answer_whatever_the_catalogue_says(client, user,
 # --- the catalogue is not well
 
 
-def assert_refused(client, user, products, capsys, why: str) -> None:
+WRITES = [("POST", "items", {}), ("POST", "saved", KEY), ("PUT", "items/42", {})]
+
+
+def assert_refused(client, user, products, capsys, why: str, writes) -> None:
     """Each write is a 503 that says nothing of the reason, which the log has."""
     product = {"product_id": 42, "quantity": 1}
-    for method, path, headers in (
-        ("POST", "items", {}),
-        ("POST", "saved", KEY),
-        ("PUT", "items/42", {}),
-    ):
+    for method, path, headers in writes:
         capsys.readouterr()
         body = product if method == "POST" else {"quantity": 1}
         started = time.monotonic()
@@ -277,13 +278,13 @@ def assert_refused(client, user, products, capsys, why: str) -> None:
 def unwell(on_moto, user, products, moto_store, capsys):
     """``unwell(fault, why)`` shows that it is refused, that nothing is written, and that reads do not care."""
 
-    def check(fault, why: str) -> None:
+    def check(fault, why: str, writes=WRITES) -> None:
         client = on_moto(catalog_cache_seconds=0, catalog_token=TOKEN)
         moto_store.put(user, 42)
         products.sell()
         products.fault = fault
         before = moto_store.rows(user)
-        assert_refused(client, user, products, capsys, why)
+        assert_refused(client, user, products, capsys, why, writes)
         assert moto_store.rows(user) == before
         assert moto_store.rows(f"IDEMPOTENCY#{user}") == []
         assert client.get(f"/cart/{user}?include=saved").json["total_items"] == 2
@@ -314,19 +315,32 @@ def test_a_catalogue_that_fails(unwell, fault, why):
 
 
 @pytest.mark.parametrize(
-    ("fault", "answer_by_seconds"),
-    [
-        (hangs, catalog.ANSWER_BY_SECONDS),
-        (on_inventory(hangs), 0.5),
-        (late(1), 0.5),
-        (drips("body"), 0.5),
-        (drips("headers"), 0.5),
-    ],
+    "fault",
+    [hangs, on_inventory(hangs), late(1), drips("body"), drips("headers")],
     ids=["hangs", "inventory hangs", "late", "drips a body", "drips headers"],
 )
-def test_a_slow_catalogue_is_503_in_time(unwell, fault, answer_by_seconds, monkeypatch):
-    monkeypatch.setattr(catalog, "ANSWER_BY_SECONDS", answer_by_seconds)
+def test_a_slow_catalogue_is_503(unwell, fault, monkeypatch):
+    monkeypatch.setattr(catalog, "ANSWER_BY_SECONDS", 0.4)
     unwell(fault, "The catalogue is not well")
+
+
+def test_a_catalogue_that_hangs_is_503_in_time(unwell):
+    """With all the time that it has."""
+    unwell(hangs, "The catalogue is not well", WRITES[:1])
+
+
+def test_a_catalogue_that_takes_no_connection_is_503_in_time(on_moto, user, capsys):
+    """Its queue is full of others', so that it answers no SYN."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as others:
+        for _ in range(3):
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(listener.getsockname())
+        client = on_moto(catalog_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        started = time.monotonic()
+        assert problem(add(client, user)) == (503, "catalog-unavailable")
+        assert time.monotonic() - started < LIMIT_SECONDS
+        assert "connect timeout=" in capsys.readouterr().out
 
 
 def details(**changes: str) -> str:

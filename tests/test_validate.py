@@ -323,9 +323,11 @@ def done(receipt) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
-def test_a_fix_that_dies_anywhere_can_be_run_again(client, user, store, table, products, headers, monkeypatch):
+def test_a_fix_that_dies_anywhere_can_be_run_again(real_store, user, products, headers, monkeypatch):
     """Before and after each request, of which two or more are transactions; with a key, the receipt is whole."""
     monkeypatch.setattr("cart.validate.TRANSACTION_ROWS", 4)
+    app = create_app(replace(real_store.config, catalog_url=products.url))
+    client, store, table = app.test_client(), real_store, app.extensions["cart_table"]
     sell_too_little(products)
 
     def fix(one: str):
