@@ -33,6 +33,7 @@ def create_app(config: Config | None = None) -> Flask:
         ENVIRONMENT=config.environment,
         METRICS_NAMESPACE=config.metrics_namespace,
         CART_MAX_QUANTITY=config.cart_max_quantity,
+        CATALOG_URL=config.catalog_url,
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES + 1,  # one more, to tell a body that is cut off from one that fits
         API_TITLE="Cart",
         API_VERSION=VERSION,
@@ -50,6 +51,10 @@ def create_app(config: Config | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
     app.extensions["cart_table"] = CartTable(connect(config), config)
+    if config.catalog_url:
+        from cart.catalog import Catalog  # noqa: PLC0415 - only where it is used
+
+        app.extensions["cart_catalog"] = Catalog(config)
     observability.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)

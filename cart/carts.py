@@ -12,8 +12,10 @@ from cart.errors import (
     BODY,
     CALLER,
     STORE,
+    CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
+    NoCatalog,
     OutcomeUnknown,
     Throttled,
     VersionConflict,
@@ -28,6 +30,7 @@ from cart.schemas import (
     EXAMPLE_ITEM,
     EXAMPLE_LINE,
     EXAMPLE_RECEIPT,
+    EXAMPLE_VALIDATION,
     CartAndSavedSchema,
     CartSchema,
     GuestSchema,
@@ -36,6 +39,7 @@ from cart.schemas import (
     MergeSchema,
     QuantitySchema,
     ReceiptSchema,
+    ValidationSchema,
     plain_item,
     plain_quantity,
 )
@@ -111,7 +115,8 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
-    The quantity is added to what the cart already has of the product; name and price become those given.
+    The quantity is added to what the cart already has of the product; name and price become those given. Where the
+    service has a catalogue, they become its, and need not be given; and all units of the line must be in stock.
 
     With an `Idempotency-Key` header (a string in double quotes), a repeat within 24 hours is not carried out, but
     answered as the first was, with `Idempotency-Replayed: true`; the same key with another body is a 422.
@@ -164,6 +169,45 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     if source_id == user_id:
         raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
     return respond(merge.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+
+
+FIX = {
+    "name": "fix",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Put right what is wrong",
+}
+
+
+@blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
+@blueprint.response(200, ValidationSchema, example=EXAMPLE_VALIDATION)
+@blueprint.problems(
+    *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
+    *(*STORE, CatalogUnavailable, OutcomeUnknown),
+)
+def validate_cart(user_id: str) -> Response:
+    """Check the cart against the catalogue, before it is paid for
+
+    It says of each line whether its price has changed, whether there are enough in stock, and whether the product is
+    still sold at all; it writes nothing.
+
+    With `fix=true` it puts right what is wrong: prices and names become the catalogue's, quantities are cut to the
+    stock, and what cannot be bought is saved for later, if there is room. The answer is the receipt of that, and the
+    cart as it then is. To fix again changes nothing more. It takes an `Idempotency-Key` too.
+    """
+    from cart import validate  # noqa: PLC0415 - only where it is used
+
+    info(logger, f"Validating the cart of user {user_id}")
+    if _wants_fix():
+        return respond(validate.fix(user_id, idempotency_key("fix")))
+    return shown(ValidationSchema, validate.check_cart(user_id))
+
+
+def _wants_fix() -> bool:
+    fix = request.args.get("fix", "false")
+    if fix not in ("true", "false"):
+        raise InvalidInput("Not valid: fix.", {"fix": ["Must be true or false."]})
+    return fix == "true"
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])

@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
 
 OPEN_ENVIRONMENTS = {"dev", "test"}  # where nobody is asked who they are, unless AUTH_MODE says so
+URL = r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\S*)?"
 LOG_LEVELS = "DEBUG|INFO|WARNING|ERROR|CRITICAL"
 
 
@@ -14,8 +15,8 @@ class ConfigError(SystemExit):
     """A setting has a bad value: the process ends with this one line and status 1."""
 
 
-def _text(default: str | None, pattern: str) -> Any:
-    return field(default=default, metadata={"pattern": pattern})
+def _text(default: str | None, pattern: str, secret: bool = False) -> Any:
+    return field(default=default, metadata={"pattern": pattern, "secret": secret})
 
 
 def _whole_number(default: int, low: int, high: int) -> Any:
@@ -30,7 +31,7 @@ class Config:
     log_level: str = _text("INFO", LOG_LEVELS)
     aws_region: str = _text("us-east-1", r"[a-z]{2}(-[a-z]+)+-\d+")
     dynamodb_table_name: str = _text("", r"[A-Za-z0-9_.-]{3,255}")
-    dynamodb_endpoint_url: str | None = _text(None, r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\S*)?")
+    dynamodb_endpoint_url: str | None = _text(None, URL)
     dynamodb_transport: str = _text("lean", "lean|botocore")
     metrics_namespace: str | None = _text(None, r"[A-Za-z0-9_./#:-]{1,255}")
     cart_ttl_days: int = _whole_number(30, 1, 3650)
@@ -45,6 +46,9 @@ class Config:
     auth_public_key: str | None = _text(None, r"(?s)-----BEGIN PUBLIC KEY-----.*")
     auth_audience: str | None = _text(None, r"\S+")
     auth_issuer: str | None = _text(None, r"\S+")
+    catalog_url: str | None = _text(None, URL)
+    catalog_token: str | None = _text(None, r"[A-Za-z0-9._~+/=-]{1,8192}", secret=True)  # RFC 6750, section 2.1
+    catalog_cache_seconds: int = _whole_number(30, 0, 3600)
     web_concurrency: int = _whole_number(2, 1, 1000)
     web_connections: int = _whole_number(50, 1, 1000)
     cors_origins: str | None = _text(None, r"https?://[^\s,/*]+(,https?://[^\s,/*]+)*")
@@ -78,4 +82,5 @@ def _read(setting: Field[Any], text: str) -> Any:
         if re.fullmatch(r"\d{1,18}", text, re.ASCII) and low <= int(text) <= high:
             return int(text)
         wanted = f"must be a whole number from {low} to {high}"
-    raise ConfigError(f"cart: {setting.name.upper()}={text!r} {wanted}")
+    shown = "(a secret)" if setting.metadata.get("secret") else repr(text)
+    raise ConfigError(f"cart: {setting.name.upper()}={shown} {wanted}")

@@ -90,6 +90,14 @@ class LineNotFound(Problem):
     example = {"detail": "The cart has no line of product 42."}
 
 
+class ProductNotFound(Problem):
+    """The catalogue does not know the product."""
+
+    code = 404
+    title = "No such product"
+    example = {"detail": "The catalogue has no product 42."}
+
+
 class ShareNotFound(Problem):
     """The link is not known, or revoked, or has expired."""
 
@@ -123,6 +131,25 @@ class QuantityLimit(Problem):
         "limit": 999,
         "quantity": 998,
     }
+
+
+class InsufficientStock(Problem):
+    """The line would hold more units than the catalogue has in stock; nothing was changed."""
+
+    code = 409
+    title = "Not enough in stock"
+    example = {
+        "detail": "There are 3 units in stock, and the line holds 2.",
+        "errors": {"quantity": ["At most 1 more."]},
+        "available": 3,
+    }
+
+
+class NoCatalog(Problem):
+    """The service runs without a catalogue (``CATALOG_URL``), so there is nothing to check a cart against."""
+
+    code = 409
+    title = "There is no catalogue"
 
 
 class VersionConflict(Problem):
@@ -188,6 +215,12 @@ class Unavailable(Problem):
     code = 503
     title = "The cart store is not available, try again shortly"
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class CatalogUnavailable(Unavailable):
+    """The catalogue cannot be reached, does not answer in time, or answers what it should not."""
+
+    title = "The catalogue is not available, try again shortly"
 
 
 class OutcomeUnknown(Unavailable):

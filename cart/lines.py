@@ -20,6 +20,10 @@ STRATEGIES: dict[str, Callable[[int, int], int]] = {
 }
 MOVE = "move"  # the rule for a line that only the source has
 QUANTITY_LIMIT, LINES_LIMIT = "quantity-limit", "lines-limit"  # why units were cut, or a line left
+# What a catalogue can have against a line, and what is done about it
+PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK = "price_changed", "out_of_stock", "insufficient_stock"
+DISCONTINUED = "discontinued"
+CHANGED, SAVED_FOR_LATER, LEFT = "changed", "saved_for_later", "left"
 
 
 @dataclass(eq=False, repr=False)

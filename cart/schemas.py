@@ -5,9 +5,21 @@ from decimal import Decimal
 from typing import Any
 
 from flask import current_app
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from cart.lines import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
+from cart.lines import (
+    CHANGED,
+    DISCONTINUED,
+    INSUFFICIENT_STOCK,
+    LEFT,
+    LINES_LIMIT,
+    MOVE,
+    OUT_OF_STOCK,
+    PRICE_CHANGED,
+    QUANTITY_LIMIT,
+    SAVED_FOR_LATER,
+    STRATEGIES,
+)
 from cart.wire import MAX_PRODUCT_ID, UserId
 
 CENT = Decimal("0.01")
@@ -44,6 +56,21 @@ EXAMPLE_RECEIPT = {
     "dry_run": False,
     "lines": [EXAMPLE_RECEIPT_LINE],
     "cart": EXAMPLE_CART_AND_SAVED,
+}
+EXAMPLE_VALIDATION = {
+    "valid": False,
+    "lines": [
+        {
+            "product_id": 42,
+            "product_name": "Espresso cup",
+            "quantity": 2,
+            "price": Decimal("19.99"),
+            "problems": [
+                {"type": PRICE_CHANGED, "old": Decimal("19.99"), "new": Decimal("21.50")},
+                {"type": INSUFFICIENT_STOCK, "available": 1},
+            ],
+        }
+    ],
 }
 EXAMPLE_LINK = {
     "share_id": "9f2c5b7d1e4a8036bf6d3c1a7e90d45b2f8c6a1e3d7b9054c8f1a2e6d3b7c590",
@@ -130,6 +157,16 @@ def _printable(name: str) -> None:
 
 
 class ItemSchema(Schema):
+    """Where there is a catalogue, name and price are its, and those of the request need not be there."""
+
+    @property
+    def partial(self) -> tuple[str, ...]:
+        return ("product_name", "price") if current_app.config["CATALOG_URL"] else ()
+
+    @partial.setter
+    def partial(self, _: Any) -> None:
+        """marshmallow's own is of the instance, which all apps of a process share."""
+
     product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
     product_name = fields.String(
         required=True,
@@ -146,6 +183,26 @@ class ItemSchema(Schema):
         validate=validate.Range(CENT, MAX_PRICE),
         metadata={"multipleOf": CENT, "description": "Of one unit"},
     )
+
+
+class ProductSchema(Schema):
+    """What the products service says of a product, as far as it is used."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    product_id = WholeNumber(required=True)
+    name = fields.String(required=True, validate=validate.And(validate.Length(1), _printable))
+    price = Price(required=True, validate=validate.Range(CENT, MAX_PRICE))
+
+
+class InventorySchema(Schema):
+    """What it says of a product's stock."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    stock_quantity = WholeNumber(required=True, validate=validate.Range(0))
 
 
 def plain_quantity(body: Any) -> dict[str, int] | None:
@@ -285,6 +342,49 @@ class ReceiptSchema(Schema):
     dry_run = fields.Boolean(required=True)
     lines = fields.List(fields.Nested(ReceiptLineSchema), required=True)
     cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target, afterwards"})
+
+
+class LineProblemSchema(Schema):
+    type = fields.String(
+        required=True,
+        validate=validate.OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
+        metadata={"description": f"`{DISCONTINUED}`: the catalogue does not know the product any more"},
+    )
+    old = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the line's price"})
+    new = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the catalogue's"})
+    available = fields.Integer(metadata={"description": f"With `{INSUFFICIENT_STOCK}`: units"})
+
+
+class LineFixSchema(QuantityAtPriceSchema):
+    action = fields.String(
+        required=True,
+        validate=validate.OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
+        metadata={
+            "description": f"`{CHANGED}`: the line; `{SAVED_FOR_LATER}`: it joined what is saved; `{LEFT}`: it should "
+            "have, but there is no room"
+        },
+    )
+    quantity = fields.Integer(required=True, metadata={"description": "Of the line as it now is, where it now is"})
+    cut = fields.Integer(required=True, metadata={"description": "Units beyond the stock or the limit, which are gone"})
+
+
+class CheckedLineSchema(Schema):
+    product_id = fields.Integer(required=True)
+    product_name = fields.String(required=True)
+    quantity = fields.Integer(required=True, metadata={"description": "As it was found"})
+    price = Price(required=True, metadata={"description": "As it was found"})
+    problems = fields.List(
+        fields.Nested(LineProblemSchema), required=True, metadata={"description": "Empty: it is well"}
+    )
+    fix = fields.Nested(LineFixSchema, metadata={"description": "With `fix=true`, if there was a problem"})
+
+
+class ValidationSchema(Schema):
+    valid = fields.Boolean(
+        required=True, metadata={"description": "No line has a problem; with `fix=true`, none has one any more"}
+    )
+    lines = fields.List(fields.Nested(CheckedLineSchema), required=True)
+    cart = fields.Nested(CartAndSavedSchema, metadata={"description": "With `fix=true`: afterwards"})
 
 
 class NewShareSchema(Schema):

@@ -13,10 +13,13 @@ from flask import current_app
 from cart.config import Config
 from cart.dynamodb import ConditionFailed, TransactionCancelled, back_off, call
 from cart.errors import (
+    CatalogUnavailable,
     IdempotencyKeyReused,
+    InsufficientStock,
     LineNotFound,
     LinesLimit,
     OutcomeUnknown,
+    ProductNotFound,
     QuantityLimit,
     Throttled,
     Unavailable,
@@ -61,6 +64,8 @@ BATCH_ROWS = 25  # the most that one BatchWriteItem takes
 CONTEND_FOR_SECONDS = 2  # of a transaction, with others that are at work on its rows
 UNFINISHED = 0
 NAMES = {CART: "The cart", SAVED: "The saved list"}
+# of a change, whose first try may have been carried out nevertheless
+REFUSALS = (LineNotFound, ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, CatalogUnavailable)
 MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send round again
 
 
@@ -143,6 +148,7 @@ class CartTable:
         product_name: str,
         quantity: int,
         price: Decimal,
+        stock: int | None = None,
         place: Place = CART,
     ) -> Line:
         """Add units of a product; name and price become those given.
@@ -151,8 +157,10 @@ class CartTable:
 
         :param quantity: units to add, 1 to ``max_quantity``
         :param price: of one unit, in whole cents
+        :param stock: the units that the line may have at most, None for any
         :return: the line as stored
         :raise QuantityLimit: the line would exceed ``max_quantity`` (409)
+        :raise InsufficientStock: the line would exceed ``stock`` (409)
         :raise LinesLimit: the cart would exceed ``max_lines`` (409)
         :raise OutcomeUnknown: the answer was lost, the units may have been added or not (503)
         """
@@ -163,7 +171,9 @@ class CartTable:
             ":price": {"N": str(price)},
             ":one": number(1),
         }
-        line = self._add(user_id, place, product_id, quantity, values)
+        if stock is not None and quantity > stock:
+            refuse_stock(stock)
+        line = self._add(user_id, place, product_id, quantity, stock, values)
         if line.added_at == line.updated_at:
             try:
                 self._keep_to_max_lines(user_id, place, line)
@@ -171,10 +181,10 @@ class CartTable:
                 raise OutcomeUnknown from None
         return line
 
-    def _add(self, user_id: str, place: Place, product_id: int, quantity: int, values: Row) -> Line:
+    def _add(self, user_id: str, place: Place, product_id: int, quantity: int, stock: int | None, values: Row) -> Line:
         fields = "SET product_id = :product_id, product_name = :product_name, price = :price, priced_at = :now"
         # see next_version
-        fresh = {":room": number(self.limits.quantity - quantity), ":start": number(time.time() * 1_000_000)}
+        fresh = {":room": number(self._most(stock) - quantity), ":start": number(time.time() * 1_000_000)}
         for _ in range(MAX_ROUNDS):
             try:
                 return self._update_line(
@@ -188,7 +198,7 @@ class CartTable:
                 )
             except ConditionFailed as failed:
                 if line := live_line(failed.row):
-                    _refuse_quantity(line, quantity, self.limits.quantity)
+                    self._refuse_quantity(line.quantity, quantity, stock)
             try:
                 return self._update_line(
                     user_id,
@@ -201,6 +211,21 @@ class CartTable:
             except ConditionFailed:
                 continue  # revived by another request, or deleted by DynamoDB: add to what is there now
         raise Throttled
+
+    def _most(self, stock: int | None) -> int:
+        """Units of one line."""
+        return self.limits.quantity if stock is None else min(self.limits.quantity, stock)
+
+    def _refuse_quantity(self, held: int, quantity: int, stock: int | None) -> NoReturn:
+        limit = self.limits.quantity
+        if stock is not None and stock < limit:
+            refuse_stock(stock, held)
+        raise QuantityLimit(
+            f"The line holds {held} units; {quantity} more would exceed the limit.",
+            {"quantity": [f"At most {max(limit - held, 0)} more."]},
+            limit=limit,
+            quantity=held,
+        )
 
     def _keep_to_max_lines(self, user_id: str, place: Place, line: Line) -> None:
         """Take a new line back where it is one too many. Of adds that race for the last place, all may lose.
@@ -215,34 +240,46 @@ class CartTable:
                 refuse_line(place, self.limits.lines)
 
     def add_item_once(
-        self, user_id: str, item: dict[str, Any], key: IdempotencyKey, answer: MakeAnswer, place: Place = CART
+        self,
+        user_id: str,
+        product_id: int,
+        item: Callable[[], dict[str, Any]],
+        key: IdempotencyKey,
+        answer: MakeAnswer,
+        place: Place = CART,
     ) -> Answer:
         """``add_item``, and the record that it was done, in one transaction.
 
         One GetItem and one TransactWriteItems; a new line costs a Query too, to count the lines.
 
+        :param item: finds what ``add_item`` takes of the product; where it fails, a repeat is answered all the same
         :param answer: makes of the stored line what the caller is told, now and at each repeat
         :raise IdempotencyKeyReused: the key came with another request (422)
         """
 
         def change(_: Answer | None) -> Iterator[tuple[list[Row], Answer]]:
-            row = self._row(line_key(user_id, place, item["product_id"]))
+            wanted = item()
+            row = self._row(line_key(user_id, place, product_id))
             read = line_of(row) if row else None
-            line = self._with_item(user_id, place, read, item)
+            line = self._with_item(user_id, place, read, **wanted)
             yield [self.put_line(user_id, place, line, read)], answer(line)
 
         return self.once(user_id, key, change)
 
-    def _with_item(self, user_id: str, place: Place, read: Line | None, item: dict[str, Any]) -> Line:
+    def _with_item(
+        self, user_id: str, place: Place, read: Line | None, quantity: int, stock: int | None = None, **item: Any
+    ) -> Line:
         """The line that an item makes of what its row holds, live or not."""
         now = datetime.now(UTC)
         line = unless_expired(read, now)
-        if line and line.quantity + item["quantity"] > self.limits.quantity:
-            _refuse_quantity(line, item["quantity"], self.limits.quantity)
+        total = quantity + (line.quantity if line else 0)
+        if total > self._most(stock):
+            self._refuse_quantity(total - quantity, quantity, stock)
         if not line and self._count_lines(user_id, place) >= self.limits.lines:
             refuse_line(place, self.limits.lines)
         return Line(
-            **item | {"quantity": item["quantity"] + (line.quantity if line else 0)},
+            **item,
+            quantity=total,
             priced_at=iso(now),
             added_at=line.added_at if line else iso(now),
             updated_at=iso(now),
@@ -266,7 +303,7 @@ class CartTable:
                     for actions, answer in change(so_far):
                         self._transact([*self._put_record(user_id, key, answer, so_far), *actions])
                         so_far = answer
-                except (LineNotFound, QuantityLimit, LinesLimit, TransactionCancelled) as error:
+                except (*REFUSALS, TransactionCancelled) as error:
                     kept = self._kept_answer(user_id, key) if key else None
                     if kept and kept.status != UNFINISHED:
                         return kept
@@ -523,11 +560,10 @@ def refuse_line(place: Place, limit: int) -> NoReturn:
     raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
 
 
-def _refuse_quantity(line: Line, quantity: int, limit: int) -> NoReturn:
-    room = max(limit - line.quantity, 0)
-    raise QuantityLimit(
-        f"The line holds {line.quantity} units; {quantity} more would exceed the limit.",
-        {"quantity": [f"At most {room} more."]},
-        limit=limit,
-        quantity=line.quantity,
+def refuse_stock(available: int, held: int = 0) -> NoReturn:
+    """:param held: units that the line has, which those that were asked for would have joined"""
+    raise InsufficientStock(
+        f"There are {available} units in stock" + (f", and the line holds {held}." if held else "."),
+        {"quantity": [f"At most {max(available - held, 0)}{' more' if held else ''}."]},
+        available=available,
     )

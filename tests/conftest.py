@@ -17,6 +17,7 @@ import local_stage
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from products_service import ProductsService, products_service
 
 from cart import create_app, engines, provision
 from cart.config import Config
@@ -134,6 +135,13 @@ def client(app: Flask) -> FlaskClient:
 def table(app: Flask) -> CartTable:
     gateway: CartTable = app.extensions["cart_table"]
     return gateway
+
+
+@pytest.fixture
+def products() -> Iterator[ProductsService]:
+    """A products service that sells what the test lets it."""
+    with products_service() as service:
+        yield service
 
 
 @pytest.fixture

@@ -38,6 +38,9 @@ def test_every_setting_is_read():
         "AUTH_AUDIENCE": "shop",
         "AUTH_ISSUER": "https://issuer.example",
         "CORS_ORIGINS": "https://shop.example,http://localhost:3000",
+        "CATALOG_URL": "https://products.example/v1",
+        "CATALOG_TOKEN": "abc.def-ghi",
+        "CATALOG_CACHE_SECONDS": "5",
         "WEB_CONCURRENCY": "3",
         "WEB_CONNECTIONS": "4",
     }
@@ -73,6 +76,9 @@ def test_an_empty_setting_has_its_default():
         ("AUTH_ALGORITHMS", "none"),
         ("AUTH_ALGORITHMS", "HS256"),
         ("CORS_ORIGINS", "*"),
+        ("CATALOG_URL", "products.example"),
+        ("CATALOG_TOKEN", "two words"),
+        ("CATALOG_CACHE_SECONDS", "3601"),
         ("WEB_CONCURRENCY", "x"),
     ],
 )

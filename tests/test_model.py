@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from products_service import ProductsService
 
 from cart import create_app, engines
 from conftest import Store, make_store
@@ -22,10 +24,12 @@ PRODUCTS = st.integers(1, 4)
 QUANTITIES = st.integers(1, MAX_QUANTITY)
 PRICES = st.integers(1, 9).map(Decimal) | st.decimals("0.01", "9999999.99", places=2)
 KEYED = st.booleans()
+NAME_SOLD = "Moka pot"
 NAMES = st.sampled_from(["Espresso cup", "Tasse à café", "☕"])
 EXAMPLES = {"moto": 10, "dynamodb-local": 50}  # moto copies its tables at each transaction
 WHO = st.integers(0, 1)  # the shopper or the guest
 PLACES = st.sampled_from(["cart", "saved"])
+SOLD = st.dictionaries(PRODUCTS, st.tuples(PRICES, st.integers(0, MAX_QUANTITY)))  # price and stock
 ITEMS = st.tuples(WHO, PLACES, PRODUCTS, QUANTITIES, PRICES, NAMES, KEYED)
 PATHS = {"cart": "items", "saved": "saved"}
 UNITS: dict[str, Callable[[int, int], int]] = {
@@ -94,11 +98,54 @@ def transfer(
     return receipt
 
 
+def check(line: ModelLine, sold: tuple[Decimal, int] | None) -> list[dict[str, Any]]:
+    """What is wrong with a line, where its product is sold at a price, with a stock."""
+    if sold is None:
+        return [{"type": "discontinued"}]
+    price, stock = sold
+    problems: list[dict[str, Any]] = []
+    if price != line["price"]:
+        problems.append({"type": "price_changed", "old": line["price"], "new": price})
+    if stock == 0:
+        problems.append({"type": "out_of_stock"})
+    elif stock < line["quantity"]:
+        problems.append({"type": "insufficient_stock", "available": stock})
+    return problems
+
+
+def put_right(model: ModelLists, sold: dict[int, tuple[Decimal, int]], now: int) -> dict[int, tuple[str, int]]:
+    """Fix a cart in the model; what was done to each line, and the units that were cut."""
+    done = {}
+    for product_id, line in sorted(model["cart"].items(), key=lambda entry: (entry[1]["added"], entry[0])):
+        if not check(line, sold.get(product_id)):
+            continue
+        price, stock = sold.get(product_id, (None, 0))
+        right = line if price is None else line | {"price": price, "product_name": NAME_SOLD, "priced": now}
+        there = model["saved"].get(product_id)
+        if stock:
+            quantity = min(line["quantity"], stock)
+            model["cart"][product_id] = right | {"quantity": quantity}
+            done[product_id] = ("changed", line["quantity"] - quantity)
+        elif there or len(model["saved"]) < MAX_LINES:
+            model["saved"][product_id], cut = join(right, there, "sum")
+            del model["cart"][product_id]
+            done[product_id] = ("saved_for_later", cut)
+        else:
+            done[product_id] = ("left", 0)
+    return done
+
+
 class CartMachine(RuleBasedStateMachine):
-    """Two users with a cart and a saved list each, and a link to the cart of each."""
+    """Two users with a cart and a saved list each, and a link to the cart of each.
+
+    :cvar app: without a catalogue, so that clients say what things cost
+    :cvar checking: the same with one, to check the carts
+    """
 
     app: Any
+    checking: Any
     store: Store
+    products: ProductsService
 
     def __init__(self) -> None:
         super().__init__()
@@ -215,6 +262,27 @@ class CartMachine(RuleBasedStateMachine):
         assert sorted(receipt["lines"], key=by_line) == sorted(expected, key=by_line)
         self.assert_agrees(receipt["cart"], self.users[into], models[into])
 
+    @rule(who=WHO, sold=SOLD, keyed=KEYED)
+    def validate(self, who, sold, keyed):
+        self.products.sold.clear()
+        for product_id, (price, stock) in sold.items():
+            self.products.sell(product_id, str(price), stock, NAME_SOLD)
+        self.client, client = self.checking.test_client(), self.client
+        told = self.ask("POST", f"/cart/{self.users[who]}/validate").json
+        receipt = self.ask("POST", f"/cart/{self.users[who]}/validate?fix=true", keyed=keyed).json
+        self.client = client
+        self.steps += 1
+        model = self.models[who]
+        problems = {one: check(line, sold.get(one)) for one, line in model["cart"].items()}
+        for lines in (told["lines"], receipt["lines"]):
+            assert {line["product_id"]: line["problems"] for line in lines} == problems
+        assert told["valid"] == (not any(problems.values()))
+        done = put_right(model, sold, self.steps)
+        fixes = {line["product_id"]: line["fix"] for line in receipt["lines"] if "fix" in line}
+        assert {one: (fix["action"], fix["cut"]) for one, fix in fixes.items()} == done
+        assert receipt["valid"] == all(action != "left" for action, _ in done.values())
+        self.assert_agrees(receipt["cart"], self.users[who], model)
+
     @rule(who=WHO, ago_seconds=st.integers(0, 40 * 86_400))
     def time_passes_beyond_expiry(self, who, ago_seconds):
         self.store.expire(self.users[who], ttl=int(time.time()) - ago_seconds)
@@ -254,8 +322,10 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
         yield make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
 
 
-def test_the_api_is_two_carts(store):
-    machine = type("Machine", (CartMachine,), {"app": create_app(store.config), "store": store})
+def test_the_api_is_two_carts(store, products):
+    checking = create_app(replace(store.config, catalog_url=products.url, catalog_cache_seconds=0))
+    parts = {"app": create_app(store.config), "checking": checking, "store": store, "products": products}
+    machine = type("Machine", (CartMachine,), parts)
     wanted = settings(
         max_examples=EXAMPLES[store.engine],
         stateful_step_count=15,
