@@ -5,7 +5,8 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import auth, carts, cli, health, observability, saved, shares
+from cart import auth, carts, cli, health, observability, products, saved, shares
+from cart.bus import Bus
 from cart.config import Config
 from cart.dynamodb import connect
 from cart.errors import ProblemApi
@@ -50,10 +51,11 @@ def create_app(config: Config | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
     app.extensions["cart_table"] = CartTable(connect(config), config)
+    app.extensions["cart_bus"] = Bus(config)
     observability.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)
-    for views in (carts, saved, shares, health):
+    for views in (carts, saved, shares, products, health):
         api.register_blueprint(views.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:

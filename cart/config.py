@@ -47,6 +47,7 @@ class Config:
     auth_issuer: str | None = _text(None, r"\S+")
     web_concurrency: int = _whole_number(2, 1, 1000)
     web_threads: int = _whole_number(8, 1, 1000)
+    event_bus_name: str | None = _text(None, r"[A-Za-z0-9._/-]{1,256}")
     cors_origins: str | None = _text(None, r"https?://[^\s,/*]+(,https?://[^\s,/*]+)*")
 
     def __post_init__(self) -> None:
