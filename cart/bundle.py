@@ -36,6 +36,7 @@ PRUNED = [
     "boto3/examples",
     "botocore/data/*/*/examples-1.json",
     "botocore/data/dynamodb/2011-12-05",
+    "botocore/data/events/2014-02-03",
     "flask_swagger_ui/dist/swagger-ui.js",
     "flask_swagger_ui/templates",
     "packaging/licenses",
@@ -48,7 +49,8 @@ PRUNED = [
     "*.dist-info/licenses",
     "*.dist-info/RECORD",
 ]
-BOTOCORE_KEPT = {"dynamodb", "endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
+SERVICES = {"dynamodb", "events"}
+BOTOCORE_KEPT = SERVICES | {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
 
 
 def make() -> None:
@@ -112,9 +114,9 @@ def _slim_botocore(data: Path) -> None:
     """Leave out what botocore reads at every start and never uses: other services' endpoints, and documentation."""
     endpoints = json.loads((data / "endpoints.json").read_text())
     for partition in endpoints["partitions"]:
-        partition["services"] = {name: one for name, one in partition["services"].items() if name == "dynamodb"}
+        partition["services"] = {name: one for name, one in partition["services"].items() if name in SERVICES}
     (data / "endpoints.json").write_text(json.dumps(endpoints))
-    for packed in data.glob("dynamodb/*/service-2.json.gz"):
+    for packed in data.glob("*/*/service-2.json.gz"):
         model = json.loads(gzip.decompress(packed.read_bytes()), object_hook=_without_documentation)
         packed.with_suffix("").write_text(json.dumps(model))
         packed.unlink()
