@@ -146,7 +146,7 @@ def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
                 ":one": number(1),
                 ":epoch": number(time.time()),
             },
-            ReturnValues="UPDATED_NEW",
+            ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
         return change_of(answer["Attributes"]).line_price
