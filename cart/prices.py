@@ -90,7 +90,7 @@ def run(table: CartTable, bus: Bus, job_id: str) -> None:
     logger.error("Price change %s: gave up; flask --app wsgi prices resume goes on with it", job_id)
 
 
-def run_step(table: CartTable, bus: Bus, job_id: str, seconds: float = STEP_SECONDS) -> bool:
+def run_step(table: CartTable, bus: Bus, job_id: str) -> bool:
     """Work on a job for some seconds, unless somebody else does.
 
     :return: whether more is to be done
@@ -103,7 +103,7 @@ def run_step(table: CartTable, bus: Bus, job_id: str, seconds: float = STEP_SECO
         return False
     with ThreadPoolExecutor(WORKERS) as pool:
         while job.is_running:
-            is_last = time.monotonic() >= started + seconds
+            is_last = time.monotonic() >= started + STEP_SECONDS
             job = _do_page(table, bus, pool, patiently, job)._replace(
                 lease_until=0 if is_last else time.time() + LEASE_SECONDS
             )

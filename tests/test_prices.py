@@ -428,6 +428,12 @@ def small_pages(monkeypatch):
     monkeypatch.setattr(prices, "PAGE_LINES", 3)
 
 
+@pytest.fixture
+def short_steps(small_pages, monkeypatch):
+    """Of one page."""
+    monkeypatch.setattr(prices, "STEP_SECONDS", 0)
+
+
 def filled(store: Store, product: int, lines: int) -> list[str]:
     """Carts that have the product, one of them expired, and one that has saved it."""
     users = [f"{product}-{number}-{uuid.uuid4().hex[:6]}" for number in range(lines)]
@@ -451,11 +457,11 @@ def started(app, product: int) -> Job:
         return prices.start(product, NEW, T1)
 
 
-def test_a_step_ends_in_time_and_the_next_goes_on(app, client, store, table, product, small_pages):
+def test_a_step_ends_in_time_and_the_next_goes_on(app, client, store, table, product, short_steps):
     users = filled(store, product, 10)
     job = started(app, product)
     bus, pages = Bus(store.config), 0
-    while prices.run_step(table, bus, job.job_id, seconds=0):
+    while prices.run_step(table, bus, job.job_id):
         pages += 1
         kept = price_table.job(table, job.job_id)
         assert (kept.seen, kept.status, kept.is_left) == (3 * pages, "running", True)
@@ -506,10 +512,10 @@ def test_only_one_is_at_a_job(app, store, table, product, small_pages):
 
 
 @pytest.mark.parametrize("how", ["get", "put", "resume"])
-def test_somebody_else_goes_on_with_what_was_left(app, client, store, table, product, small_pages, how):
+def test_somebody_else_goes_on_with_what_was_left(app, client, store, table, product, short_steps, how):
     users = filled(store, product, 4)
     job = started(app, product)
-    assert prices.run_step(table, Bus(store.config), job.job_id, seconds=0)
+    assert prices.run_step(table, Bus(store.config), job.job_id)
     path = f"/products/{product}/price-changes/{job.job_id}"
     if how == "put":
         client.put(f"/products/{product}/price", json={"price": NEW, "changed_at": T1})
