@@ -91,6 +91,8 @@ def get_carts(product_id: int) -> Response:
     Only lines that are live, which may be fewer than the limit: go on as long as there is a `next_cursor`. A line that
     was added in the last second may be missing. It needs the admin scope.
     """
+    if unknown := request.args.keys() - {"limit", "cursor"}:
+        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: ["Unknown parameter."] for name in unknown})
     table = get_table()
     page, cursor = holders(table, product_id, _limit(), _cursor())
     carts = [

@@ -112,8 +112,15 @@ def judge(schema: type[Schema], body: Any) -> Any:
         return instance_of(schema).load(body)
     except ValidationError as error:
         by_field = error.messages_dict
-        errors = {("body" if name == "_schema" else name): messages for name, messages in by_field.items()}
+        errors = {("body" if name == "_schema" else name): _all(messages) for name, messages in by_field.items()}
         raise InvalidInput(f"Not valid: {', '.join(errors)}.", errors) from None
+
+
+def _all(messages: Any) -> list[str]:
+    """The messages of a field; those of a list come by the places of its items."""
+    if isinstance(messages, dict):
+        return list(dict.fromkeys(message for one in messages.values() for message in _all(one)))
+    return list(messages)
 
 
 def _read_body(req: Request) -> bytes:

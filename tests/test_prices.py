@@ -629,6 +629,7 @@ def test_what_dynamodb_did_not_get_to_is_asked_for_again(client, store, table, p
 @pytest.mark.parametrize(
     ("query", "field"),
     [
+        ({"offset": "1"}, "offset"),
         *(({"limit": text}, "limit") for text in ("0", "101", "-1", "x", "", "1.0", "٣", "1000000000000")),
         *(
             ({"cursor": text}, "cursor")
