@@ -9,7 +9,7 @@ from flask import current_app
 from cart import prices
 from cart.errors import InvalidInput
 from cart.observability import embedded_metrics, info
-from cart.schemas import PriceEventSchema
+from cart.price_schemas import PriceEventSchema
 from cart.table import get_table
 from cart.wire import judge
 

@@ -14,18 +14,17 @@ from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeU
 from cart.items import ETAG
 from cart.lines import cart_of, iso, live, with_price
 from cart.observability import info
-from cart.price_table import Holder, Job, holders, job, live_lines
-from cart.rows import CART, SAVED, Row
-from cart.schemas import (
-    EXAMPLE_CART,
+from cart.price_schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
     AcceptSchema,
-    CartSchema,
     HoldersSchema,
     NewPriceSchema,
     PriceJobSchema,
 )
+from cart.price_table import Holder, Job, holders, job, live_lines
+from cart.rows import CART, SAVED, Row
+from cart.schemas import EXAMPLE_CART, CartSchema
 from cart.table import Answer, get_table
 from cart.wire import CartBlueprint, UserId, instance_of
 
