@@ -67,6 +67,7 @@ def make() -> None:
     _install(packages, runtime.removeprefix("python"), architecture)
     _prune(packages)
     _slim_botocore(packages / "botocore" / "data")
+    _slim_metadata(packages)
     _copy_app(packages)
     for tree in (packages, APP):
         _compile(tree)
@@ -120,6 +121,13 @@ def _slim_botocore(data: Path) -> None:
         model = json.loads(gzip.decompress(packed.read_bytes()), object_hook=_without_documentation)
         packed.with_suffix("").write_text(json.dumps(model))
         packed.unlink()
+
+
+def _slim_metadata(packages: Path) -> None:
+    """Leave out each library's description of itself: what is read is the version, in the head."""
+    for metadata in packages.glob("*.dist-info/METADATA"):
+        head, _, _ = metadata.read_text().partition("\n\n")
+        metadata.write_text(f"{head}\n")
 
 
 def _without_documentation(node: dict[str, Any]) -> dict[str, Any]:

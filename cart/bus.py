@@ -1,18 +1,22 @@
 """EventBridge: word that goes out, and what the function sends to itself."""
 
 import json
+import logging
+import time
 from functools import cached_property
 from typing import Any
 
 import simplejson
 
 from cart.config import Config
-from cart.dynamodb import AWS_ERRORS, back_off, connect
+from cart.dynamodb import AWS_ERRORS, LAST_START_SECONDS, RETRY_FOR_SECONDS, back_off, connect
 from cart.errors import Unavailable
+from cart.observability import seconds_since
+
+logger = logging.getLogger(__name__)
 
 SOURCE = "cart"
 ENTRIES = 10  # the most that one PutEvents takes
-MAX_ROUNDS = 6
 
 Entry = dict[str, Any]
 
@@ -51,14 +55,19 @@ class Bus:
 
         :raise Unavailable: some may not have been taken
         """
-        left, error = entries, None
-        for attempt in range(MAX_ROUNDS):
+        left, attempt, started = entries, 0, time.perf_counter()
+        while seconds_since(started) <= LAST_START_SECONDS:
             try:
                 results = self.client.put_events(Entries=left)["Entries"]
-                left = [entry for entry, result in zip(left, results, strict=True) if "ErrorCode" in result]
-            except AWS_ERRORS as failed:
-                error = failed
+                failed = [(entry, result) for entry, result in zip(left, results, strict=True) if "ErrorCode" in result]
+                left, why = [entry for entry, _ in failed], str([result["ErrorCode"] for _, result in failed])
+            except AWS_ERRORS as error:
+                why = str(error)
             if not left:
                 return
+            if seconds_since(started) > RETRY_FOR_SECONDS:
+                logger.error("EventBridge does not take events: %s", why)
+                break
             back_off(attempt)
-        raise Unavailable("EventBridge does not take events, try again shortly.") from error
+            attempt += 1
+        raise Unavailable("EventBridge does not take events, try again shortly.")

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 PAGE_LINES = 100
 WORKERS = 8
 STEP_SECONDS = 5  # no page begins later; a function may take 10
-PATIENCE_SECONDS = 8  # of a step with DynamoDB and EventBridge, from its beginning
+PATIENCE_SECONDS = 6  # of a step with DynamoDB and EventBridge, from its beginning; the last try may take 3 more
 LEASE_SECONDS = 15  # longer than any page can take
 MAX_FAILED_STEPS = 12  # in a row, of a thread
 
@@ -57,12 +58,13 @@ def start(product_id: int, price: Decimal, changed_at: str) -> Job:
 
 
 def go_on(job: Job) -> None:
-    """See to it that somebody is at a job that is not done."""
+    """See to it that somebody is at a job that is not done: now, or where that fails, by the clock."""
     if not job.is_left:
         return
     table, bus = get_table(), get_bus()
     if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:  # where no thread runs after the answer
-        bus.send([bus.step(job.job_id)])
+        with suppress(Unavailable):
+            bus.send([bus.step(job.job_id)])
     else:
         threading.Thread(target=run, args=[table, bus, job.job_id], daemon=True).start()
 

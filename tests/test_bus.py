@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,8 @@ from test_prices import NEW, NEWER, T1, T2, filled, line_of, news, saved
 import wsgi
 from cart import create_app, price_table, prices
 from cart.events import price_changed, resume_price_changes
+
+ENDS_WITHIN_SECONDS = 5
 
 
 def aws(service: str, url: str):
@@ -169,7 +172,7 @@ def test_the_cursor_waits_for_a_bus_that_is_away(shop, moto_store, user, monkeyp
     _, listener = shop
     for name, value in (("PATIENCE_SECONDS", 0), ("LEASE_SECONDS", 0), ("MAX_FAILED_STEPS", 1)):
         monkeypatch.setattr(prices, name, value)
-    monkeypatch.setattr("cart.bus.MAX_ROUNDS", 2)
+    monkeypatch.setattr("cart.bus.RETRY_FOR_SECONDS", 0)
     product = product_of(user)
     users = filled(moto_store, product, 3)
     events = prices.get_bus().client.meta.events
@@ -304,6 +307,26 @@ def test_steps_follow_each_other_by_events(on_lambda, moto_store, user, monkeypa
     assert app.test_client().get(answer.headers["Location"]).json["changed"] == len(users) + 1
     price_changed(steps[0], None)
     assert listener.heard() == []
+
+
+def test_a_job_is_made_also_where_eventbridge_is_away(on_lambda, moto_store, user, monkeypatch):
+    """Within the time of a request; the clock goes on with it."""
+    app, listener = on_lambda
+    product = product_of(user)
+    moto_store.put(user, product)
+
+    def fail(**_):
+        raise LOST
+
+    events = prices.get_bus().client.meta.events
+    events.register("before-call.events.PutEvents", fail)
+    started = time.monotonic()
+    answer = app.test_client().put(f"/products/{product}/price", json={"price": 21.5})
+    assert time.monotonic() - started < ENDS_WITHIN_SECONDS
+    assert (answer.status_code, answer.json["status"]) == (202, "running")
+    events.unregister("before-call.events.PutEvents", fail)
+    resume_price_changes({}, None)
+    assert answer.json["job_id"] in {one["detail"]["job_id"] for one in listener.heard()}
 
 
 def test_what_was_left_goes_on_by_the_clock(on_lambda, moto_store, user, monkeypatch):
