@@ -82,12 +82,13 @@ def resume_prices() -> None:
 
     table, bus = get_table(), prices.get_bus()
     with _one_line_for_errors():
-        for left in [job for job in price_table.jobs(table) if job.is_left]:
-            prices.run(table, bus, left.job_id)
-        jobs = price_table.jobs(table)
-    for job in jobs:
+        left = [job for job in price_table.unfinished_jobs(table) if job.is_left]
+        for one in left:
+            prices.run(table, bus, one.job_id)
+        after = [job for one in left if (job := price_table.job(table, one.job_id))]
+    for job in after:
         click.echo(f"{job.job_id} product {job.product_id}: {job.status}, {job.seen} lines seen, {job.changed} changed")
-    sys.exit(1 if any(job.is_left for job in jobs) else 0)
+    sys.exit(1 if any(job.is_left for job in after) else 0)
 
 
 @click.command("serve")

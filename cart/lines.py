@@ -228,7 +228,7 @@ def _combine(move: Move, max_quantity: int, now: datetime) -> None:
 
 def _newest_change(source: Line, target: Line | None) -> PriceChange | None:
     changes = [line.change for line in (source, target) if line and line.change]
-    return max(changes, key=lambda change: change.changed_at, default=None)
+    return max(changes, key=lambda change: (change.changed_at, change.price), default=None)
 
 
 def with_price(line: Line, price: Decimal, now: datetime) -> Line:

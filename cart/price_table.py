@@ -1,6 +1,7 @@
 """What is asked of DynamoDB for a change of a price: the lines of a product, the change on each, the job's row."""
 
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from cart.errors import Throttled
 from cart.lines import Line, Place
 from cart.rows import (
     PREFIXES,
+    PRICE_JOB,
     PRICE_JOBS,
     PRODUCT_INDEX,
     SHOWN,
@@ -157,13 +159,15 @@ def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
 
 
 def put_job(table: CartTable, job: Job) -> Job:
-    """Make a job, or find the one that is there. One PutItem."""
+    """Make a job, or find the one that is there. Two PutItem, the first of which lists it as not done."""
+    expires = {"ttl": number(time.time() + JOB_TTL_SECONDS)}
+    call(table.client, "put_item", TableName=table.name, Item=row_key(PRICE_JOBS, job.job_id) | expires)
     try:
         call(
             table.client,
             "put_item",
             TableName=table.name,
-            Item=_job_key(job.job_id) | _job_values(job) | {"ttl": number(time.time() + JOB_TTL_SECONDS)},
+            Item=_job_key(job.job_id) | _job_values(job) | expires,
             ConditionExpression="attribute_not_exists(item_id) OR #ttl <= :epoch",
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={":epoch": number(time.time())},
@@ -180,9 +184,19 @@ def job(table: CartTable, job_id: str) -> Job | None:
     return _job_of(row) if row and is_live(row) else None
 
 
-def jobs(table: CartTable) -> list[Job]:
-    """All of the last days. A Query for each MB."""
-    return [_job_of(row) for row in table.live_rows(PRICE_JOBS)]
+def unfinished_jobs(table: CartTable) -> Iterator[Job]:
+    """Those that are not done. One Query for each MB, and a GetItem for each."""
+    for row in table.live_rows(PRICE_JOBS):
+        found = job(table, row["item_id"]["S"])
+        if found and found.is_running:
+            yield found
+        elif found:  # who has done it has died right then, or the change has come again
+            unlist_job(table, found)
+
+
+def unlist_job(table: CartTable, job: Job) -> None:
+    """Note that a job is done. One DeleteItem."""
+    call(table.client, "delete_item", TableName=table.name, Key=row_key(PRICE_JOBS, job.job_id))
 
 
 def take_job(table: CartTable, job_id: str, owner: str, seconds: float) -> Job | None:
@@ -235,7 +249,7 @@ def _seconds(epoch: float) -> Row:
 
 
 def _job_key(job_id: str) -> Row:
-    return row_key(PRICE_JOBS, job_id)
+    return row_key(f"{PRICE_JOB}{job_id}", "JOB")
 
 
 def _job_values(job: Job) -> Row:
@@ -257,7 +271,7 @@ def _job_values(job: Job) -> Row:
 def _job_of(row: Row) -> Job:
     cursor: list[Any] = row["cursor"]["L"] if "cursor" in row else []
     return Job(
-        row["item_id"]["S"],
+        row["user_id"]["S"].removeprefix(PRICE_JOB),
         int(row["product"]["N"]),
         Decimal(row["price"]["N"]),
         row["changed_at"]["S"],

@@ -26,7 +26,18 @@ from cart.dynamodb import back_off
 from cart.errors import Throttled, Unavailable
 from cart.lines import iso
 from cart.observability import info
-from cart.price_table import DONE, Holder, Job, holders, jobs, keep_job, put_job, record_price, take_job
+from cart.price_table import (
+    DONE,
+    Holder,
+    Job,
+    holders,
+    keep_job,
+    put_job,
+    record_price,
+    take_job,
+    unfinished_jobs,
+    unlist_job,
+)
 from cart.rows import CART
 from cart.table import CartTable, get_table
 
@@ -71,7 +82,7 @@ def go_on(job: Job) -> None:
 
 def go_on_with_all() -> list[Job]:
     """Go on with what others have left; the jobs are the answer."""
-    left = [job for job in jobs(get_table()) if job.is_left]
+    left = [job for job in unfinished_jobs(get_table()) if job.is_left]
     for job in left:
         go_on(job)
     return left
@@ -114,6 +125,8 @@ def run_step(table: CartTable, bus: Bus, job_id: str) -> bool:
             _say(job)
             if is_last:
                 break
+    if not job.is_running:
+        patiently(lambda: unlist_job(table, job))
     return job.is_running
 
 

@@ -22,8 +22,9 @@ PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}  # of the sort keys
 IDEMPOTENCY = "IDEMPOTENCY#"
 SHARE = "SHARE#"
 SHARES = "SHARES#"
-PRICE_JOBS = "JOBS#prices"
-PRODUCT_INDEX = "ProductIndex"  # of all rows with a `product_id`: lines alone
+PRICE_JOB = "JOB#"
+PRICE_JOBS = "JOBS#"  # those that are not done
+PRODUCT_INDEX = "ProductIndex"  # of all rows with a `product_id`: no row but a line may have one
 
 
 class Share(NamedTuple):

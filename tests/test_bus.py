@@ -114,7 +114,7 @@ def test_the_id_is_the_same_for_the_same_word_alone(shop, moto_store, user, monk
     table = prices.get_table()
     job = prices.start(product, NEW, T1)
     moto_store.client.delete_item(
-        TableName=table.name, Key={"user_id": {"S": "JOBS#prices"}, "item_id": {"S": job.job_id}}
+        TableName=table.name, Key={"user_id": {"S": f"JOB#{job.job_id}"}, "item_id": {"S": "JOB"}}
     )
     carry_out(product, NEW, T1)  # all over again
     assert {one["detail"]["id"] for one in listener.heard()} == first

@@ -130,16 +130,16 @@ def test_readiness_is_one_query_and_health_none(client, table):
 
 
 def test_a_price_change(app, store, table):
-    """One request and one unit a line; and for each page a Query, and the job that is kept, as it is taken and made."""
+    """One request and one unit a line; two of each page; and five of the job."""
     product = random.randrange(1, 2**50)
     for number in range(5):
         store.put(f"{product}-{number}", product)
     with billed(table) as bill, app.app_context():
         job = prices.start(product, Decimal(1), "2026-01-01T00:00:00.000000Z")
         prices.run(table, prices.get_bus(), job.job_id)
-    assert Counter(bill.operations) == {"PutItem": 1, "Query": 1, "UpdateItem": 1 + 5 + 1}
+    assert Counter(bill.operations) == {"PutItem": 2, "Query": 1, "UpdateItem": 1 + 5 + 1, "DeleteItem": 1}
     if store.engine == "dynamodb-local":
-        assert bill.units_of == {"PutItem": 1, "Query": 0.5, "UpdateItem": 7}
+        assert bill.units_of == {"PutItem": 2, "Query": 0.5, "UpdateItem": 7, "DeleteItem": 1}
 
 
 def test_accept_price_changes(charge, store, user):

@@ -331,7 +331,7 @@ def test_the_rows_are_in_dynamodb(asked):
         ("ann", "ITEM#7"),
         ("eve", "ITEM#42"),
         ("auth0|eve@x+y", "ITEM#42"),
-        ("JOBS#prices", JOB),
+        (f"JOB#{JOB}", "JOB"),
     }
     assert rows["ann", "ITEM#42"]["quantity"] == {"N": "6"}
     assert rows["ann", "ITEM#42"]["product_name"] == {"S": "Tåsse"}

@@ -233,7 +233,7 @@ class CartMachine(RuleBasedStateMachine):
             job = prices.start(product_id, price, f"2026-01-01T00:{minute:02}:00.000000Z")
             self.store.client.delete_item(  # another example may have done the same
                 TableName=self.store.config.dynamodb_table_name,
-                Key={"user_id": {"S": "JOBS#prices"}, "item_id": {"S": job.job_id}},
+                Key={"user_id": {"S": f"JOB#{job.job_id}"}, "item_id": {"S": "JOB"}},
             )
             job = prices.start(product_id, price, job.changed_at)
             prices.run(prices.get_table(), prices.get_bus(), job.job_id)
