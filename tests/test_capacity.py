@@ -130,7 +130,7 @@ def test_readiness_is_one_query_and_health_none(client, table):
 
 
 def test_a_price_change(app, store, table):
-    """One request and one unit a line; two of each page; and five of the job."""
+    """One request and one unit a line; two more of each page, and four of the job."""
     product = random.randrange(1, 2**50)
     for number in range(5):
         store.put(f"{product}-{number}", product)
