@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import canned, capacity, cpu, growth, report, service, throughput, tls
+from benchmarks import canned, capacity, cpu, growth, prices, report, service, throughput, tls
 from cart.engines import EngineMissing
 
 ROUNDS, REQUESTS = 7, 200
@@ -104,6 +104,12 @@ def _growth(options: argparse.Namespace) -> None:
     report.keep("growth", {"operations": grown})
 
 
+def _prices(options: argparse.Namespace) -> None:
+    measured = prices.measure()
+    print(prices.show(measured))
+    report.keep("prices", {"carts": measured})
+
+
 def _throughput(options: argparse.Namespace) -> None:
     wanted = options.servers.split(",") if options.servers else [""]
     servers = [one for one in throughput.SERVERS if any(part in one.title for part in wanted)]
@@ -136,6 +142,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "throughput": _throughput,
     "capacity": _capacity,
     "growth": _growth,
+    "prices": _prices,
 }
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ def make_all(folder: Path, environment: Mapping[str, str], deadline: Deadline) -
         "reference": _pack_reference(folder / "reference.zip", environment, deadline),
     }
     trees = {name: _unpack(archive) for name, archive in archives.items()}
+    # ours comes in by cart.entry, which is this, cart.events and a look at the event's kind
     zappa = {"last_import": "cart", "module": "handler", "function": "lambda_handler"}
     mangum = {"last_import": "cart_api.table", "module": "cart_api.main", "function": "handler"}
     titles = {"ours": "ours", "plain": "(a) default Zappa", "reference": "(b) FastAPI + Mangum"}

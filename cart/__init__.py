@@ -5,7 +5,8 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import auth, carts, cli, health, observability, saved, shares
+from cart import auth, carts, cli, health, observability, products, saved, shares
+from cart.bus import Bus
 from cart.config import Config
 from cart.dynamodb import connect
 from cart.errors import ProblemApi
@@ -55,10 +56,11 @@ def create_app(config: Config | None = None) -> Flask:
         from cart.catalog import Catalog  # noqa: PLC0415 - only where it is used
 
         app.extensions["cart_catalog"] = Catalog(config)
+    app.extensions["cart_bus"] = Bus(config)
     observability.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)
-    for views in (carts, saved, shares, health):
+    for views in (carts, saved, shares, products, health):
         api.register_blueprint(views.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:

@@ -17,11 +17,18 @@ from cart.wire import instance_of
 def line_json(line: Line) -> str:
     """As ``LineSchema`` has it, to the byte."""
     price, quantity = line.price, line.quantity
+    news = _news_json(line) if line.change else ""
     return (
         f'{{"product_id": {line.product_id}, "product_name": {quoted(line.product_name)}, "quantity": {quantity}, '
         f'"price": {price!s}, "subtotal": {price * quantity!s}, "added_at": "{line.added_at}", '
-        f'"version": {line.version}}}'
+        f'"version": {line.version}{news}}}'
     )
+
+
+def _news_json(line: Line) -> str:
+    """The members of a line whose price has changed, each with a comma before it."""
+    news = line.news
+    return f', "current_price": {news.price:.2f}, "price_changed_at": "{news.changed_at}"' if news else ""
 
 
 def lines_json(lines: Iterable[Line]) -> str:
@@ -36,7 +43,10 @@ def cart_json(cart: Cart) -> str:
 
 def contents_json(cart: Cart) -> str:
     """The members of a cart that do not say whose it is."""
-    return f'"items": {lines_json(cart.items)}, "total_items": {cart.total_items}, "total_price": {cart.total_price!s}'
+    return (
+        f'"items": {lines_json(cart.items)}, "total_items": {cart.total_items}, "total_price": {cart.total_price!s}, '
+        f'"price_changes": {cart.price_changes}'
+    )
 
 
 class _Answered(Response):

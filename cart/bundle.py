@@ -39,19 +39,26 @@ PRUNED = [
     "boto3/examples",
     "botocore/data/*/*/examples-1.json",
     "botocore/data/dynamodb/2011-12-05",
+    "botocore/data/events/2014-02-03",
     "flask_swagger_ui/dist/swagger-ui.js",
     "flask_swagger_ui/templates",
     "packaging/licenses",
+    "packaging/metadata.py",
+    "packaging/pylock.py",
+    "s3transfer/crt.py",
+    "s3transfer/processpool.py",
+    "dateutil/rrule.py",
     "simplejson/tests",
     "urllib3/contrib/emscripten",
-    "werkzeug/debug/shared",
+    "werkzeug/debug",
     "dateutil/zoneinfo",
     "*/py.typed",
     "*/*.pyi",
     "*.dist-info/licenses",
     "*.dist-info/RECORD",
 ]
-BOTOCORE_KEPT = {"dynamodb", "endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
+SERVICES = {"dynamodb", "events"}
+BOTOCORE_KEPT = SERVICES | {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
 
 
 def make() -> None:
@@ -68,6 +75,7 @@ def make() -> None:
     _install(packages, runtime.removeprefix("python"), architecture)
     _prune(packages)
     _slim_botocore(packages / "botocore" / "data")
+    _slim_metadata(packages)
     _copy_app(packages)
     for tree in (packages, APP):
         _compile(tree)
@@ -109,20 +117,25 @@ def _prune(packages: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    for metadata in packages.glob("*.dist-info/METADATA"):  # whose body is the library's README
-        metadata.write_text(metadata.read_text().partition("\n\n")[0] + "\n")
 
 
 def _slim_botocore(data: Path) -> None:
     """Leave out what botocore reads at every start and never uses: other services' endpoints, and documentation."""
     endpoints = json.loads((data / "endpoints.json").read_text())
     for partition in endpoints["partitions"]:
-        partition["services"] = {name: one for name, one in partition["services"].items() if name == "dynamodb"}
+        partition["services"] = {name: one for name, one in partition["services"].items() if name in SERVICES}
     (data / "endpoints.json").write_text(json.dumps(endpoints))
-    for packed in data.glob("dynamodb/*/service-2.json.gz"):
+    for packed in data.glob("*/*/service-2.json.gz"):
         model = json.loads(gzip.decompress(packed.read_bytes()), object_hook=_without_documentation)
         packed.with_suffix("").write_text(json.dumps(model))
         packed.unlink()
+
+
+def _slim_metadata(packages: Path) -> None:
+    """Leave out each library's description of itself: what is read is the version, in the head."""
+    for metadata in packages.glob("*.dist-info/METADATA"):
+        head, _, _ = metadata.read_text().partition("\n\n")
+        metadata.write_text(f"{head}\n")
 
 
 def _without_documentation(node: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask serve`.
+"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask prices resume`, `flask serve`.
 
 What a command needs is imported when it runs: the app imports this module at every cold start.
 """
@@ -24,12 +24,14 @@ DATA_FOLDER = Path(".dynamodb-local")
 
 table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
 monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
+prices_group = AppGroup("prices", help="The changes of prices that are under way.")
 
 
 def init_app(app: Flask, config: Config) -> None:
     app.extensions["cart_config"] = config
     app.cli.add_command(table_group)
     app.cli.add_command(monitoring_group)
+    app.cli.add_command(prices_group)
     app.cli.add_command(serve)
 
 
@@ -70,6 +72,23 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
 
     with _one_line_for_errors():
         monitoring.create(_config(), retention_days, topic_arn, click.echo)
+
+
+@prices_group.command("resume")
+def resume_prices() -> None:
+    """Go on with every price change that nobody is at, until all are done; exit 1 where one is not."""
+    from cart import price_table, prices
+    from cart.table import get_table
+
+    table, bus = get_table(), prices.get_bus()
+    with _one_line_for_errors():
+        left = [job for job in price_table.unfinished_jobs(table) if job.is_left]
+        for one in left:
+            prices.run(table, bus, one.job_id)
+        after = [job for one in left if (job := price_table.job(table, one.job_id))]
+    for job in after:
+        click.echo(f"{job.job_id} product {job.product_id}: {job.status}, {job.seen} lines seen, {job.changed} changed")
+    sys.exit(1 if any(job.is_left for job in after) else 0)
 
 
 @click.command("serve")

@@ -51,6 +51,7 @@ class Config:
     catalog_cache_seconds: int = _whole_number(30, 0, 3600)
     web_concurrency: int = _whole_number(2, 1, 1000)
     web_connections: int = _whole_number(50, 1, 1000)
+    event_bus_name: str | None = _text(None, r"[A-Za-z0-9._/-]{1,256}")
     cors_origins: str | None = _text(None, r"https?://[^\s,/*]+(,https?://[^\s,/*]+)*")
 
     def __post_init__(self) -> None:

@@ -105,6 +105,13 @@ class ShareNotFound(Problem):
     title = "No such link"
 
 
+class JobNotFound(Problem):
+    """No such job, or it is older than 7 days."""
+
+    code = 404
+    title = "No such job"
+
+
 class MethodNotAllowed(Problem):
     """The path is served, but not with this method. ``Allow`` lists those it has."""
 

@@ -1,12 +1,17 @@
-"""What Zappa calls without HTTP."""
+"""What Zappa calls without HTTP, and what EventBridge sends."""
 
+import json
 import logging
 from typing import Any
 
 from flask import current_app
 
+from cart import prices
+from cart.errors import InvalidInput
 from cart.observability import embedded_metrics, info
+from cart.price_schemas import PriceEventSchema
 from cart.table import get_table
+from cart.wire import judge
 
 logger = logging.getLogger(__name__)
 
@@ -21,3 +26,41 @@ def report_table_size(event: Any, context: Any) -> None:
         config = current_app.config
         metrics = embedded_metrics(config["METRICS_NAMESPACE"], config["ENVIRONMENT"], values)
         info(logger, f"The table has {items} items of {size_bytes} bytes", metrics)
+
+
+def price_changed(event: Any, context: Any) -> None:
+    """An event of EventBridge: the price of a product has changed, or the next step of such a change is due.
+
+    What cannot be read is logged and left: to be sent it again would not help. What fails raises, and Lambda calls
+    again ("How Lambda handles errors and retries with asynchronous invocation").
+
+    :param event: whose ``detail`` is ``{"product_id", "price", "changed_at"}``, or ``{"job_id"}``
+    """
+    from wsgi import app  # noqa: PLC0415 - made by then, with its client
+
+    with app.app_context():
+        if event["detail-type"] == prices.get_bus().step_type:
+            _step(event["detail"]["job_id"])
+            return
+        try:
+            # the runtime has read its numbers as floats, whose shortest text is what was sent
+            change = judge(PriceEventSchema, app.json.loads(json.dumps(event["detail"])))
+        except InvalidInput as problem:
+            logger.error("An event of a price change is not valid: %s", problem.members["errors"])
+            return
+        _step(prices.start(**change).job_id)
+
+
+def resume_price_changes(event: Any, context: Any) -> None:
+    """Go on with price changes that died, and that Lambda has given up."""
+    from wsgi import app  # noqa: PLC0415 - made by then, with its client
+
+    with app.app_context():
+        for job in prices.go_on_with_all():
+            info(logger, f"Price change {job.job_id} goes on")
+
+
+def _step(job_id: str) -> None:
+    bus = prices.get_bus()
+    if prices.run_step(get_table(), bus, job_id):
+        bus.send([bus.step(job_id)])

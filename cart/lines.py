@@ -26,15 +26,25 @@ DISCONTINUED = "discontinued"
 CHANGED, SAVED_FOR_LATER, LEFT = "changed", "saved_for_later", "left"
 
 
+class PriceChange(NamedTuple):
+    """What is known of a price that has changed since the line got its own."""
+
+    price: Decimal  # the current one
+    changed_at: str  # in the products service; of two changes the newer one holds, whichever comes first
+    line_price: Decimal  # of the line, when this was recorded
+
+
 @dataclass(eq=False, repr=False)
 class Line:
     """One product in a cart. Times are ISO 8601 UTC with microseconds, so that their text sorts as they do.
 
-    The last three are left out where a line was read only to be shown.
+    ``updated_at``, ``priced_at`` and ``ttl`` are left out where a line was read only to be shown.
 
     :ivar price: with two decimals
     :ivar priced_at: when ``product_name`` and ``price`` were given
     :ivar ttl: epoch seconds from which on it is absent
+    :ivar change: of the price, the newest that has been recorded; it is kept where it is not shown any more, so that
+        an older one that comes later is known to be older
     """
 
     product_id: int
@@ -46,6 +56,7 @@ class Line:
     updated_at: str = ""
     priced_at: str = ""
     ttl: int = 0
+    change: PriceChange | None = None
 
     @property
     def etag(self) -> str:
@@ -55,6 +66,22 @@ class Line:
     @property
     def subtotal(self) -> Decimal:
         return self.price * self.quantity
+
+    @property
+    def news(self) -> PriceChange | None:
+        """The change of price that the shopper is to see: until the line has the new price, or is given any other."""
+        change = self.change
+        return change if change and change.line_price == self.price != change.price else None
+
+    @property
+    def current_price(self) -> Decimal | None:
+        """None where there is no news."""
+        return self.news.price if self.news else None
+
+    @property
+    def price_changed_at(self) -> str | None:
+        """None where there is no news."""
+        return self.news.changed_at if self.news else None
 
 
 @dataclass(eq=False, repr=False)
@@ -75,6 +102,11 @@ class Cart:
     @property
     def total_price(self) -> Decimal:
         return sum([line.price * line.quantity for line in self.items], Decimal("0.00"))
+
+    @property
+    def price_changes(self) -> int:
+        """Lines whose price has changed, of which the shopper has not accepted it."""
+        return len([line for line in self.items if line.change and line.news])
 
 
 @dataclass(eq=False, repr=False)
@@ -197,7 +229,17 @@ def _combine(move: Move, max_quantity: int, now: datetime) -> None:
         added_at=(target or source).added_at,
         updated_at=iso(now),
         version=next_version(move.row, now),
+        change=_newest_change(source, target),
     )
+
+
+def _newest_change(source: Line, target: Line | None) -> PriceChange | None:
+    changes = [line.change for line in (source, target) if line and line.change]
+    return max(changes, key=lambda change: (change.changed_at, change.price), default=None)
+
+
+def with_price(line: Line, price: Decimal, now: datetime) -> Line:
+    return replace(line, price=price, priced_at=iso(now), updated_at=iso(now), version=next_version(line, now))
 
 
 def _is_newer(source: Line, target: Line) -> bool:

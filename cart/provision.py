@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cart.rows import PRODUCT_INDEX
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 TTL_ATTRIBUTE = "ttl"
-INDEX = "ProductIndex"
 USABLE_WITHIN_SECONDS = 300
 
 # Each aspect as `status` prints it, when it is right
@@ -16,7 +17,7 @@ WANTED = {
     "status": "ACTIVE",
     "keys": "user_id (S) HASH, item_id (S) RANGE",
     "billing": "PAY_PER_REQUEST",
-    "index": f"{INDEX}: product_id (N) HASH, KEYS_ONLY, ACTIVE",
+    "index": f"{PRODUCT_INDEX}: product_id (N) HASH, KEYS_ONLY, ACTIVE",
     "ttl": f"ENABLED on {TTL_ATTRIBUTE}",
     "recovery": "ENABLED",
     "encryption": "KMS ENABLED",
@@ -85,7 +86,7 @@ def _definition() -> Any:
         ],
         "GlobalSecondaryIndexes": [
             {
-                "IndexName": INDEX,
+                "IndexName": PRODUCT_INDEX,
                 "KeySchema": [{"AttributeName": "product_id", "KeyType": "HASH"}],
                 # Enough to find the carts of a product, and a change of quantity does not write the index
                 "Projection": {"ProjectionType": "KEYS_ONLY"},

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from cart.lines import Line, Place
+from cart.lines import Line, Place, PriceChange
 
 Row = dict[str, Any]
 IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
@@ -17,11 +17,15 @@ CART: Place = "cart"
 SAVED: Place = "saved"
 PACK_FROM_CHARACTERS = 1024
 PACKED = "zlib:"  # as no JSON begins
-SHOWN = "product_id, product_name, quantity, price, added_at, version"  # what a client sees of a line
+CHANGE = ("current_price", "price_changed_at", "price_changed_from")  # what a line has whose price has changed
+SHOWN = f"product_id, product_name, quantity, price, added_at, version, {', '.join(CHANGE)}"  # what a client sees
 PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}  # of the sort keys
 IDEMPOTENCY = "IDEMPOTENCY#"
 SHARE = "SHARE#"
 SHARES = "SHARES#"
+PRICE_JOB = "JOB#"
+PRICE_JOBS = "JOBS#"  # those that are not done
+PRODUCT_INDEX = "ProductIndex"  # of all rows with a `product_id`: no row but a line may have one
 
 
 class Share(NamedTuple):
@@ -62,7 +66,7 @@ def number(value: float) -> Row:
 def shown_line_of(row: Row) -> Line:
     """The line of a row of which only ``SHOWN`` was read."""
     price = row["price"]["N"]
-    return Line(
+    line = Line(
         int(row["product_id"]["N"]),
         row["product_name"]["S"],
         int(row["quantity"]["N"]),
@@ -70,6 +74,20 @@ def shown_line_of(row: Row) -> Line:
         row["added_at"]["S"],
         int(row["version"]["N"]),
     )
+    if "current_price" in row:
+        line.change = change_of(row)
+    return line
+
+
+def change_of(row: Row) -> PriceChange:
+    current_price, changed_at, line_price = (row[name] for name in CHANGE)
+    price, of_line = (Decimal(one["N"]).quantize(CENT) for one in (current_price, line_price))
+    return PriceChange(price, changed_at["S"], of_line)
+
+
+def change_values(change: PriceChange) -> Row:
+    values = ({"N": str(change.price)}, {"S": change.changed_at}, {"N": str(change.line_price)})
+    return dict(zip(CHANGE, values, strict=True))
 
 
 def line_of(row: Row) -> Line:
@@ -92,7 +110,7 @@ def line_values(line: Line) -> Row:
         "updated_at": {"S": line.updated_at},
         "version": number(line.version),
         "ttl": number(line.ttl),
-    }
+    } | (change_values(line.change) if line.change else {})
 
 
 def share_values(share: Share) -> Row:

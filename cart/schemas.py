@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask import current_app
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, validate
 
 from cart.lines import (
     CHANGED,
@@ -37,6 +37,7 @@ EXAMPLE_CART = {
     "items": [EXAMPLE_LINE],
     "total_items": 2,
     "total_price": Decimal("39.98"),
+    "price_changes": 0,
 }
 EXAMPLE_CART_AND_SAVED = EXAMPLE_CART | {"saved": [EXAMPLE_LINE | {"product_id": 7}]}
 EXAMPLE_RECEIPT_LINE = {
@@ -81,7 +82,7 @@ EXAMPLE_LINK = {
 EXAMPLE_SHARED_CART = {
     "access": "view",
     "expires_at": "2026-11-30T09:30:00Z",
-    **{name: EXAMPLE_CART[name] for name in ("items", "total_items", "total_price")},
+    **{name: EXAMPLE_CART[name] for name in ("items", "total_items", "total_price", "price_changes")},
 }
 
 
@@ -156,6 +157,14 @@ def _printable(name: str) -> None:
         raise ValidationError("Must not have control characters or lone surrogates.")
 
 
+def given_price() -> Price:
+    return Price(
+        required=True,
+        validate=validate.Range(CENT, MAX_PRICE),
+        metadata={"multipleOf": CENT, "description": "Of one unit"},
+    )
+
+
 class ItemSchema(Schema):
     """Where there is a catalogue, name and price are its, and those of the request need not be there."""
 
@@ -178,11 +187,7 @@ class ItemSchema(Schema):
         },
     )
     quantity = _quantity()
-    price = Price(
-        required=True,
-        validate=validate.Range(CENT, MAX_PRICE),
-        metadata={"multipleOf": CENT, "description": "Of one unit"},
-    )
+    price = given_price()
 
 
 class ProductSchema(Schema):
@@ -244,6 +249,12 @@ class LineSchema(Schema):
     subtotal = Price(required=True, metadata={"description": "price × quantity"})
     added_at = fields.String(required=True, metadata={"format": "date-time", "description": "ISO 8601, UTC"})
     version = fields.Integer(required=True, metadata={"description": "In quotes, it is the line's ETag"})
+    current_price = Price(metadata={"description": "Of one unit, where it has changed since and was not accepted"})
+    price_changed_at = fields.String(metadata={"format": "date-time", "description": "With `current_price`"})
+
+    @post_dump
+    def _only_news(self, members: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in members.items() if value is not None}
 
 
 class GuestSchema(Schema):
@@ -256,11 +267,16 @@ def _lines() -> "fields.List[Any]":
     )
 
 
+def _price_changes() -> fields.Integer:
+    return fields.Integer(required=True, metadata={"description": "Lines that have a `current_price`"})
+
+
 class CartSchema(Schema):
     user_id = fields.String(required=True)
     items = _lines()
     total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
-    total_price = Price(required=True)
+    total_price = Price(required=True, metadata={"description": "By each line's `price`"})
+    price_changes = _price_changes()
 
 
 class SavedSchema(Schema):
@@ -413,6 +429,7 @@ class SharedCartSchema(Schema):
     items = fields.List(fields.Nested(LineSchema), required=True)
     total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
     total_price = Price(required=True)
+    price_changes = _price_changes()
 
 
 class HealthSchema(Schema):

@@ -28,6 +28,7 @@ from cart.lines import Limits, Line, Place, iso, next_version, unless_expired
 from cart.observability import seconds_since
 from cart.rows import (
     CART,
+    CHANGE,
     IDEMPOTENCY,
     PREFIXES,
     SAVED,
@@ -63,6 +64,7 @@ DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
 CONTEND_FOR_SECONDS = 2  # of a transaction, with others that are at work on its rows
 UNFINISHED = 0
+WITHOUT_CHANGE = f"REMOVE {', '.join(CHANGE)}"
 NAMES = {CART: "The cart", SAVED: "The saved list"}
 # of a change, whose first try may have been carried out nevertheless
 REFUSALS = (LineNotFound, ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, CatalogUnavailable)
@@ -204,7 +206,7 @@ class CartTable:
                     user_id,
                     place,
                     product_id,
-                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one",
+                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one {WITHOUT_CHANGE}",
                     "attribute_exists(item_id) AND #ttl <= :epoch",
                     values,
                 )
@@ -284,6 +286,7 @@ class CartTable:
             added_at=line.added_at if line else iso(now),
             updated_at=iso(now),
             version=next_version(read, now),
+            change=line.change if line else None,
         )
 
     def once(self, user_id: str, key: IdempotencyKey | None, change: Change) -> Answer:
@@ -382,7 +385,9 @@ class CartTable:
             "Update": {
                 "TableName": self.name,
                 "Key": line_key(user_id, place, line.product_id),
-                "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values),
+                "UpdateExpression": "SET "
+                + ", ".join(f"#{name} = :{name}" for name in values)
+                + ("" if line.change else f" {WITHOUT_CHANGE}"),
                 "ConditionExpression": "version = :read" if read else "attribute_not_exists(item_id)",
                 "ExpressionAttributeNames": {f"#{name}": name for name in values},
                 "ExpressionAttributeValues": new | ({":read": number(read.version)} if read else {}),
@@ -406,8 +411,8 @@ class CartTable:
 
     def shares(self, owner: str) -> list[Share]:
         """The links to a cart that are good, in the order in which they were made. One Query."""
-        rows = (row for page in self._query(f"{SHARES}{owner}") for row in page["Items"] if is_live(row))
-        return sorted((share_of(row["item_id"]["S"], row) for row in rows), key=lambda share: share.created_at)
+        found = (share_of(row["item_id"]["S"], row) for row in self.live_rows(f"{SHARES}{owner}"))
+        return sorted(found, key=lambda share: share.created_at)
 
     def revoke_share(self, owner: str, share_id: str) -> None:
         """End a link, if it is this owner's. Two DeleteItem, the first of which ends it."""
@@ -419,6 +424,10 @@ class CartTable:
                 ExpressionAttributeValues={":owner": {"S": owner}},
             )
         self._delete(listed_share_key(owner, share_id))
+
+    def live_rows(self, partition: str) -> Iterator[Row]:
+        """What there is of one partition key. One Query for each MB."""
+        return (row for page in self._query(partition) for row in page["Items"] if is_live(row))
 
     def size(self) -> tuple[int, int]:
         """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""

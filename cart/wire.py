@@ -96,6 +96,11 @@ def read_json() -> Any:
         raise MalformedJson(str(error), {"body": ["Not valid JSON."]}) from None
 
 
+def _has_body() -> bool:
+    environ = request.environ
+    return environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ
+
+
 instance_of = cache(lambda schema: schema())  # one is enough, and not before it is needed
 
 
@@ -108,8 +113,15 @@ def judge(schema: type[Schema], body: Any) -> Any:
         return instance_of(schema).load(body)
     except ValidationError as error:
         by_field = error.messages_dict
-        errors = {("body" if name == "_schema" else name): messages for name, messages in by_field.items()}
+        errors = {("body" if name == "_schema" else name): _all(messages) for name, messages in by_field.items()}
         raise InvalidInput(f"Not valid: {', '.join(errors)}.", errors) from None
+
+
+def _all(messages: Any) -> list[str]:
+    """The messages of a field; those of a list come by the places of its items."""
+    if isinstance(messages, dict):
+        return list(dict.fromkeys(message for one in messages.values() for message in _all(one)))
+    return list(messages)
 
 
 def _read_body(req: Request) -> bytes:
@@ -191,21 +203,27 @@ class CartBlueprint(Blueprint):
     """
 
     def body(
-        self, schema: type[Schema], example: Any, plainly: Callable[[Any], Any] | None = None
+        self,
+        schema: type[Schema],
+        example: Any,
+        plainly: Callable[[Any], Any] | None = None,
+        *,
+        required: bool = True,
     ) -> Callable[[View], View]:
         """Read the JSON body, and give it to the view as its first argument. The outermost decorator but the route.
 
         :param plainly: the loaded value of a body that is plainly right, None of one that the schema has to judge
+        :param required: if not, a request without a body is one with ``{}``
         """
 
         def decorate(view: View) -> View:
             @wraps(view)
             def with_body(**kwargs: Any) -> Any:
-                body = read_json()
+                body = read_json() if required or _has_body() else {}
                 loaded = plainly(body) if plainly else None
                 return view(judge(schema, body) if loaded is None else loaded, **kwargs)
 
-            parameter = {"in": "json", "required": True, "schema": schema, "example": example}
+            parameter = {"in": "json", "required": required, "schema": schema, "example": example}
             _documentation(with_body)["arguments"] = {"parameters": [parameter], "responses": {}}
             return with_body
 
@@ -348,7 +366,19 @@ class ShareId(_Segment):
         return value
 
 
-CONVERTERS = {"user_id": UserId, "product_id": ProductId, "share_id": ShareId}
+class JobId(BaseConverter):
+    """``job_id`` in a path, as it was given when the job was made."""
+
+    regex = "[^/]*"
+    pattern = r"[0-9a-f]{32}"
+
+    def to_python(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise InvalidInput("Not valid: job_id.", {"job_id": ["Must be 32 of the digits 0 to 9 and a to f."]})
+        return value
+
+
+CONVERTERS = {"user_id": UserId, "product_id": ProductId, "share_id": ShareId, "job_id": JobId}
 
 
 def document_url_parts(api: Api) -> None:
@@ -356,6 +386,8 @@ def document_url_parts(api: Api) -> None:
     user_id = {"type": "string", "pattern": f"^{UserId.pattern}$", "examples": ["user123"]}
     product_id = {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
     share_id = {"type": "string", "pattern": f"^{ShareId.pattern}$"}
+    job_id = {"type": "string", "pattern": f"^{JobId.pattern}$"}
+    api.register_converter(JobId, lambda _: job_id)
     api.register_converter(ShareId, lambda _: share_id)
     api.register_converter(UserId, lambda _: user_id)
     api.register_converter(ProductId, lambda _: product_id)

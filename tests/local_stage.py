@@ -21,14 +21,15 @@ SHOP = "cart.shop.example"
 SECRET = "do-not-ship-7f3a"
 STRAYS = (".env", "secret.txt", "notes.py", "cart/.env", "cart/dump.json", "exports/carts.csv")
 
-# What Lambda's runtime does: the handler is imported once, then called with each event
+# What Lambda's runtime does: the handler's module is imported once, then it is called with each event
 RUNTIME = """
-import json, pathlib, sys, types
-import handler
+import importlib, json, pathlib, sys, types
+module, _, function = sys.argv[2].rpartition(".")
+handle = getattr(importlib.import_module(module), function)
 answer, events = pathlib.Path(sys.argv[1]), json.loads(sys.stdin.read())
 made_first = "wsgi" in sys.modules
 context = types.SimpleNamespace(aws_request_id="of-lambda")
-answers = [handler.lambda_handler(event, context) for event in events]
+answers = [handle(event, context) for event in events]
 modules = {name: getattr(module, "__cached__", None) for name, module in sys.modules.items()}
 answer.write_text(json.dumps({"made_first": made_first, "answers": answers, "modules": modules}))
 """
@@ -98,7 +99,16 @@ def run(tree: Path, scratch: Path, events: list[dict[str, Any]], environ: dict[s
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     ended = subprocess.run(
-        [sys.executable, "-S", "-B", *options, "-c", RUNTIME, str(scratch / "answers.json")],
+        [
+            sys.executable,
+            "-S",
+            "-B",
+            *options,
+            "-c",
+            RUNTIME,
+            str(scratch / "answers.json"),
+            settings()["local"]["lambda_handler"],
+        ],
         cwd=tree,
         env=lambdas | CREDENTIALS | environ,
         input=json.dumps(events),
@@ -154,6 +164,21 @@ def rest_event(
 def scheduled_event(rule_arn: str) -> dict[str, Any]:
     """What EventBridge sends when a rule's time has come."""
     return {"detail-type": "Scheduled Event", "source": "aws.events", "resources": [rule_arn], "detail": {}}
+
+
+def pattern_event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
+    """What EventBridge sends of an event that a rule's pattern matches ("AWS service event metadata")."""
+    return {
+        "version": "0",
+        "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+        "detail-type": detail_type,
+        "source": "products",
+        "account": "111122223333",
+        "time": "2026-11-23T14:00:00Z",
+        "region": "us-east-1",
+        "resources": [],
+        "detail": detail,
+    }
 
 
 def content(answer: dict[str, Any]) -> bytes:

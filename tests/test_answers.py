@@ -1,6 +1,7 @@
 """The quick ways in and out are those of the schemas: what they write is the same to the byte, what they take too."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -12,7 +13,7 @@ from marshmallow import ValidationError
 from cart import create_app
 from cart.answers import cart_json, line_json
 from cart.config import Config
-from cart.lines import Cart, CartAndSaved, Line
+from cart.lines import Cart, CartAndSaved, Line, PriceChange
 from cart.rows import shown_line_of
 from cart.schemas import (
     CartAndSavedSchema,
@@ -44,15 +45,23 @@ def line_as_read(product_id: int, name: str, quantity: int, price: Decimal, adde
     return shown_line_of(row | {"product_name": {"S": name}, "added_at": {"S": added_at}})
 
 
-LINES = st.builds(
+LINE_PRICES = PRICES | PRICES.map(Decimal.normalize) | st.integers(1, 9_999_999).map(Decimal)
+PLAIN_LINES = st.builds(
     line_as_read,
     st.integers(1, 2**53 - 1),
     st.text(min_size=1, max_size=200),
     st.integers(1, 1_000_000),
-    PRICES | PRICES.map(Decimal.normalize) | st.integers(1, 9_999_999).map(Decimal),
+    LINE_PRICES,
     TIMES,
     st.integers(1, 2**63),
 )
+
+
+def with_change(line: Line, price: Decimal, changed_at: str, of_its_price: bool) -> Line:
+    return replace(line, change=PriceChange(price, changed_at, line.price if of_its_price else line.price + 1))
+
+
+LINES = PLAIN_LINES | st.builds(with_change, PLAIN_LINES, LINE_PRICES, TIMES, st.booleans())
 USERS = st.text(min_size=1, max_size=128)
 
 
@@ -70,6 +79,22 @@ def test_a_cart_is_as_its_schema_has_it(user_id, items, saved):
     assert cart_json(Cart(user_id, items)) == dumped(CartSchema, Cart(user_id, items))
     both = CartAndSaved(user_id, items, saved)
     assert cart_json(both) == dumped(CartAndSavedSchema, both)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (None, None),
+        (PriceChange(Decimal(2), "2026-01-01T00:00:00.000000Z", Decimal(1)), Decimal(2)),
+        (PriceChange(Decimal(1), "2026-01-01T00:00:00.000000Z", Decimal(1)), None),  # it went back
+        (PriceChange(Decimal(2), "2026-01-01T00:00:00.000000Z", Decimal(3)), None),  # the line was given another since
+    ],
+)
+def test_what_is_news_of_a_price(change, shown):
+    line = Line(1, "Cup", 1, Decimal("1.00"), "2026-01-01T00:00:00.000000Z", 1, change=change)
+    assert line.current_price == shown
+    assert ("current_price" in json.loads(line_json(line))) == (shown is not None)
+    assert Cart("u", [line, line]).price_changes == (2 if shown else 0)
 
 
 def loaded(schema, body):

@@ -1,12 +1,15 @@
 """What each operation costs: DynamoDB requests on both engines, capacity units on DynamoDB Local (moto has none)."""
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 
+from cart import prices
 from cart.table import CartTable
 from conftest import CUP, Store
 
@@ -124,3 +127,36 @@ def test_readiness_is_one_query_and_health_none(client, table):
         client.get("/health/ready")
         client.get("/health")
     assert bill.operations == ["Query"]
+
+
+def test_a_price_change(app, store, table):
+    """One request and one unit a line; two more of each page, and four of the job."""
+    product = random.randrange(1, 2**50)
+    for number in range(5):
+        store.put(f"{product}-{number}", product)
+    with billed(table) as bill, app.app_context():
+        job = prices.start(product, Decimal(1), "2026-01-01T00:00:00.000000Z")
+        prices.run(table, prices.get_bus(), job.job_id)
+    assert Counter(bill.operations) == {"PutItem": 2, "Query": 1, "UpdateItem": 1 + 5 + 1, "DeleteItem": 1}
+    if store.engine == "dynamodb-local":
+        assert bill.units_of == {"PutItem": 2, "Query": 0.5, "UpdateItem": 7, "DeleteItem": 1}
+
+
+def test_accept_price_changes(charge, store, user):
+    change = {"current_price": {"N": "1"}, "price_changed_at": {"S": "2026"}, "price_changed_from": {"N": "19.99"}}
+    for product_id in range(1, 4):
+        store.put(user, product_id, **(change if product_id > 1 else {}))
+    path = "/price-changes/accept"
+    charge("POST", path, {}, ["Query", "TransactWriteItems"], 1 + 2 * 2)
+    charge("POST", path, {}, ["Query"], 1)
+
+
+def test_the_carts_that_hold_a_product(client, store, table):
+    product = random.randrange(1, 2**50)
+    for number in range(5):
+        store.put(f"{product}-{number}", product)
+    with billed(table) as bill:
+        assert len(client.get(f"/products/{product}/carts").json["carts"]) == 5
+    assert bill.operations == ["Query", "BatchGetItem"]
+    if store.engine == "dynamodb-local":
+        assert bill.units == 0.5 + 5 * 0.5

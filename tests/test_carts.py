@@ -19,7 +19,7 @@ def add(client: FlaskClient, user: str, **changes):
 def test_a_cart_nobody_filled_is_empty(client, user):
     response = client.get(f"/cart/{user}")
     assert response.status_code == 200
-    assert response.json == {"user_id": user, "items": [], "total_items": 0, "total_price": 0}
+    assert response.json == {"user_id": user, "items": [], "total_items": 0, "total_price": 0, "price_changes": 0}
 
 
 def test_add_answers_the_line_and_where_it_is(client, user):

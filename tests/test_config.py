@@ -37,6 +37,7 @@ def test_every_setting_is_read():
         "AUTH_JWKS_URL": "https://issuer.example/keys",
         "AUTH_AUDIENCE": "shop",
         "AUTH_ISSUER": "https://issuer.example",
+        "EVENT_BUS_NAME": "carts/of-the.shop_1",
         "CORS_ORIGINS": "https://shop.example,http://localhost:3000",
         "CATALOG_URL": "https://products.example/v1",
         "CATALOG_TOKEN": "abc.def-ghi",

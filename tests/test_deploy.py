@@ -3,6 +3,7 @@
 moto runs no functions without Docker: the zip that it was given is fetched back from it, and run as Lambda runs it.
 """
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -26,6 +27,7 @@ from local_stage import (
     content,
     copy_project,
     header,
+    pattern_event,
     rest_event,
     run,
     said,
@@ -44,6 +46,14 @@ TABLE = "local-carts"
 BUCKET = "change-me-cart-deployments"
 LOG_GROUP = f"/aws/lambda/{NAME}"
 ROLE = f"{NAME}-ZappaLambdaExecutionRole"
+
+RULES = {
+    f"{NAME}-cart.events.report_table_size",
+    f"{NAME}-cart.events.resume_price_changes",
+    f"{NAME}-price-changed",
+}
+PRICE = {"product_id": 42, "price": 21.5, "changed_at": "2026-11-23T14:00:00Z"}
+JOB = hashlib.sha256(b"42 21.50 2026-11-23T14:00:00.000000Z").hexdigest()[:32]
 
 # What undeploy leaves, and what README.md says of it
 STAYS = {
@@ -153,7 +163,7 @@ def change_settings(folder: Path) -> None:
 def test_deploy_made_the_function_of_the_settings(cycle):
     made, wanted = cycle.deployed["Configuration"], settings()["local"]
     assert made["Runtime"] == wanted["runtime"]
-    assert made["Handler"] == "handler.lambda_handler"
+    assert made["Handler"] == wanted["lambda_handler"]
     assert made["Timeout"] == wanted["timeout_seconds"]
     assert made["MemorySize"] == wanted["memory_size"]
     assert made["Environment"]["Variables"] == wanted["aws_environment_variables"]
@@ -180,7 +190,22 @@ def test_status_tells(cycle):
     assert cycle.status["Lambda Name"] == NAME
     assert cycle.status["Lambda Versions"] == 3  # $LATEST, and one for each time
     assert re.fullmatch(r"https://\w+\.execute-api\.us-east-1\.amazonaws\.com/local", cycle.status["API Gateway URL"])
-    assert cycle.status["Num. Event Rules"] == 1
+    assert cycle.status["Num. Event Rules"] == len(RULES)
+
+
+def test_the_rules_call_the_function(cycle):
+    """Two by the clock; and one by a pattern, which Zappa hands to EventBridge as it is in the settings."""
+    events, function = cycle.aws.client("events"), cycle.updated["Configuration"]["FunctionArn"]
+    rules = {one["Name"]: one for one in events.list_rules()["Rules"]}
+    assert rules.keys() == RULES
+    for name in RULES:
+        (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
+        assert function.startswith(target["Arn"])
+    (source,) = [one["event_source"] for one in settings()["local"]["events"] if "event_source" in one]
+    assert json.loads(rules[f"{NAME}-price-changed"]["EventPattern"]) == source["event_pattern"]
+    policy = json.loads(cycle.aws.client("lambda").get_policy(FunctionName=NAME)["Policy"])
+    allowed = [one["Condition"]["ArnLike"]["AWS:SourceArn"] for one in policy["Statement"]]
+    assert {rule["Arn"] for rule in rules.values()} <= set(allowed)
 
 
 def test_the_api_hands_every_path_and_method_to_the_function(cycle):
@@ -213,7 +238,7 @@ def asked(cycle, tmp_path_factory):
     with urllib.request.urlopen(cycle.updated["Code"]["Location"]) as response:
         (folder / "function.zip").write_bytes(response.read())
     tree = unpack(folder / "function.zip", folder / "task")
-    (rule,) = cycle.aws.client("events").list_rules()["Rules"]
+    rules = {one["Name"]: one["Arn"] for one in cycle.aws.client("events").list_rules()["Rules"]}
     line = CUP | {"quantity": 3}
     events = {
         "add": rest_event("POST", "/cart/ann/items", line),
@@ -244,7 +269,11 @@ def asked(cycle, tmp_path_factory):
         "docs": rest_event("GET", "/docs"),
         "docs on own domain": rest_event("GET", "/docs", host=SHOP),
         **{name: rest_event("GET", f"/docs/{name}") for name in FILES},
-        "schedule": scheduled_event(rule["Arn"]),
+        "schedule": scheduled_event(rules[f"{NAME}-cart.events.report_table_size"]),
+        "resume": scheduled_event(rules[f"{NAME}-cart.events.resume_price_changes"]),
+        "price": pattern_event("ProductPriceChanged", PRICE),
+        "read with news": rest_event("GET", "/cart/ann"),
+        "carts": rest_event("GET", "/products/42/carts"),
     }
     done = run(tree, folder, list(events.values()), cycle.aws.environ())
     return Asked(done, dict(zip(events, done.answers, strict=True)), cycle.aws)
@@ -288,6 +317,13 @@ def test_the_cart_is_whole(asked):
     assert asked.json("read cleared")["items"] == []
 
 
+def test_a_price_that_changes_comes_over_eventbridge(asked):
+    cart = asked.json("read with news")
+    assert {line["product_id"]: line.get("current_price") for line in cart["items"]} == {42: 21.5, 7: None}
+    assert (cart["price_changes"], cart["total_price"]) == (1, 159.92)
+    assert {one["user_id"] for one in asked.json("carts")["carts"]} == {"ann", "eve", "auth0|eve@x+y"}
+
+
 def test_the_rows_are_in_dynamodb(asked):
     rows = asked.aws.rows()
     assert rows.keys() == {
@@ -295,6 +331,7 @@ def test_the_rows_are_in_dynamodb(asked):
         ("ann", "ITEM#7"),
         ("eve", "ITEM#42"),
         ("auth0|eve@x+y", "ITEM#42"),
+        (f"JOB#{JOB}", "JOB"),
     }
     assert rows["ann", "ITEM#42"]["quantity"] == {"N": "6"}
     assert rows["ann", "ITEM#42"]["product_name"] == {"S": "Tåsse"}
@@ -406,7 +443,7 @@ def test_rollback_then_undeploy_leaves_only_what_the_readme_names(cycle, asked):
     aws.client("logs").create_log_group(logGroupName=LOG_GROUP)  # as Lambda does with the first event
     assert aws.inventory() - STAYS.keys() == {
         *(f"function {NAME}", f"api {NAME}", f"stack {NAME}"),
-        f"rule {NAME}-cart.events.report_table_size",
+        *(f"rule {name}" for name in RULES),
     }
     cycle.undeploy()
     assert aws.inventory() == STAYS.keys()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from products_service import ProductsService
 
-from cart import create_app, engines
+from cart import create_app, engines, prices
 from conftest import Store, make_store
 
 MAX_QUANTITY = 20  # small, so that units are cut
@@ -40,7 +40,7 @@ UNITS: dict[str, Callable[[int, int], int]] = {
 }
 
 # A line is a dict of what the API shows of it, and of two moments, which are numbers of steps: when it was "added",
-# and when its name and price were given ("priced").
+# and when its name and price were given ("priced"); and the newest "change" of its price: when, to what, and from what.
 ModelLine = dict[str, Any]
 ModelLists = dict[str, dict[int, ModelLine]]
 
@@ -58,7 +58,16 @@ def join(coming: ModelLine, there: ModelLine | None, strategy: str) -> tuple[Mod
         newer = coming if coming["priced"] > there["priced"] else there
         added = there["added"]
     quantity = min(wanted, MAX_QUANTITY)
-    return newer | {"quantity": quantity, "added": added}, wanted - quantity
+    change = max((line["change"] for line in (coming, there) if line and line["change"]), default=None)
+    return newer | {"quantity": quantity, "added": added, "change": change}, wanted - quantity
+
+
+def shown_change(line: ModelLine) -> Decimal | None:
+    """The current price, where it is shown."""
+    if not line["change"]:
+        return None
+    _, current, line_price = line["change"]
+    return current if line_price == line["price"] and current != line["price"] else None
 
 
 def transfer(
@@ -189,7 +198,8 @@ class CartMachine(RuleBasedStateMachine):
             assert response.status_code == 201
             total = quantity + (there["quantity"] if there else 0)
             added = there["added"] if there else self.steps
-            model[product_id] = body | {"quantity": total, "added": added, "priced": self.steps}
+            change = there["change"] if there else None
+            model[product_id] = body | {"quantity": total, "added": added, "priced": self.steps, "change": change}
             assert response.json["quantity"] == total
 
     def assert_full(self, response: Any) -> None:
@@ -283,6 +293,45 @@ class CartMachine(RuleBasedStateMachine):
         assert receipt["valid"] == all(action != "left" for action, _ in done.values())
         self.assert_agrees(receipt["cart"], self.users[who], model)
 
+    @rule(product_id=PRODUCTS, price=PRICES, minute=st.integers(0, 9))
+    def change_price(self, product_id, price, minute):
+        """In any order, and twice. Of two at one minute, the higher price holds."""
+        body = {"price": price, "changed_at": f"2026-01-01T00:{minute:02}:00Z"}
+        with self.app.app_context():  # as an event does it, which is done when it is answered
+            job = prices.start(product_id, price, f"2026-01-01T00:{minute:02}:00.000000Z")
+            self.store.client.delete_item(  # another example may have done the same
+                TableName=self.store.config.dynamodb_table_name,
+                Key={"user_id": {"S": f"JOB#{job.job_id}"}, "item_id": {"S": "JOB"}},
+            )
+            job = prices.start(product_id, price, job.changed_at)
+            prices.run(prices.get_table(), prices.get_bus(), job.job_id)
+        assert self.ask("PUT", f"/products/{product_id}/price", body).json["status"] == "done"
+        for model in self.models:
+            for lines in model.values():
+                line = lines.get(product_id)
+                if line and (not line["change"] or (minute, price) > line["change"][:2]):
+                    line["change"] = (minute, price, line["price"])
+
+    @rule(who=WHO, product_ids=st.none() | st.sets(PRODUCTS, min_size=1))
+    def accept(self, who, product_ids):
+        self.steps += 1
+        body = {} if product_ids is None else {"product_ids": list(product_ids)}
+        response = self.ask("POST", f"/cart/{self.users[who]}/price-changes/accept", body)
+        assert response.status_code == 200
+        model = self.models[who]["cart"]
+        for product_id in model.keys() if product_ids is None else model.keys() & product_ids:
+            line = model[product_id]
+            if (current := shown_change(line)) is not None:
+                line |= {"price": current, "priced": self.steps}
+        self.assert_shows(response.json["items"], model)
+
+    def teardown(self) -> None:
+        """A change of price looks at all lines of the product, those of other examples too."""
+        for user in self.users:
+            for row in self.store.rows(user):
+                key = {name: row[name] for name in ("user_id", "item_id")}
+                self.store.client.delete_item(TableName=self.store.config.dynamodb_table_name, Key=key)
+
     @rule(who=WHO, ago_seconds=st.integers(0, 40 * 86_400))
     def time_passes_beyond_expiry(self, who, ago_seconds):
         self.store.expire(self.users[who], ttl=int(time.time()) - ago_seconds)
@@ -301,6 +350,7 @@ class CartMachine(RuleBasedStateMachine):
         self.assert_shows(cart["items"], model["cart"])
         self.assert_shows(cart["saved"], model["saved"])
         lines = model["cart"].values()
+        assert cart["price_changes"] == sum(shown_change(line) is not None for line in lines)
         assert cart["total_items"] == sum(line["quantity"] for line in lines)
         assert cart["total_price"] == sum((line["quantity"] * line["price"] for line in lines), Decimal())
 
@@ -312,6 +362,7 @@ class CartMachine(RuleBasedStateMachine):
             for name in ("product_name", "quantity", "price"):
                 assert line[name] == one[name]
             assert line["subtotal"] == one["quantity"] * one["price"]
+            assert line.get("current_price") == shown_change(one)
 
 
 @pytest.fixture(scope="module", params=["moto", "dynamodb-local"])

@@ -12,7 +12,7 @@ from running import Caller
 
 from cart import create_app, engines, errors
 from cart.config import Config
-from conftest import ROOT, serving
+from conftest import CUP, ROOT, serving
 
 SNAPSHOT = ROOT / "tests" / "openapi.json"
 
@@ -107,6 +107,9 @@ def test_schemathesis_finds_nothing(tmp_path):
     with engines.moto() as moto_url, serving(moto_url, tmp_path / "log", **environ) as url:
         caller = Caller(url)
         token = caller.ask("POST", "/cart/owner/shares", {"access": "edit"}).body["token"]
+        for user in ("one", "two"):
+            caller.ask("POST", f"/cart/{user}/items", CUP)
+        cursor = caller.ask("GET", "/products/42/carts?limit=1").body["next_cursor"]
         caller.connection.close()
         command = [
             Path(sys.executable).with_name("schemathesis"),
@@ -124,7 +127,7 @@ def test_schemathesis_finds_nothing(tmp_path):
         ended = subprocess.run(
             command,
             cwd=tmp_path,
-            env=os.environ | {"SHARE_TOKEN": token},
+            env=os.environ | {"SHARE_TOKEN": token, "CURSOR": cursor},
             capture_output=True,
             text=True,
             timeout=300,

@@ -1,6 +1,8 @@
 """What `zappa package local` ships: nothing but the app and what it runs on, ready to be read and not compiled."""
 
+import hashlib
 import importlib.util
+import json
 import re
 import struct
 import zipfile
@@ -12,6 +14,7 @@ from local_stage import (
     STRAYS,
     content,
     copy_project,
+    pattern_event,
     rest_event,
     run,
     said,
@@ -43,15 +46,30 @@ LIBRARIES = {
         "flask_smorest",
         "flask_swagger_ui",
     ),
-    *("itsdangerous", "jinja2", "jmespath", "markupsafe", "marshmallow", "packaging"),
+    *("itsdangerous", "jinja2", "jmespath", "markupsafe", "marshmallow", "orjson", "packaging"),
     *("s3transfer", "simplejson", "six.py", "urllib3", "webargs", "werkzeug"),
 }
 NEVER = {
-    *("test", "tests", "policies", "bin", "gunicorn", "moto", "pip", "pytest", "_pytest", "ruff", "setuptools"),
+    *(
+        "test",
+        "tests",
+        "policies",
+        "bin",
+        "gevent",
+        "greenlet",
+        "gunicorn",
+        "moto",
+        "pip",
+        "pytest",
+        "_pytest",
+        "ruff",
+        "setuptools",
+    ),
     *("bundle.py", "engines.py", "provision.py", "conftest.py", "zappa_settings.json", ".env", ".git"),
 }
 
 SWAGGER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+JOB_OF_18 = hashlib.sha256(b"42 18.00 2026-01-02T00:00:00.000000Z").hexdigest()[:32]
 UNCHECKED_HASH = 0b01  # PEP 552
 X86_64 = 62  # e_machine of ELF
 
@@ -134,7 +152,7 @@ def test_compiled_parts_are_for_lambda(zipped, names):
 def ran(tree, moto_url, tmp_path_factory):
     """Each operation, the documentation and its files, and what is scheduled, by the package in a read-only folder."""
     store = make_store("moto", moto_url)
-    scheduled = [one["function"] for one in settings()["local"]["events"]]
+    scheduled = [one["function"] for one in settings()["local"]["events"] if "expression" in one]
     cart, line = "/cart/packed", "/cart/packed/items/42"
     events = [
         rest_event("POST", f"{cart}/items", CUP),
@@ -149,11 +167,19 @@ def ran(tree, moto_url, tmp_path_factory):
         rest_event("GET", "/docs"),
         *(rest_event("GET", f"/docs/{name}") for name in SWAGGER_FILES),
         rest_event("POST", f"{cart}/validate"),
+        rest_event("POST", f"{cart}/items", CUP),
+        pattern_event("ProductPriceChanged", CUP | {"price": 21.5, "changed_at": "2026-01-01T00:00:00Z"}),
+        rest_event("GET", cart),
+        rest_event("POST", f"{cart}/price-changes/accept"),
+        rest_event("PUT", "/products/42/price", {"price": 18, "changed_at": "2026-01-02T00:00:00Z"}),
+        pattern_event("PriceChangeStep-dev", {"job_id": JOB_OF_18}),
+        rest_event("GET", f"/products/42/price-changes/{JOB_OF_18}"),
         *(scheduled_event(f"arn:aws:events:::rule/cart-local-{name}") for name in scheduled),
     ]
     environ = {
         "DYNAMODB_ENDPOINT_URL": moto_url,
         "DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name,
+        "AWS_ENDPOINT_URL": moto_url,  # of EventBridge
         "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
     }
     before = snapshot(tree)
@@ -171,8 +197,19 @@ def snapshot(tree: Path) -> dict[Path, int]:
 
 def test_it_answers_every_operation(ran):
     statuses = [answer["statusCode"] for answer in ran.answers if answer]
-    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4, 200]
+    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4, 200, 201, 200, 200, 202, 200]
     assert b"swagger-ui" in content(ran.answers[9])
+
+
+def test_what_eventbridge_sends_reaches_the_cart(ran):
+    """Zappa's handler would drop it."""
+    answers = [answer for answer in ran.answers if answer]
+    read, accepted, job, done = [json.loads(content(answer)) for answer in answers[-4:]]
+    (line,) = read["items"]
+    assert (line["price"], line["current_price"], read["price_changes"]) == (19.99, 21.5, 1)
+    assert (accepted["items"][0]["price"], accepted["price_changes"]) == (21.5, 0)
+    assert (job["job_id"], job["status"]) == (JOB_OF_18, "running")
+    assert (done["status"], done["changed"]) == ("done", 1)
 
 
 def test_nothing_is_compiled_at_the_start(ran, tree):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from botocore import xform_name
-from local_stage import settings
+from local_stage import CREDENTIALS, pattern_event, settings
 from products_service import products_service
 
 import wsgi
-from cart import create_app, dynamodb
-from cart.events import report_table_size
+from cart import create_app, dynamodb, prices
+from cart.events import price_changed, report_table_size, resume_price_changes
 from conftest import CUP, ROOT, make_store
 
 STAGES = ["dev", "staging", "production", "local"]
@@ -48,6 +48,8 @@ class Calls:
     actions: set[str] = field(default_factory=set)
     indexes: set[str] = field(default_factory=set)
     tables: set[str] = field(default_factory=set)
+    event_actions: set[str] = field(default_factory=set)
+    buses: set[str] = field(default_factory=set)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def catalog():
 
 @pytest.fixture(scope="module")
 def calls(moto_url, catalog):
-    """All that the gateway asks of DynamoDB while everything the service can do is done."""
+    """All that is asked of DynamoDB and EventBridge while everything the service can do is done."""
     store = make_store("moto", moto_url)
     app = create_app(replace(store.config, catalog_url=catalog.url, catalog_cache_seconds=0))
     seen = Calls()
@@ -75,18 +77,32 @@ def calls(moto_url, catalog):
         seen.indexes |= {body["IndexName"]} if "IndexName" in body else set()
         seen.tables |= body["RequestItems"].keys() if "RequestItems" in body else {body.get("TableName")} - {None}
 
+    def see_events(model, params, **_):
+        seen.event_actions.add(model.name)
+        seen.buses |= {entry.get("EventBusName", "default") for entry in json.loads(params["body"])["Entries"]}
+
     app.extensions["cart_table"].client.meta.events.register("before-call.dynamodb", see)
     store.put("u", 42, ttl={"N": "1"})  # an expired line, to be revived
     exercised = exercise_all(app)
     assert exercised == {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.partition(".")[0] in OURS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wsgi, "app", app)
+        patch.setattr(prices, "PAGE_LINES", 1)
+        patch.setattr(prices, "STEP_SECONDS", 0)
+        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": moto_url, "AWS_LAMBDA_FUNCTION_NAME": "cart"}).items():
+            patch.setenv(name, value)
+        app.extensions["cart_bus"].client.meta.events.register("before-call.events", see_events)
         report_table_size({}, None)
+        for number in range(2):
+            store.put(f"u{number}", 42)
+        detail = {"product_id": 42, "price": 1, "changed_at": "2026-01-01T00:00:00Z"}
+        price_changed(pattern_event("ProductPriceChanged", detail), None)
+        resume_price_changes({}, None)
     assert seen.tables == {store.config.dynamodb_table_name}
     return seen
 
 
-OURS = {"carts", "saved", "shares", "health"}
+OURS = {"carts", "saved", "shares", "products", "health"}
 
 
 def requests():
@@ -119,6 +135,11 @@ def requests():
     yield "POST", "/cart/w/copy", {"share_token": link["token"]}
     yield "DELETE", f"/shared/{link['token']}/items/42", None
     yield "DELETE", f"/cart/u/shares/{link['share_id']}", None
+    job = yield "PUT", "/products/42/price", {"price": 1}
+    while job["status"] == "running":
+        job = yield "GET", f"/products/42/price-changes/{job['job_id']}", None
+    yield "GET", "/products/42/carts", None
+    yield "POST", "/cart/u/price-changes/accept", None
     yield "GET", "/health", None
     yield "GET", "/health/ready", None
 
@@ -136,15 +157,22 @@ def exercise_all(app) -> set[str]:
 def exercise(app, method, path, body, headers=None):
     with app.test_client() as client:
         answer = client.open(path, method=method, json=body, headers=headers)
-    assert answer.status_code in {200, 201, 204, 404}, (path, answer.data)
+    assert answer.status_code in {200, 201, 202, 204, 404}, (path, answer.data)
     return app.url_map.bind("").match(path.partition("?")[0], method)[0], answer.json if answer.is_json else None
 
 
 def test_every_call_that_the_code_can_make_was_made(calls):
     """By the source, which names each operation where it is called."""
-    source = (ROOT / "cart" / "table.py").read_text()
-    named = set(re.findall(r'call\(\s*self\.client,\s*"(\w+)"|self\.client\.(\w+)\(', source))
+    source = "".join((ROOT / "cart" / name).read_text() for name in ("table.py", "price_table.py"))
+    named = set(re.findall(r'call\(\s*(?:self|table)\.client,\s*"(\w+)"|self\.client\.(\w+)\(', source))
     assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
+
+
+def test_nothing_else_calls_dynamodb():
+    callers = {
+        path.name for path in (ROOT / "cart").glob("*.py") if re.search(r"dynamodb import .*\bcall\b", path.read_text())
+    }
+    assert callers == {"table.py", "price_table.py"}
 
 
 def test_the_only_user_of_dynamodb_is_the_gateway():
@@ -177,6 +205,14 @@ def test_invokes_itself_alone(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_events_what_is_called_and_no_more_on_the_default_bus(stage, calls):
+    """A bus of one's own, EVENT_BUS_NAME, is to be added."""
+    actions, resources = actions_on(stage, "events")
+    assert actions == {f"events:{action}" for action in calls.event_actions}
+    assert resources == {f"arn:aws:events:*:*:event-bus/{bus}" for bus in calls.buses}
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_no_wildcard_where_it_would_widen(stage):
     for actions, resources in statements(stage):
         assert not any("*" in action or "?" in action for action in actions)
@@ -184,7 +220,7 @@ def test_no_wildcard_where_it_would_widen(stage):
             *_, region, account, what = arn.split(":", 5)
             assert (region, account) == ("*", "*")  # the stage's file is the same in every account
             assert not what.startswith("*")
-    assert len(statements(stage)) == 3
+    assert len(statements(stage)) == 4
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -220,7 +256,14 @@ def test_settings_of_a_stage(stage):
 
 def test_stages_differ_by_little_else():
     """So that what was tried on one holds on the next."""
-    own = {"attach_policy", "aws_environment_variables"}
+    own = {"attach_policy", "aws_environment_variables", "events"}
     shared = [{name: value for name, value in settings()[stage].items() if name not in own} for stage in STAGES[:3]]
     assert shared[0] == shared[1] == shared[2]
     assert settings()["local"].items() >= (shared[0] | {"touch": False, "delete_s3_zip": False}).items()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_events_of_stages_differ_by_their_name_alone(stage):
+    """So that two stages of one account have rules of their own."""
+    first, this = (json.dumps(settings()[name]["events"]) for name in ("dev", stage))
+    assert this == first.replace("dev", stage)

@@ -42,6 +42,7 @@ def test_settings():
         "METRICS_NAMESPACE": "unset: no metrics",
         "AUTH_MODE": "none` in `dev` and `test`, else it must be set",
         "CORS_ORIGINS": "unset: none",
+        "EVENT_BUS_NAME": "unset: nobody is told",
         "AUTH_AUDIENCE": "unset: not checked",
         "AUTH_ISSUER": "unset: not checked",
     }
