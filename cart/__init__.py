@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import auth, carts, cli, health, observability, saved, shares
+from cart import analytics, auth, carts, cli, health, observability, page, saved, shares
 from cart.config import Config
 from cart.dynamodb import connect
 from cart.errors import ProblemApi
@@ -53,8 +53,9 @@ def create_app(config: Config | None = None) -> Flask:
     observability.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)
-    for views in (carts, saved, shares, health):
+    for views in (carts, saved, shares, analytics, health):
         api.register_blueprint(views.blueprint)
+    app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:
         _allow_origins(app, config.cors_origins.split(","))

@@ -19,6 +19,7 @@ from typing import Any
 BUILD = Path(".build")
 APP = BUILD / "app"  # becomes the working folder
 VENV = BUILD / "venv"  # and this the virtual environment
+PAGES = Path("cart") / "pages"
 
 # For machines that develop and deploy; the app imports them nowhere
 NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "serving.py", "stages.py"}
@@ -131,6 +132,10 @@ def _copy_app(packages: Path) -> None:
     (APP / "cart").mkdir(parents=True)
     for source in [Path("wsgi.py"), *Path("cart").glob("*.py")]:
         if source.name not in NOT_SHIPPED:
+            shutil.copy(source, APP / source)
+    (APP / PAGES).mkdir()
+    for pattern in ("*.html", "*.css", "*.js", "*.LICENSE"):
+        for source in PAGES.glob(pattern):
             shutil.copy(source, APP / source)
     shutil.copy(packages / "zappa" / "handler.py", APP)
 

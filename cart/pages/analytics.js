@@ -1,0 +1,217 @@
+// The page: reads the three answers, shows them, and asks for a token where one is needed.
+import { Refused, download, isSignedIn, read, signIn } from "./api.js";
+import { drawBars } from "./charts.js";
+
+const DAY_MS = 86_400_000;
+const TOP_PRODUCTS = 10;
+
+const whole = new Intl.NumberFormat();
+const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const longDay = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
+
+const $ = (id) => document.getElementById(id);
+const shown = {}; // the last good answers, by what they are of
+const asked = new URLSearchParams(location.search);
+const choice = { ...lastDays(30), sort: "units" };
+let running = new AbortController();
+
+const dayText = (day) => longDay.format(Date.parse(day));
+const rateText = (rate) => (rate === null ? "–" : percent.format(rate));
+const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
+const period = () => ({ from: choice.from, to: choice.to });
+
+function lastDays(count) {
+  const iso = (ms) => new Date(ms).toISOString().slice(0, 10);
+  return { from: iso(Date.now() - (count - 1) * DAY_MS), to: iso(Date.now()) };
+}
+
+// --- loading
+
+async function load() {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  $("figures").setAttribute("aria-busy", "true");
+  showChoice();
+  try {
+    const [summary, abandonment, products] = await Promise.all([
+      read("summary", period(), signal),
+      read("abandonment", period(), signal),
+      read("products", { sort: choice.sort, limit: TOP_PRODUCTS }, signal),
+    ]);
+    Object.assign(shown, { summary, abandonment, products });
+    showState();
+    draw();
+  } catch (error) {
+    if (error.name !== "AbortError") {
+      showState(error);
+    }
+  }
+  if (!signal.aborted) {
+    $("figures").setAttribute("aria-busy", "false");
+  }
+}
+
+/** The figures; or the form for a token; or what went wrong, above the figures that were read last, if any were. */
+function showState(error) {
+  const needsToken = error?.status === 401 || error?.status === 403;
+  $("token-form").hidden = !needsToken;
+  $("error").hidden = !error || needsToken;
+  $("figures").hidden = needsToken || (Boolean(error) && !shown.summary);
+  if (needsToken) {
+    askForToken(error);
+  } else if (error) {
+    showError(error);
+  }
+}
+
+function askForToken(error) {
+  const reasons = {
+    401: isSignedIn() ? "That token does not hold, or has expired." : "These figures are for holders of the admin scope.",
+    403: "That token holds, but lacks the admin scope.",
+  };
+  $("token-reason").textContent = reasons[error.status];
+  $("token").toggleAttribute("aria-invalid", isSignedIn());
+  $("token").value = "";
+  $("token").focus();
+}
+
+function showError(error) {
+  const known = error instanceof Refused;
+  if (!known) {
+    console.error(error);
+  }
+  $("error-title").textContent = known ? error.message : "The figures cannot be shown";
+  $("error-detail").textContent = known ? error.detail : "";
+  $("error-id").textContent = error.requestId ? `Request ${error.requestId}` : "";
+}
+
+// --- what is shown
+
+function showChoice() {
+  $("from").value = choice.from;
+  $("to").value = choice.to;
+  const days = (Date.parse(choice.to) - Date.parse(choice.from)) / DAY_MS + 1;
+  const untilToday = choice.to === lastDays(1).to;
+  for (const button of document.querySelectorAll("[data-days]")) {
+    button.setAttribute("aria-pressed", untilToday && Number(button.dataset.days) === days);
+  }
+  for (const button of document.querySelectorAll("[data-sort]")) {
+    button.setAttribute("aria-pressed", button.dataset.sort === choice.sort);
+  }
+  for (const heading of document.querySelectorAll("[data-of]")) {
+    heading.setAttribute("aria-sort", heading.dataset.of === choice.sort ? "descending" : "none");
+  }
+  history.replaceState(null, "", `?${new URLSearchParams(choice)}`);
+}
+
+function draw() {
+  const { summary, abandonment, products } = shown;
+  $("value-now").textContent = money.format(summary.totals.value);
+  $("units-now").textContent = whole.format(summary.totals.units);
+  $("lines-now").textContent = whole.format(summary.totals.lines);
+  $("rate").textContent = rateText(abandonment.total.value_rate);
+  $("empty").hidden = summary.totals.lines > 0 || summary.days.some((day) => day.lines_added || day.lines_abandoned);
+  drawFlow("added", "Value added", summary.days, (day) => day.value_added);
+  drawFlow("abandoned", "Value abandoned", abandonment.days, (day) => day.value_abandoned);
+  fillRows("added-rows", [...summary.days].reverse(), (day) => [
+    ...[dayText(day.day), whole.format(day.lines_added), whole.format(day.units_added), money.format(day.value_added)],
+    ...[whole.format(day.lines_removed), whole.format(day.carts_cleared)],
+  ]);
+  fillRows("abandoned-rows", [...abandonment.days].reverse(), (day) => [
+    ...[dayText(day.day), whole.format(day.lines_abandoned), money.format(day.value_abandoned)],
+    rateText(day.value_rate),
+  ]);
+  drawProducts(products.products);
+}
+
+function drawFlow(name, label, days, valueOf) {
+  const sum = days.reduce((total, day) => total + valueOf(day), 0);
+  const between = `${dayText(days[0].day)} to ${dayText(days.at(-1).day)}`;
+  const show = (value, when) => {
+    $(`${name}-value`).textContent = money.format(value);
+    $(`${name}-when`).textContent = when;
+  };
+  show(sum, between);
+  drawBars($(`${name}-chart`), days.map((day) => ({ day: day.day, value: valueOf(day) })), {
+    colour: `--${name}`,
+    label: `${label} by day, ${between}: ${money.format(sum)} together`,
+    textOf: (index) => `${dayText(days[index].day)}: ${money.format(valueOf(days[index]))}`,
+    onMove: (index) => (index === null ? show(sum, between) : show(valueOf(days[index]), dayText(days[index].day))),
+  });
+}
+
+function drawProducts(products) {
+  const most = products[0]?.[choice.sort] || 1;
+  $("no-products").hidden = products.length > 0;
+  document.querySelector("table.products").hidden = products.length === 0;
+  const rows = fillRows("product-rows", products, (product) => [
+    ...[`Product ${product.product_id}`, whole.format(product.carts), whole.format(product.units)],
+    money.format(product.value),
+  ]);
+  rows.forEach((row, index) => {
+    const bar = document.createElement("span");
+    bar.className = "bar";
+    bar.style.width = `${(100 * products[index][choice.sort]) / most}%`;
+    row.firstChild.append(bar);
+  });
+}
+
+/** One row for each, whose first cell is its heading. */
+function fillRows(id, items, cellsOf) {
+  const rows = items.map((item) => {
+    const row = document.createElement("tr");
+    cellsOf(item).forEach((text, index) => {
+      const cell = document.createElement(index ? "td" : "th");
+      cell.textContent = text;
+      cell.scope = index ? "" : "row";
+      row.append(cell);
+    });
+    return row;
+  });
+  $(id).replaceChildren(...rows);
+  return rows;
+}
+
+// --- what is chosen
+
+function choose(changes) {
+  Object.assign(choice, changes);
+  load();
+}
+
+for (const button of document.querySelectorAll("[data-days]")) {
+  button.addEventListener("click", () => choose(lastDays(Number(button.dataset.days))));
+}
+for (const button of document.querySelectorAll("[data-sort]")) {
+  button.addEventListener("click", () => choose({ sort: button.dataset.sort }));
+}
+for (const button of document.querySelectorAll("[data-csv]")) {
+  const of = button.dataset.csv;
+  const parameters = () => (of === "products" ? { sort: choice.sort, limit: TOP_PRODUCTS } : period());
+  button.addEventListener("click", () => download(of, parameters()).catch(showState));
+}
+$("period").addEventListener("submit", (event) => event.preventDefault());
+$("period").addEventListener("change", () => {
+  if (isDay($("from").value) && isDay($("to").value)) {
+    choose({ from: $("from").value, to: $("to").value });
+  }
+});
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  signIn($("token").value);
+  load();
+});
+$("retry").addEventListener("click", load);
+document.addEventListener("themechange", () => shown.summary && draw());
+
+for (const name of ["from", "to"]) {
+  if (isDay(asked.get(name))) {
+    choice[name] = asked.get(name);
+  }
+}
+if (["units", "carts", "value"].includes(asked.get("sort"))) {
+  choice.sort = asked.get("sort");
+}
+load();
