@@ -49,8 +49,6 @@ EXAMPLE_DAYS_CSV = f"{','.join(EXAMPLE_DAY)}\r\n{','.join(map(str, EXAMPLE_DAY.v
 EXAMPLE_ABANDONMENT_CSV = (
     f"day,{','.join(EXAMPLE_FLOWS)}\r\n2026-11-23,{','.join(map(str, EXAMPLE_FLOWS.values()))}\r\n"
 )
-    f"day,{','.join(EXAMPLE_FLOWS)}\r\n2026-11-23,{','.join(map(str, EXAMPLE_FLOWS.values()))}\r\n"
-)
 
 
 class Period(NamedTuple):
