@@ -1,6 +1,6 @@
 // The page: reads the three answers, shows them, and asks for a token where one is needed.
 import { Refused, download, isSignedIn, read, signIn } from "./api.js";
-import { drawBars } from "./charts.js";
+import { drawDays } from "./charts.js";
 
 const DAY_MS = 86_400_000;
 const TOP_PRODUCTS = 10;
@@ -16,6 +16,7 @@ const asked = new URLSearchParams(location.search);
 const choice = { ...lastDays(30), sort: "units" };
 let running = new AbortController();
 
+const between = (days) => longDay.formatRange(Date.parse(days[0].day), Date.parse(days.at(-1).day));
 const dayText = (day) => longDay.format(Date.parse(day));
 const rateText = (rate) => (rate === null ? "–" : percent.format(rate));
 const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
@@ -58,7 +59,8 @@ function showState(error) {
   const needsToken = error?.status === 401 || error?.status === 403;
   $("token-form").hidden = !needsToken;
   $("error").hidden = !error || needsToken;
-  $("figures").hidden = needsToken || (Boolean(error) && !shown.summary);
+  $("figures").hidden = needsToken;
+  $("figures").classList.toggle("unread", !shown.summary);
   if (needsToken) {
     askForToken(error);
   } else if (error) {
@@ -84,6 +86,7 @@ function showError(error) {
   }
   $("error-title").textContent = known ? error.message : "The figures cannot be shown";
   $("error-detail").textContent = known ? error.detail : "";
+  $("retry").hidden = error.status === 422; // it would be refused again
   $("error-id").textContent = error.requestId ? `Request ${error.requestId}` : "";
 }
 
@@ -111,10 +114,9 @@ function draw() {
   $("value-now").textContent = money.format(summary.totals.value);
   $("units-now").textContent = whole.format(summary.totals.units);
   $("lines-now").textContent = whole.format(summary.totals.lines);
-  $("rate").textContent = rateText(abandonment.total.value_rate);
   $("empty").hidden = summary.totals.lines > 0 || summary.days.some((day) => day.lines_added || day.lines_abandoned);
-  drawFlow("added", "Value added", summary.days, (day) => day.value_added);
-  drawFlow("abandoned", "Value abandoned", abandonment.days, (day) => day.value_abandoned);
+  drawFlow("added", "Value added", summary.days, "value_added", abandonment.total);
+  drawFlow("abandoned", "Value abandoned", abandonment.days, "value_abandoned", abandonment.total);
   fillRows("added-rows", [...summary.days].reverse(), (day) => [
     ...[dayText(day.day), whole.format(day.lines_added), whole.format(day.units_added), money.format(day.value_added)],
     ...[whole.format(day.lines_removed), whole.format(day.carts_cleared)],
@@ -126,26 +128,29 @@ function draw() {
   drawProducts(products.products);
 }
 
-function drawFlow(name, label, days, valueOf) {
-  const sum = days.reduce((total, day) => total + valueOf(day), 0);
-  const between = `${dayText(days[0].day)} to ${dayText(days.at(-1).day)}`;
-  const show = (value, when) => {
-    $(`${name}-value`).textContent = money.format(value);
+/** A chart of a value by day, and above it the value of all days, or of the one that is pointed at. */
+function drawFlow(name, label, days, field, total) {
+  const show = (flow, when) => {
+    $(`${name}-value`).textContent = money.format(flow[field]);
     $(`${name}-when`).textContent = when;
+    if (name === "abandoned") {
+      $("abandoned-share").textContent = flow.value_rate === null ? "" : `${percent.format(flow.value_rate)} of value added`;
+    }
   };
-  show(sum, between);
-  drawBars($(`${name}-chart`), days.map((day) => ({ day: day.day, value: valueOf(day) })), {
+  const showAll = () => show(total, between(days));
+  showAll();
+  drawDays($(`${name}-chart`), days.map((day) => ({ day: day.day, value: day[field] })), {
     colour: `--${name}`,
-    label: `${label} by day, ${between}: ${money.format(sum)} together`,
-    textOf: (index) => `${dayText(days[index].day)}: ${money.format(valueOf(days[index]))}`,
-    onMove: (index) => (index === null ? show(sum, between) : show(valueOf(days[index]), dayText(days[index].day))),
+    label: `${label} by day, ${between(days)}: ${money.format(total[field])} together`,
+    textOf: (index) => `${dayText(days[index].day)}: ${money.format(days[index][field])}`,
+    onMove: (index) => (index === null ? showAll() : show(days[index], dayText(days[index].day))),
   });
 }
 
 function drawProducts(products) {
   const most = products[0]?.[choice.sort] || 1;
   $("no-products").hidden = products.length > 0;
-  document.querySelector("table.products").hidden = products.length === 0;
+  document.querySelector(".products table").hidden = products.length === 0;
   const rows = fillRows("product-rows", products, (product) => [
     ...[`Product ${product.product_id}`, whole.format(product.carts), whole.format(product.units)],
     money.format(product.value),
@@ -203,7 +208,9 @@ $("token-form").addEventListener("submit", (event) => {
   signIn($("token").value);
   load();
 });
-$("retry").addEventListener("click", load);
+for (const id of ["retry", "refresh"]) {
+  $(id).addEventListener("click", load);
+}
 document.addEventListener("themechange", () => shown.summary && draw());
 
 for (const name of ["from", "to"]) {

@@ -1,7 +1,8 @@
-// One chart: bars by day, drawn by uPlot, read by mouse, touch or arrow keys.
+// One chart: values by day, drawn by uPlot, read by mouse, touch or arrow keys.
 /* global uPlot */
 
 const DAY_SECONDS = 86_400;
+const MOST_BARS = 120; // more would be thinner than what separates them: then it is an area
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const shortDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
 
@@ -12,11 +13,18 @@ const secondsOf = (day) => Date.parse(day) / 1000;
  * @param {HTMLElement} element
  * @param {{day: string, value: number}[]} points one for each day, in order
  * @param {{colour: string, label: string, textOf: (index: number) => string, onMove: (index: number | null) => void}} options
- *   `colour` is the bars' custom property, `textOf` says a day in words, `onMove` hears which day is pointed at
+ *   `colour` is its custom property, `textOf` says a day in words, `onMove` hears which day is pointed at
  */
-export function drawBars(element, points, { colour, label, textOf, onMove }) {
+export function drawDays(element, points, { colour, label, textOf, onMove }) {
   element.chart?.destroy();
-  const bars = resolved(element, colour);
+  element.chart = null;
+  element.replaceChildren();
+  if (points.every((point) => point.value === 0)) {
+    element.textContent = "Nothing on these days";
+    beReadByKeys(element, points.length, label, textOf);
+    return;
+  }
+  const ink = resolved(element, colour);
   const axis = {
     stroke: resolved(element, "--muted"),
     font: `12px ${getComputedStyle(element).fontFamily}`,
@@ -60,11 +68,11 @@ export function drawBars(element, points, { colour, label, textOf, onMove }) {
       series: [
         {},
         {
-          stroke: bars,
-          fill: bars,
-          width: 0,
+          stroke: ink,
           points: { show: false },
-          paths: uPlot.paths.bars({ size: [0.7, 28], radius: 0.15 }),
+          ...(points.length > MOST_BARS
+            ? { width: 1.5, fill: ink.replace(/rgb\((.*)\)/, "rgba($1, 0.15)") }
+            : { width: 0, fill: ink, paths: uPlot.paths.bars({ size: [0.7, 28], radius: 0.15 }) }),
         },
       ],
       hooks: { setCursor: [(self) => onMove(self.cursor.idx ?? null)] },
@@ -73,7 +81,7 @@ export function drawBars(element, points, { colour, label, textOf, onMove }) {
     element,
   );
   element.chart = chart;
-  beReadByKeys(element, chart, points.length, label, textOf);
+  beReadByKeys(element, points.length, label, textOf);
   observer.observe(element);
 }
 
@@ -91,14 +99,14 @@ function resolved(element, property) {
   return color;
 }
 
-/** Days that are named below the bars: as many as there is room for, evenly, the last one among them. */
+/** Days that are named below: as many as there is room for, evenly, none at the edge where its name would be cut. */
 function daysToName(days, width) {
   const every = Math.max(1, Math.ceil(days.length / Math.max(2, Math.floor(width / 80))));
-  return days.filter((_, index) => (days.length - 1 - index) % every === 0);
+  return days.filter((_, index) => index % every === every >> 1);
 }
 
 /** A slider, to those who see no chart: arrow keys go from day to day, and each is said. */
-function beReadByKeys(element, chart, count, label, textOf) {
+function beReadByKeys(element, count, label, textOf) {
   let at = count - 1;
   const goTo = (index) => {
     at = Math.min(Math.max(index, 0), count - 1);
@@ -110,9 +118,10 @@ function beReadByKeys(element, chart, count, label, textOf) {
     element.setAttribute(name, value);
   }
   goTo(at);
-  const point = () => chart.setCursor({ left: chart.valToPos(chart.data[0][at], "x"), top: 0 });
+  const { chart } = element;
+  const point = () => chart?.setCursor({ left: chart.valToPos(chart.data[0][at], "x"), top: 0 });
   element.onfocus = () => element.matches(":focus-visible") && point();
-  element.onblur = () => chart.setCursor({ left: -10, top: -10 });
+  element.onblur = () => chart?.setCursor({ left: -10, top: -10 });
   element.onkeydown = (event) => {
     const steps = { ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1, Home: 0, End: count - 1 };
     if (event.key in steps) {

@@ -14,7 +14,7 @@ function isDark() {
 }
 
 function themeChanged() {
-  document.getElementById("theme").setAttribute("aria-pressed", isDark());
+  document.getElementById("theme").textContent = isDark() ? "Light theme" : "Dark theme";
   document.dispatchEvent(new Event("themechange"));
 }
 
