@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from botocore import xform_name
 from local_stage import settings
+from test_analytics_api import put_product
 
 import wsgi
 from cart import create_app, dynamodb
@@ -68,6 +69,7 @@ def calls(moto_url):
 
     app.extensions["cart_table"].client.meta.events.register("before-call.dynamodb", see)
     store.put("u", 42, ttl={"N": "1"})  # an expired line, to be revived
+    put_product(store, 42, 1, 2, 39_98)
     exercised = exercise_all(app)
     assert exercised == {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.partition(".")[0] in OURS}
     with pytest.MonkeyPatch.context() as patch:
@@ -77,7 +79,7 @@ def calls(moto_url):
     return seen
 
 
-OURS = {"carts", "saved", "shares", "health"}
+OURS = {"carts", "saved", "shares", "analytics", "health"}
 
 
 def requests():
@@ -108,6 +110,8 @@ def requests():
     yield "POST", "/cart/w/copy", {"share_token": link["token"]}
     yield "DELETE", f"/shared/{link['token']}/items/42", None
     yield "DELETE", f"/cart/u/shares/{link['share_id']}", None
+    for path in ("summary", "products", "products/42", "abandonment"):
+        yield "GET", f"/analytics/{path}", None
     yield "GET", "/health", None
     yield "GET", "/health/ready", None
 
@@ -131,7 +135,7 @@ def exercise(app, method, path, body, headers=None):
 
 def test_every_call_that_the_code_can_make_was_made(calls):
     """By the source, which names each operation where it is called."""
-    source = (ROOT / "cart" / "table.py").read_text()
+    source = "".join((ROOT / "cart" / name).read_text() for name in ("table.py", "aggregates.py"))
     named = set(re.findall(r'call\(\s*self\.client,\s*"(\w+)"|self\.client\.(\w+)\(', source))
     assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
 
