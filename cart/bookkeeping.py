@@ -9,7 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from cart.aggregates import (
     AMOUNT_OF,
@@ -22,7 +22,6 @@ from cart.aggregates import (
     SHARDS,
     TOTALS,
     Aggregates,
-    Sort,
     board_key,
     entry_key,
     shards,
@@ -55,24 +54,28 @@ class Bookkeeper(Aggregates):
 
         self.insist(actions)
 
-    def refresh(self, product_id: int) -> None:
-        """Bring a product's entries on the boards in line. One Query, and one TransactWriteItems if they are not."""
+    def refresh(self, product_id: int, anew: bool = False) -> None:
+        """Bring a product's entries on the boards in line. One Query, and one TransactWriteItems if they are not.
+
+        :param anew: write those that are in line, too
+        """
 
         def actions() -> list[Row]:
             rows = list(self.partition(f"{PRODUCT}{product_id}"))
             board = next((row for row in rows if row["item_id"]["S"] == BOARD), None)
-            listed, now = summed([board] if board else [], AMOUNTS), summed(shards(rows), AMOUNTS)
-            changed: list[Sort] = [one for one in get_args(Sort) if listed[AMOUNT_OF[one]] != now[AMOUNT_OF[one]]]
-            if not changed:
+            listed, now = (summed(found, AMOUNTS) for found in ([board] if board else [], shards(rows)))
+            before, after = _entries(product_id, listed), _entries(product_id, now)
+            if listed == now and not anew:
                 return []
-            entries = [
-                {action: {"TableName": self.name, name: entry_key(sort, amounts[AMOUNT_OF[sort]], product_id)}}
-                for sort in changed
-                for action, name, amounts in (("Delete", "Key", listed), ("Put", "Item", now))
-                if amounts[AMOUNT_OF[sort]] > 0
+            drops = [{"Delete": {"TableName": self.name, "Key": row_key(*one)}} for one in before - after]
+            puts = [
+                {"Put": {"TableName": self.name, "Item": row_key(*one)}} for one in after - (set() if anew else before)
             ]
-            values = {name: number(now[name]) for name in AMOUNTS}
-            return [*entries, self._put(board_key(product_id), values, revision_of(board))]
+            return [
+                *drops,
+                *puts,
+                self.put(board_key(product_id), {name: number(now[name]) for name in AMOUNTS}, revision_of(board)),
+            ]
 
         self.insist(actions)
 
@@ -100,26 +103,26 @@ class Bookkeeper(Aggregates):
         A generation takes in lines until a rebuild closes it: then what is under way with it fails.
         """
         counted = [
-            self._put(counted_key(line), _counted_values(one), one.revision) for line, one in tallied.counted.items()
+            self.put(counted_key(line), _counted_values(one), one.revision) for line, one in tallied.counted.items()
         ]
         products = [
-            self._add(f"{PRODUCT}{product_id}", str(generation), amounts)
+            self.add(_any_shard(f"{PRODUCT}{product_id}", generation), amounts)
             for (product_id, generation), amounts in tallied.products.items()
             if any(amounts.values())
         ]
         totals = [
-            self._add(TOTALS, str(generation), amounts, still_open=generation == tallied.generation)
+            self.add(_any_shard(TOTALS, generation), amounts, still_open=generation == tallied.generation)
             for generation, amounts in tallied.totals.items()
             if generation == tallied.generation or any(amounts.values())
         ]
-        days = [self._add(DAYS, day, flows) for day, flows in tallied.days.items() if flows]
+        days = [self.add(_any_shard(DAYS, day), flows) for day, flows in tallied.days.items() if flows]
         return [*counted, *products, *totals, *days]
 
-    def _mark(self, change: Change) -> Row:
-        return self._put(_record_key(change), {"ttl": number(time.time() + KEPT_SECONDS)}, 0)
+    def put(self, key: Row, values: Row, revision: int) -> Row:
+        """The action that writes a row over the one that was read.
 
-    def _put(self, key: Row, values: Row, revision: int) -> Row:
-        """:param revision: of the row that was read, 0 where there was none"""
+        :param revision: of that, 0 where there was none
+        """
         condition = (
             {"ConditionExpression": "revision = :read", "ExpressionAttributeValues": {":read": number(revision)}}
             if revision
@@ -128,20 +131,20 @@ class Bookkeeper(Aggregates):
         item = key | values | {"revision": number(revision + 1)}
         return {"Put": {"TableName": self.name, "Item": item} | condition}
 
-    def _add(self, user_id: str, aggregate: str, amounts: Mapping[str, int], still_open: bool = False) -> Row:
-        added = ", ".join(f"#{name} :{name}" for name in amounts)
-        names = {f"#{name}": name for name in amounts} | ({"#closed": "closed"} if still_open else {})
-        condition = {"ConditionExpression": "attribute_not_exists(#closed)"} if still_open else {}
-        return {
-            "Update": {
-                "TableName": self.name,
-                "Key": row_key(user_id, f"{aggregate}#{random.randrange(SHARDS)}"),
-                "UpdateExpression": f"ADD {added}",
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": {f":{name}": number(amount) for name, amount in amounts.items()},
-            }
-            | condition
+    def add(self, key: Row, amounts: Mapping[str, int], still_open: bool = False) -> Row:
+        """The action that adds to the numbers of a row."""
+        names = {f"#{name}": name for name in (*amounts, *(["closed"] if still_open else []))}
+        update = {
+            "TableName": self.name,
+            "Key": key,
+            "UpdateExpression": "ADD " + ", ".join(f"#{name} :{name}" for name in amounts),
+            "ExpressionAttributeNames": names,
+            "ExpressionAttributeValues": {f":{name}": number(amount) for name, amount in amounts.items()},
         }
+        return {"Update": update | ({"ConditionExpression": "attribute_not_exists(#closed)"} if still_open else {})}
+
+    def _mark(self, change: Change) -> Row:
+        return self.put(_record_key(change), {"ttl": number(time.time() + KEPT_SECONDS)}, 0)
 
 
 def counted_key(line: LineId) -> Row:
@@ -164,6 +167,16 @@ def revision_of(row: Row | None) -> int:
 
 def unique(keys: Iterable[Row]) -> list[Row]:
     return list({_place(key): key for key in keys}.values())
+
+
+def _any_shard(user_id: str, aggregate: int | str) -> Row:
+    return row_key(user_id, f"{aggregate}#{random.randrange(SHARDS)}")
+
+
+def _entries(product_id: int, amounts: Mapping[str, int]) -> set[tuple[str, str]]:
+    """The keys of a product's entries on the boards; one that has nothing is on none."""
+    keys = (entry_key(sort, amounts[name], product_id) for sort, name in AMOUNT_OF.items() if amounts[name] > 0)
+    return {_place(key) for key in keys}
 
 
 def _record_key(change: Change) -> Row:
