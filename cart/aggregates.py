@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from flask import current_app
 
 from cart.config import Config
-from cart.dynamodb import call
+from cart.dynamodb import back_off, call
+from cart.errors import Throttled
 from cart.rows import Row, row_key
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ BOARD = "BOARD"
 TOP = "TOP#"
 MOST = 10**20 - 1
 BATCH_KEYS = 100  # the most that one BatchGetItem takes
+MAX_ROUNDS = 8  # of what DynamoDB's load, or others' writes, can send round again
 
 
 class Totals(NamedTuple):
@@ -163,14 +165,19 @@ class Aggregates:
 
     def rows(self, keys: Iterable[Row]) -> dict[tuple[str, str], Row]:
         """Those of these rows that are there, by their key, strongly consistent. A BatchGetItem for each 100."""
-        left, found = list(keys), {}
+        left, found, attempt = list(keys), {}, 0
         while left:
             asked, left = left[:BATCH_KEYS], left[BATCH_KEYS:]
             request = {self.name: {"Keys": asked, "ConsistentRead": True}}
             answer = call(self.client, "batch_get_item", RequestItems=request)
             for row in answer["Responses"].get(self.name, []):
                 found[row["user_id"]["S"], row["item_id"]["S"]] = row
-            left += answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+            if again := answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys"):
+                if attempt == MAX_ROUNDS:
+                    raise Throttled
+                back_off(attempt)
+                attempt += 1
+                left += again
         return found
 
 

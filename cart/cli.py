@@ -1,4 +1,4 @@
-"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask serve`.
+"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask analytics rebuild`, `flask serve`.
 
 What a command needs is imported when it runs: the app imports this module at every cold start.
 """
@@ -18,18 +18,21 @@ from flask.cli import AppGroup
 
 from cart.config import Config
 from cart.dynamodb import AWS_ERRORS, connect
+from cart.errors import Problem
 from cart.table import CartTable
 
 DATA_FOLDER = Path(".dynamodb-local")
 
 table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
 monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
+analytics_group = AppGroup("analytics", help="What all carts hold.")
 
 
 def init_app(app: Flask, config: Config) -> None:
     app.extensions["cart_config"] = config
     app.cli.add_command(table_group)
     app.cli.add_command(monitoring_group)
+    app.cli.add_command(analytics_group)
     app.cli.add_command(serve)
 
 
@@ -70,6 +73,28 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
 
     with _one_line_for_errors():
         monitoring.create(_config(), retention_days, topic_arn, click.echo)
+
+
+@analytics_group.command("rebuild")
+def rebuild_analytics() -> None:
+    """Count what carts hold anew, from the table, and say how far it was from what had been counted.
+
+    Shoppers and the stream go on meanwhile. What was not counted yet differs too: on a quiet table all that is left is
+    drift. What happened on each day stays as it is. One that was cut off is gone on with by the next.
+    """
+    from cart.bookkeeping import Bookkeeper
+    from cart.rebuild import Rebuild
+
+    config = _config()
+    with _one_line_for_errors():
+        client = connect(config, patient=True)
+        rebuild = Rebuild(Bookkeeper(client, config))
+        rows = 2 * CartTable(client, config).size()[0]  # each is looked at twice; DynamoDB counts every six hours
+        with click.progressbar(length=max(rows, 1), label="Rows", width=0) as bar:
+            for looked_at in rebuild.run():
+                bar.update(looked_at)
+        for of, differing, lines, units, value in rebuild.drift():
+            click.echo(f"{of + ' that differed:':<24}{differing}, by {lines:+} lines, {units:+} units, {value:+.2f}")
 
 
 @click.command("serve")
@@ -125,6 +150,8 @@ def _one_line_for_errors() -> Iterator[None]:
         yield
     except (*AWS_ERRORS, TimeoutError) as error:
         _fail(" ".join(str(error).split()))
+    except Problem as problem:
+        _fail(str(problem.description))
 
 
 def _create_table(config: Config) -> None:
