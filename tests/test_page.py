@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from streams import Stream, by_ttl, passes_filter
 from test_analytics_api import put, put_product
 from test_auth import AUDIENCE, ISSUER, RSA_KEY, pem, token
 from test_browser import FLAGS, listening
 
-from cart import create_app
+import wsgi
+from cart import create_app, events
 from cart.aggregates import DAYS, TOTALS, Aggregates
 from cart.errors import Unavailable
 from cart.page import ASSETS, PAGES
 from cart.rows import row_key
-from conftest import Store, make_store, missing
+from conftest import CUP, Store, make_store, missing
 
 UPLOT = {  # of `npm pack uplot@1.6.32`: dist/uPlot.iife.min.js, dist/uPlot.min.css and LICENSE
     "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
@@ -109,7 +111,9 @@ def pixels(page: Page, chart: str, colour: tuple[int, int, int]) -> int:
     return page.evaluate(
         """([chart, r, g, b]) => {
             const canvas = document.querySelector(`${chart} canvas`);
-            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true});
+            copy.drawImage(canvas, 0, 0);
+            const {data} = copy.getImageData(0, 0, canvas.width, canvas.height);
             let found = 0;
             for (let i = 0; i < data.length; i += 4)
                 found += data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255;
@@ -132,7 +136,7 @@ def test_it_shows_what_is_in_the_table(visit, shop, theme, prefix):
         expect(days.first).to_contain_text(f"{TODAY.day} ")
         assert days.first.locator("td").all_text_contents() == ["9", "20", "100.00", "1", "0"]
         products = page.locator("#product-rows tr")
-        assert [row.split("\t") for row in products.all_inner_texts()] == [
+        assert [[cell.strip() for cell in row.split("\t")] for row in products.all_inner_texts()] == [
             ["Product 7", "5", "30", "300.00"],
             ["Product 42", "9", "20", "400.00"],
             ["Product 9007199254740991", "2", "3", "5,000,000.00"],
@@ -268,6 +272,35 @@ def test_a_token_is_asked_for_and_kept_in_memory_alone(visit, filled):
         assert admins not in kept + "".join(seen.asked) + "".join(seen.complaints)
         page.reload()
         expect(page.get_by_label("Access token")).to_be_visible()
+
+
+def test_what_shoppers_do_is_shown(visit, dynamodb_local_url, monkeypatch):
+    """From a request of a shopper, through the table's stream and the function that counts it, onto the page."""
+    store = make_store("dynamodb-local", dynamodb_local_url)
+    app = create_app(store.config)
+    monkeypatch.setattr(wsgi, "app", app)
+    stream, shopper = Stream(store.config, store.client), app.test_client()
+    for user, quantity in (("alice", 2), ("bob", 5), ("carol", 1)):
+        shopper.post(f"/cart/{user}/items", json=CUP | {"quantity": quantity})
+    shopper.post("/cart/alice/items", json=CUP | {"product_id": 7, "price": 5})
+    shopper.delete("/cart/alice/items/42")
+    count(stream.read())
+    store.client.delete_item(TableName=store.config.dynamodb_table_name, Key=row_key("carol", "ITEM#42"))
+    with visit(app) as seen:
+        expect(seen.page.locator("#units-now")).to_have_text("8")
+        count([by_ttl(record) for record in stream.read()])
+        seen.page.get_by_role("button", name="Refresh").click()
+        expect(seen.page.locator("#units-now")).to_have_text("7")
+        assert seen.page.locator("#value-now").inner_text() == "109.95"  # 5 at 19.99 and 2 at 5
+        assert seen.readout("added").startswith("169.92 ")
+        assert seen.readout("abandoned").startswith("19.99 11.8% of value added ")
+        products = [" ".join(row.split()) for row in seen.page.locator("#product-rows tr").all_inner_texts()]
+        assert products == ["Product 42 1 5 99.95", "Product 7 1 2 10.00"]
+
+
+def count(records: list) -> None:
+    counted = [record for record in records if passes_filter(record)]
+    assert events.count_changes({"Records": counted}, None) == {"batchItemFailures": []}
 
 
 # --- the files
