@@ -22,7 +22,7 @@ VENV = BUILD / "venv"  # and this the virtual environment
 PAGES = Path("cart") / "pages"
 
 # For machines that develop and deploy; the app imports them nowhere
-NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "serving.py", "stages.py"}
+NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py", "stages.py"}
 
 # Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
@@ -42,12 +42,13 @@ PRUNED = [
     "packaging/licenses",
     "simplejson/tests",
     "urllib3/contrib/emscripten",
-    "werkzeug/debug/shared",
+    "werkzeug/debug",
     "dateutil/zoneinfo",
     "*/py.typed",
     "*/*.pyi",
     "*.dist-info/licenses",
     "*.dist-info/RECORD",
+    "zappa-*.dist-info/METADATA",
 ]
 BOTOCORE_KEPT = {"dynamodb", "endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
 

@@ -224,6 +224,7 @@ def _say_where(host: str, port: int, engine: str) -> None:
     click.echo(f"Data:       {kept[engine]}")
     click.echo(f"API:        http://{shown}:{port}/cart/user123")
     click.echo(f"Swagger UI: http://{shown}:{port}/docs")
+    click.echo(f"Analytics:  http://{shown}:{port}/analytics")
 
 
 def _run_gunicorn(host: str, port: int, supervised: bool) -> None:

@@ -22,10 +22,12 @@ from local_stage import (
 )
 
 from cart.bundle import NOT_INSTALLED, NOT_SHIPPED
+from cart.page import ASSETS, PAGES
 from conftest import CUP, ROOT, make_store
 
 MAX_ZIPPED = 6_000_000
 MAX_UNZIPPED = 20_000_000
+MAX_PAGES_ZIPPED = 36_000
 
 APP = {"cart", "wsgi.py"}
 ZAPPAS = {"__init__.py", "__pycache__", "durationpy", "handler.py", "package_info.json", "zappa", "zappa_settings.py"}
@@ -92,12 +94,18 @@ def test_only_what_is_allowed_is_in_it(names):
 def test_all_of_the_app_is_in_it(names):
     shipped = {str(name) for name in names if name.parts[0] == "cart" and name.suffix != ".pyc"}
     sources = {f"cart/{path.name}" for path in (ROOT / "cart").glob("*.py") if path.name not in NOT_SHIPPED}
-    assert shipped - {"cart/__pycache__/__init__.py"} == sources
+    pages = {f"cart/pages/{path.name}" for path in (ROOT / "cart" / "pages").iterdir()}
+    assert shipped - {"cart/__pycache__/__init__.py"} == sources | pages
 
 
 def test_nothing_that_lay_about_is_in_it(zipped, names):
     assert not {PurePosixPath(name) for name in STRAYS} & set(names)
     assert not any(SECRET.encode() in zipped.read(entry) for entry in zipped.infolist())
+
+
+def test_the_page_takes_little_of_it(zipped):
+    sizes = {entry.filename: entry.compress_size for entry in zipped.infolist() if "/pages/" in entry.filename}
+    assert sum(sizes.values()) <= MAX_PAGES_ZIPPED, sizes
 
 
 def test_it_is_small(package, zipped):
@@ -147,6 +155,9 @@ def ran(tree, moto_url, tmp_path_factory):
         rest_event("GET", "/openapi.json"),
         rest_event("GET", "/docs"),
         *(rest_event("GET", f"/docs/{name}") for name in SWAGGER_FILES),
+        rest_event("GET", "/analytics"),
+        *(rest_event("GET", f"/analytics/assets/{name}") for name in ASSETS),
+        rest_event("GET", "/analytics/summary", Accept="text/csv"),
         *(scheduled_event(f"arn:aws:events:::rule/cart-local-{name}") for name in scheduled),
     ]
     environ = {
@@ -166,8 +177,13 @@ def snapshot(tree: Path) -> dict[Path, int]:
 
 def test_it_answers_every_operation(ran):
     statuses = [answer["statusCode"] for answer in ran.answers if answer]
-    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4]
+    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * (4 + 1 + len(ASSETS) + 1)]
     assert b"swagger-ui" in content(ran.answers[9])
+    assert b"Cart analytics" in content(ran.answers[13])
+    for name, answer in zip(ASSETS, ran.answers[14:], strict=False):
+        assert content(answer) == (PAGES / name).read_bytes()
+        assert not answer.get("isBase64Encoded")
+    assert content(ran.answers[14 + len(ASSETS)]).startswith(b"day,lines_added,")
 
 
 def test_nothing_is_compiled_at_the_start(ran, tree):

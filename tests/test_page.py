@@ -1,7 +1,10 @@
 """The page /analytics in a real browser: what it shows, to whom, and that it asks nobody but us."""
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -21,7 +24,7 @@ from cart.aggregates import DAYS, TOTALS, Aggregates
 from cart.errors import Unavailable
 from cart.page import ASSETS, PAGES
 from cart.rows import row_key
-from conftest import CUP, Store, make_store, missing
+from conftest import CUP, ROOT, Store, make_store, missing
 
 UPLOT = {  # of `npm pack uplot@1.6.32`: dist/uPlot.iife.min.js, dist/uPlot.min.css and LICENSE
     "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
@@ -332,6 +335,26 @@ def test_files_are_known_by_what_they_hold(shop):
 @pytest.mark.parametrize("name", ["x.js", "analytics.html", "uplot.LICENSE", "..%2fpage.py", "%2e%2e/page.py", ""])
 def test_no_other_file_is_served(shop, name):
     assert shop.test_client().get(f"/analytics/assets/{name}").status_code == 404
+
+
+def test_no_file_of_the_page_is_opened_before_it_is_asked_for():
+    """By Python's own account of the files that it opens, from before the app is imported."""
+    code = f"""
+import sys
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
+from wsgi import app
+pages = lambda: [path for path in opened if path.startswith({str(PAGES)!r})]
+assert app.test_client().get("/health").status_code == 200
+before = pages()
+app.test_client().get("/analytics")
+print(len(before), len(pages()), "cart.page" in sys.modules)
+"""
+    environ = os.environ | {"LOG_LEVEL": "ERROR", "AWS_EC2_METADATA_DISABLED": "true"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == ["0", "1", "True"]
 
 
 def test_uplot_is_as_it_was_published():
