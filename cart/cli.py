@@ -119,7 +119,7 @@ def serve(host: str, port: int, engine: str | None, wait_seconds: int) -> None:
                 _point_environment_at(endpoint_url)
                 config = Config.from_env()
             _wait_for(config.dynamodb_endpoint_url, wait_seconds)
-            _create_table(config)
+            _create_table(config, with_stream=engine != "moto")
             _say_where(host, port, engine)
             _run_gunicorn(host, port, supervised=endpoint_url is not None)
     except KeyboardInterrupt:
@@ -154,11 +154,11 @@ def _one_line_for_errors() -> Iterator[None]:
         _fail(str(problem.description))
 
 
-def _create_table(config: Config) -> None:
+def _create_table(config: Config, with_stream: bool = True) -> None:
     from cart import provision
 
     name = config.dynamodb_table_name
-    different = provision.create(connect(config, patient=True), name, click.echo)
+    different = provision.create(connect(config, patient=True), name, click.echo, with_stream)
     if different:
         listed = "; ".join(f"{key} is {found}, must be {provision.WANTED[key]}" for key, found in different.items())
         _fail(f"table {name} differs and cannot be changed in place: {listed}")

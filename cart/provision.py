@@ -25,10 +25,13 @@ WANTED = {
 NOT_OFFERED = "not offered by this engine"
 
 
-def create(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> dict[str, str]:
+def create(
+    client: "DynamoDBClient", name: str, say: Callable[[str], None], with_stream: bool = True
+) -> dict[str, str]:
     """Make the table if it is not there, wait until it is usable, bring its TTL, recovery and stream in line.
 
     :param say: takes one line for each thing done or not to be had
+    :param with_stream: or leave that as it is: moto copies all of a stream at each transaction, and nobody reads it
     :return: what differs and cannot be changed in place: aspect to what the table has
     """
     try:
@@ -39,8 +42,10 @@ def create(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> d
     _wait_until(lambda: aspects(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
     _turn_on_ttl(client, name, say)
     _turn_on_recovery(client, name, say)
-    _turn_on_stream(client, name, say)
-    return differences(aspects(client, name))
+    if with_stream:
+        _turn_on_stream(client, name, say)
+    different = differences(aspects(client, name))
+    return {aspect: found for aspect, found in different.items() if with_stream or aspect != "stream"}
 
 
 def aspects(client: "DynamoDBClient", name: str) -> dict[str, str]:

@@ -94,7 +94,7 @@ def make_store(engine: str, url: str, **settings: Any) -> Store:
         dynamodb_endpoint_url=url, dynamodb_table_name=f"test-{uuid.uuid4().hex[:8]}", log_level="WARNING", **settings
     )
     client = connect(config, patient=True)
-    provision.create(client, config.dynamodb_table_name, lambda _: None)
+    provision.create(client, config.dynamodb_table_name, lambda _: None, with_stream=engine != "moto")
     # DynamoDB Local deletes expired rows within the minute: the tests are about those that are still there
     client.update_time_to_live(
         TableName=config.dynamodb_table_name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
