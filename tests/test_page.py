@@ -206,6 +206,9 @@ def test_the_period_is_chosen_kept_in_the_address_and_found_again(visit, shop):
         days = seen.page.locator("#added-rows tr")
         seen.page.get_by_role("button", name="7 days").click()
         expect(days).to_have_count(7)
+        assert seen.page.url.endswith("?days=7&sort=units")  # the last 7 days, whenever it is opened
+        seen.page.reload()
+        expect(days).to_have_count(7)
         seen.page.get_by_label("From").fill(str(TODAY - timedelta(59)))
         expect(days).to_have_count(60)
         seen.page.reload()

@@ -13,14 +13,16 @@ const longDay = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZo
 const $ = (id) => document.getElementById(id);
 const shown = {}; // the last good answers, by what they are of
 const asked = new URLSearchParams(location.search);
-const choice = { ...lastDays(30), sort: "units" };
+let span = { days: 30 }; // up to today, whichever day that is; or from one day to another
+let sort = "units";
 let running = new AbortController();
 
 const between = (days) => longDay.formatRange(Date.parse(days[0].day), Date.parse(days.at(-1).day));
 const dayText = (day) => longDay.format(Date.parse(day));
 const rateText = (rate) => (rate === null ? "–" : percent.format(rate));
 const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
-const period = () => ({ from: choice.from, to: choice.to });
+const period = () => (span.days ? lastDays(span.days) : span);
+const top = () => ({ sort, limit: TOP_PRODUCTS });
 
 function lastDays(count) {
   const iso = (ms) => new Date(ms).toISOString().slice(0, 10);
@@ -39,7 +41,7 @@ async function load() {
     const [summary, abandonment, products] = await Promise.all([
       read("summary", period(), signal),
       read("abandonment", period(), signal),
-      read("products", { sort: choice.sort, limit: TOP_PRODUCTS }, signal),
+      read("products", top(), signal),
     ]);
     Object.assign(shown, { summary, abandonment, products });
     showState();
@@ -74,7 +76,7 @@ function askForToken(error) {
     403: "That token holds, but lacks the admin scope.",
   };
   $("token-reason").textContent = reasons[error.status];
-  $("token").toggleAttribute("aria-invalid", isSignedIn());
+  $("token").setAttribute("aria-invalid", isSignedIn());
   $("token").value = "";
   $("token").focus();
 }
@@ -93,20 +95,18 @@ function showError(error) {
 // --- what is shown
 
 function showChoice() {
-  $("from").value = choice.from;
-  $("to").value = choice.to;
-  const days = (Date.parse(choice.to) - Date.parse(choice.from)) / DAY_MS + 1;
-  const untilToday = choice.to === lastDays(1).to;
+  $("from").value = period().from;
+  $("to").value = period().to;
   for (const button of document.querySelectorAll("[data-days]")) {
-    button.setAttribute("aria-pressed", untilToday && Number(button.dataset.days) === days);
+    button.setAttribute("aria-pressed", Number(button.dataset.days) === span.days);
   }
   for (const button of document.querySelectorAll("[data-sort]")) {
-    button.setAttribute("aria-pressed", button.dataset.sort === choice.sort);
+    button.setAttribute("aria-pressed", button.dataset.sort === sort);
   }
   for (const heading of document.querySelectorAll("[data-of]")) {
-    heading.setAttribute("aria-sort", heading.dataset.of === choice.sort ? "descending" : "none");
+    heading.setAttribute("aria-sort", heading.dataset.of === sort ? "descending" : "none");
   }
-  history.replaceState(null, "", `?${new URLSearchParams(choice)}`);
+  history.replaceState(null, "", `?${new URLSearchParams({ ...span, sort })}`);
 }
 
 function draw() {
@@ -148,7 +148,7 @@ function drawFlow(name, label, days, field, total) {
 }
 
 function drawProducts(products) {
-  const most = products[0]?.[choice.sort] || 1;
+  const most = products[0]?.[sort] || 1;
   $("no-products").hidden = products.length > 0;
   document.querySelector(".products table").hidden = products.length === 0;
   const rows = fillRows("product-rows", products, (product) => [
@@ -158,7 +158,7 @@ function drawProducts(products) {
   rows.forEach((row, index) => {
     const bar = document.createElement("span");
     bar.className = "bar";
-    bar.style.width = `${(100 * products[index][choice.sort]) / most}%`;
+    bar.style.width = `${(100 * products[index][sort]) / most}%`;
     row.firstChild.append(bar);
   });
 }
@@ -170,7 +170,9 @@ function fillRows(id, items, cellsOf) {
     cellsOf(item).forEach((text, index) => {
       const cell = document.createElement(index ? "td" : "th");
       cell.textContent = text;
-      cell.scope = index ? "" : "row";
+      if (index === 0) {
+        cell.scope = "row";
+      }
       row.append(cell);
     });
     return row;
@@ -181,26 +183,27 @@ function fillRows(id, items, cellsOf) {
 
 // --- what is chosen
 
-function choose(changes) {
-  Object.assign(choice, changes);
-  load();
-}
-
 for (const button of document.querySelectorAll("[data-days]")) {
-  button.addEventListener("click", () => choose(lastDays(Number(button.dataset.days))));
+  button.addEventListener("click", () => {
+    span = { days: Number(button.dataset.days) };
+    load();
+  });
 }
 for (const button of document.querySelectorAll("[data-sort]")) {
-  button.addEventListener("click", () => choose({ sort: button.dataset.sort }));
+  button.addEventListener("click", () => {
+    ({ sort } = button.dataset);
+    load();
+  });
 }
 for (const button of document.querySelectorAll("[data-csv]")) {
   const of = button.dataset.csv;
-  const parameters = () => (of === "products" ? { sort: choice.sort, limit: TOP_PRODUCTS } : period());
-  button.addEventListener("click", () => download(of, parameters()).catch(showState));
+  button.addEventListener("click", () => download(of, of === "products" ? top() : period()).catch(showState));
 }
 $("period").addEventListener("submit", (event) => event.preventDefault());
 $("period").addEventListener("change", () => {
   if (isDay($("from").value) && isDay($("to").value)) {
-    choose({ from: $("from").value, to: $("to").value });
+    span = { from: $("from").value, to: $("to").value };
+    load();
   }
 });
 $("token-form").addEventListener("submit", (event) => {
@@ -213,12 +216,12 @@ for (const id of ["retry", "refresh"]) {
 }
 document.addEventListener("themechange", () => shown.summary && draw());
 
-for (const name of ["from", "to"]) {
-  if (isDay(asked.get(name))) {
-    choice[name] = asked.get(name);
-  }
+if (isDay(asked.get("from")) && isDay(asked.get("to"))) {
+  span = { from: asked.get("from"), to: asked.get("to") };
+} else if (document.querySelector(`[data-days="${Number(asked.get("days"))}"]`)) {
+  span = { days: Number(asked.get("days")) };
 }
 if (["units", "carts", "value"].includes(asked.get("sort"))) {
-  choice.sort = asked.get("sort");
+  sort = asked.get("sort");
 }
 load();
