@@ -29,6 +29,8 @@ METRICS = {
     "CartsCleared": "Count",
     "TableItems": "Count",
     "TableSize": "Bytes",
+    "ChangesCounted": "Count",
+    "ChangesFailed": "Count",
 }
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="-")

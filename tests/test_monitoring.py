@@ -60,7 +60,7 @@ def test_metrics_of_each_request(metrics_of, user, store):
     assert read == expected(1 if real else read["DynamoDBCapacityUnits"])
     assert missing == {"Requests": 1, "DynamoDBRequests": 1, "Errors4xx": 1}
     assert refused == {"Requests": 1, "Errors4xx": 1}
-    assert cleared == expected(3 if real else cleared["DynamoDBCapacityUnits"], CartsCleared=1) | {
+    assert cleared == expected(4 if real else cleared["DynamoDBCapacityUnits"], CartsCleared=1) | {
         "DynamoDBRequests": 2
     }
 
