@@ -88,7 +88,10 @@ def get_summary() -> Response:
 @blueprint.route("/products", parameters=TOP)
 @_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 def get_products() -> Response:
-    """Get the products of which all carts hold most"""
+    """Get the products of which all carts hold most
+
+    Of equals, the one with the smaller id comes first. Four Query and a BatchGetItem, whatever the number of products.
+    """
     asked = judge(TopSchema, request.args.to_dict())
     info(logger, f"Getting the top products by {asked['sort']}")
     products = get_aggregates().top(asked["sort"], asked["limit"])

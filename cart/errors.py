@@ -112,7 +112,7 @@ class NotAcceptable(Problem):
     headers = {"Vary": "Accept"}
     example = {
         "detail": "Accept application/json or text/csv.",
-        "errors": {"Accept": ["application/json or text/csv."]},
+        "errors": {"Accept": ["Must allow application/json or text/csv."]},
     }
 
 
