@@ -22,7 +22,10 @@ VENV = BUILD / "venv"  # and this the virtual environment
 PAGES = Path("cart") / "pages"
 
 # For machines that develop and deploy; the app imports them nowhere
-NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py", "stages.py"}
+NOT_SHIPPED = {
+    *("bundle.py", "engines.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py", "stages.py"),
+    "subscription.py",
+}
 
 # Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
@@ -70,6 +73,7 @@ def make() -> None:
     _copy_app(packages)
     for tree in (packages, APP):
         _compile(tree)
+    sys.path.append(str(Path.cwd()))  # where Zappa will look for what it calls back, which is not shipped
     os.environ["VIRTUAL_ENV"] = str(VENV.resolve())
     os.chdir(APP)
 
@@ -131,7 +135,7 @@ def _without_documentation(node: dict[str, Any]) -> dict[str, Any]:
 def _copy_app(packages: Path) -> None:
     """The app, and Zappa's handler, which Zappa will copy there too but not compile."""
     (APP / "cart").mkdir(parents=True)
-    for source in [Path("wsgi.py"), *Path("cart").glob("*.py")]:
+    for source in [Path("entry.py"), Path("wsgi.py"), *Path("cart").glob("*.py")]:
         if source.name not in NOT_SHIPPED:
             shutil.copy(source, APP / source)
     (APP / PAGES).mkdir()

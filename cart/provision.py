@@ -25,9 +25,7 @@ WANTED = {
 NOT_OFFERED = "not offered by this engine"
 
 
-def create(
-    client: "DynamoDBClient", name: str, say: Callable[[str], None], with_stream: bool = True
-) -> dict[str, str]:
+def create(client: "DynamoDBClient", name: str, say: Callable[[str], None], with_stream: bool = True) -> dict[str, str]:
     """Make the table if it is not there, wait until it is usable, bring its TTL, recovery and stream in line.
 
     :param say: takes one line for each thing done or not to be had

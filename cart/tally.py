@@ -110,6 +110,8 @@ def change_of(record: Mapping[str, Any]) -> Change | None:
     if not item_id.startswith(LINE):
         return None
     if not old and not new:
+        if record["eventName"] == "REMOVE":
+            return None  # DynamoDB Local tells of a delete that was too late to find anything
         raise ValueError("a record without images")
     by_ttl = record.get("userIdentity", {}).get("principalId") == TTL_PRINCIPAL
     line = LineId(user_id, int(item_id.removeprefix(LINE)))

@@ -24,11 +24,11 @@ STRAYS = (".env", "secret.txt", "notes.py", "cart/.env", "cart/dump.json", "expo
 # What Lambda's runtime does: the handler is imported once, then called with each event
 RUNTIME = """
 import json, pathlib, sys, types
-import handler
+import entry
 answer, events = pathlib.Path(sys.argv[1]), json.loads(sys.stdin.read())
 made_first = "wsgi" in sys.modules
 context = types.SimpleNamespace(aws_request_id="of-lambda")
-answers = [handler.lambda_handler(event, context) for event in events]
+answers = [entry.handle(event, context) for event in events]
 modules = {name: getattr(module, "__cached__", None) for name, module in sys.modules.items()}
 answer.write_text(json.dumps({"made_first": made_first, "answers": answers, "modules": modules}))
 """

@@ -167,7 +167,8 @@ class Delivery:
 
 
 def sign(record: dict[str, Any]) -> dict[str, Any]:
-    deleted = record["eventName"] == "REMOVE" and record["dynamodb"]["OldImage"]["ttl"]["N"] == str(DELETED_BY_TTL)
+    old, new = (record["dynamodb"].get(name) for name in ("OldImage", "NewImage"))
+    deleted = old and not new and old["ttl"]["N"] == str(DELETED_BY_TTL)
     return by_ttl(record) if deleted else record
 
 
@@ -199,6 +200,8 @@ def flows(records: list[dict[str, Any]]) -> Counter[str]:
         if record["dynamodb"]["Keys"]["user_id"]["S"].startswith("CLEARED#"):
             found["carts_cleared"] += 1
             continue
+        if not old and not new:
+            continue  # a delete that found nothing, of which DynamoDB Local tells
         revived = bool(old and new) and old["added_at"] != new["added_at"]
         if revived or (new is None and ("userIdentity" in record or int(old["ttl"]["N"]) < 10)):
             found["lines_abandoned"] += 1

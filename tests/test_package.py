@@ -29,7 +29,7 @@ MAX_ZIPPED = 6_000_000
 MAX_UNZIPPED = 20_000_000
 MAX_PAGES_ZIPPED = 36_000
 
-APP = {"cart", "wsgi.py"}
+APP = {"cart", "entry.py", "wsgi.py"}
 ZAPPAS = {"__init__.py", "__pycache__", "durationpy", "handler.py", "package_info.json", "zappa", "zappa_settings.py"}
 LIBRARIES = {
     *(

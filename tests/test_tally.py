@@ -46,6 +46,10 @@ def test_what_is_not_in_a_cart_is_not_counted():
         assert change_of(record(None, image(), user, item_id)) is None
 
 
+def test_a_delete_that_found_nothing_changes_nothing():
+    assert change_of(record(None, None, eventName="REMOVE")) is None
+
+
 def test_the_day_is_that_of_utc():
     assert change_of(record(None, image(), at=1_795_478_399.9)).day == "2026-11-23"
     assert change_of(record(None, image(), at=1_795_478_400)).day == "2026-11-24"
