@@ -282,7 +282,7 @@ def test_a_token_is_asked_for_and_kept_in_memory_alone(visit, filled):
 
 def test_what_shoppers_do_is_shown(visit, dynamodb_local_url, monkeypatch):
     """From a request of a shopper, through the table's stream and the function that counts it, onto the page."""
-    store = make_store("dynamodb-local", dynamodb_local_url)
+    store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
     app = create_app(store.config)
     monkeypatch.setattr(wsgi, "app", app)
     stream, shopper = Stream(store.config, store.client), app.test_client()
