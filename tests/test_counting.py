@@ -2,12 +2,12 @@
 
 import json
 import random
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from itertools import count as counting_up
 
 import pytest
-from records import NOON, cleared, history, image, record
+from records import DAY, NOON, cleared, history, image, record
 from test_capacity import billed
 from test_concurrency import at_once
 from test_dies_anywhere import MOMENTS, Died, dying
@@ -22,7 +22,6 @@ from cart.counting import count_records
 from cart.events import count_changes
 from conftest import Store, make_store
 
-DAY = date(2026, 11, 23)
 NEW_LINE = ["BatchGetItem", "TransactWriteItems", "Query", "TransactWriteItems"]
 
 
