@@ -8,6 +8,7 @@ from itertools import count as counting_up
 
 import pytest
 from records import DAY, NOON, cleared, history, image, record
+from streams import by_ttl
 from test_capacity import billed
 from test_concurrency import at_once
 from test_dies_anywhere import MOMENTS, Died, dying
@@ -87,6 +88,17 @@ def test_top_products(books):
     assert [one.product_id for one in books.top("units", 9)] == [1, 2, 12, 3, 5]
 
 
+def test_an_expired_line_counts_until_it_is_deleted(books, store):
+    """The store does not tell when a life has passed, only when the row is gone."""
+    ran_out = image(3, "2.00", ttl=1)
+    assert count_records(books, [record(None, ran_out)]) == []
+    assert books.product(42).units == 3
+    assert count_records(books, [by_ttl(record(ran_out, None, at=NOON + 86_400))]) == []
+    assert books.product(42).units == 0
+    (day,) = books.days(DAY + timedelta(1), DAY + timedelta(1))
+    assert (day.lines_abandoned, day.value_abandoned, day.lines_removed) == (1, value("6"), 0)
+
+
 def test_attributes_stay_out_of_the_index_of_products(books, store):
     count_records(books, [record(None, image())])
     answer = store.client.scan(TableName=store.config.dynamodb_table_name, IndexName="ProductIndex")
@@ -116,11 +128,14 @@ def test_what_a_write_of_a_line_costs(books, app):
     assert count(new) == (["BatchGetItem", "Query"], [])  # it came before
     # two entries leave the boards, and two come
     assert count(record(image(), image(5))) == (NEW_LINE, [5, 5])
-    many = [record(None, image(), f"user{number}", f"ITEM#{number % 4}") for number in range(100)]
+    assert count(record(None, image(), "bob")) == (NEW_LINE, [5, 7])
     chunks = -(-100 // CHUNK)
-    operations, actions = count(*many)
-    assert operations == ["BatchGetItem", "TransactWriteItems"] * chunks + ["Query", "TransactWriteItems"] * 4
-    assert sum(actions) == 2 * 100 + chunks * (4 + 2) + 4 * 4
+    for on_boards in (False, True):
+        many = [record(None, image(), f"user{number}-{on_boards}", f"ITEM#{number % 4}") for number in range(100)]
+        operations, actions = count(*many)
+        assert operations == ["BatchGetItem", "TransactWriteItems"] * chunks + ["Query", "TransactWriteItems"] * 4
+        # record and line each; in each chunk four products, totals and day
+        assert sum(actions) == 2 * 100 + chunks * (4 + 2) + 4 * (7 if on_boards else 4)
 
 
 def expected_of(told):
