@@ -25,11 +25,13 @@ from conftest import Store, make_store
 
 NEW_LINE = ["BatchGetItem", "TransactWriteItems", "Query", "TransactWriteItems"]
 
+URLS = {"moto": "own_moto_url", "dynamodb-local": "dynamodb_local_url"}
 
-@pytest.fixture(params=["moto", "dynamodb-local"])
+
+@pytest.fixture(params=URLS)
 def store(request: pytest.FixtureRequest) -> Store:
     """A table of its own: what is counted is counted for all of it."""
-    return make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
+    return make_store(request.param, request.getfixturevalue(URLS[request.param]))
 
 
 @pytest.fixture

@@ -137,9 +137,9 @@ def test_compiled_parts_are_for_lambda(zipped, names):
 
 
 @pytest.fixture(scope="module")
-def ran(tree, moto_url, tmp_path_factory):
+def ran(tree, own_moto_url, tmp_path_factory):
     """Each operation, the documentation and its files, and what is scheduled, by the package in a read-only folder."""
-    store = make_store("moto", moto_url)
+    store = make_store("moto", own_moto_url)
     scheduled = [one["function"] for one in settings()["local"]["events"]]
     cart, line = "/cart/packed", "/cart/packed/items/42"
     events = [
@@ -158,7 +158,7 @@ def ran(tree, moto_url, tmp_path_factory):
         {"Records": STREAMED},
     ]
     environ = {
-        "DYNAMODB_ENDPOINT_URL": moto_url,
+        "DYNAMODB_ENDPOINT_URL": own_moto_url,
         "DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name,
         "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
     }

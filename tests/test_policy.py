@@ -57,9 +57,9 @@ class Calls:
 
 
 @pytest.fixture(scope="module")
-def calls(moto_url):
+def calls(own_moto_url):
     """All that the gateway asks of DynamoDB while everything the service can do is done."""
-    store = make_store("moto", moto_url)
+    store = make_store("moto", own_moto_url)
     app = create_app(store.config)
     seen = Calls()
 

@@ -16,11 +16,13 @@ from cart.errors import Throttled
 from cart.rebuild import Drift, Rebuild
 from conftest import Store, make_store
 
+URLS = {"moto": "own_moto_url", "dynamodb-local": "dynamodb_local_url"}
 
-@pytest.fixture(params=["moto", "dynamodb-local"])
+
+@pytest.fixture(params=URLS)
 def store(request: pytest.FixtureRequest) -> Store:
     """A table of its own, with three lines of which the stream told, and a saved one, which nobody counts."""
-    made = make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
+    made = make_store(request.param, request.getfixturevalue(URLS[request.param]))
     made.put("ann", 1, quantity={"N": "2"}, price={"N": "1.50"})
     made.put("ann", 2, quantity={"N": "1"}, price={"N": "10"})
     made.put("bob", 1, quantity={"N": "3"}, price={"N": "1.50"})
