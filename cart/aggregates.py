@@ -127,9 +127,9 @@ class Aggregates:
             for board in range(BOARDS)
             for row in self.partition(f"{TOP}{sort}#{board}", Limit=limit, only_first=True)
         ]
-        ids = [int(entry.partition("#")[2]) for entry in sorted(entries)[:limit]]
-        rows = self.rows(board_key(product_id) for product_id in ids)
-        found = [_product(product_id, [rows[f"{PRODUCT}{product_id}", BOARD]]) for product_id in ids]
+        ids = list(dict.fromkeys(int(entry.partition("#")[2]) for entry in sorted(entries)[:limit]))
+        rows = self.rows(map(board_key, ids))
+        found = [_product(product_id, [rows.get((f"{PRODUCT}{product_id}", BOARD), {})]) for product_id in ids]
         return sorted(found, key=lambda product: (-getattr(product, sort), product.product_id))
 
     def product(self, product_id: int) -> ProductTotals:

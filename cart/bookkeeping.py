@@ -9,6 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from cart.aggregates import (
@@ -34,7 +35,7 @@ from cart.tally import Change, Counted, Held, LineId, Tally, tally
 
 COUNTED = "COUNTED#"
 RECORD = "RECORD#"
-CHUNK = 16  # records of one transaction, which takes 100 actions: at worst five each, and one
+CHUNK = 16  # records of one transaction, which takes 100 actions: at worst five each, and two
 KEPT_SECONDS = 172_800  # twice as long as a stream keeps a record
 GENERATION_KEY = row_key(TOTALS, GENERATION)
 
@@ -55,46 +56,48 @@ class Bookkeeper(Aggregates):
         self.insist(actions)
 
     def refresh(self, product_id: int, anew: bool = False) -> None:
-        """Bring a product's entries on the boards in line. One Query, and one TransactWriteItems if they are not.
+        """Bring a product's entries on the boards in line. A Query; if they are not, a TransactWriteItems and a Query.
+
+        It ends with a look that finds them in line: one who has looked before others counted, and writes after they
+        have looked, else leaves them as they no longer are.
 
         :param anew: write those that are in line, too
         """
+        for attempt in range(MAX_ROUNDS):
+            if not self.insist(partial(self._list, product_id, anew and attempt == 0)):
+                return
+        raise Throttled
 
-        def actions() -> list[Row]:
-            rows = list(self.partition(f"{PRODUCT}{product_id}"))
-            board = next((row for row in rows if row["item_id"]["S"] == BOARD), None)
-            listed, now = (summed(found, AMOUNTS) for found in ([board] if board else [], shards(rows)))
-            before, after = _entries(product_id, listed), _entries(product_id, now)
-            if listed == now and not anew:
-                return []
-            drops = [{"Delete": {"TableName": self.name, "Key": row_key(*one)}} for one in before - after]
-            puts = [
-                {"Put": {"TableName": self.name, "Item": row_key(*one)}} for one in after - (set() if anew else before)
-            ]
-            return [
-                *drops,
-                *puts,
-                self.put(board_key(product_id), {name: number(now[name]) for name in AMOUNTS}, revision_of(board)),
-            ]
+    def _list(self, product_id: int, anew: bool) -> list[Row]:
+        rows = list(self.partition(f"{PRODUCT}{product_id}"))
+        board = next((row for row in rows if row["item_id"]["S"] == BOARD), None)
+        listed, now = summed([board] if board else [], AMOUNTS), summed(shards(rows), AMOUNTS)
+        if listed == now and not anew:
+            return []
+        before, after = _entries(product_id, listed), _entries(product_id, now)
+        drops = [{"Delete": {"TableName": self.name, "Key": row_key(*one)}} for one in before - after]
+        new = after if anew else after - before
+        puts = [{"Put": {"TableName": self.name, "Item": row_key(*one)}} for one in new]
+        amounts = {name: number(now[name]) for name in AMOUNTS}
+        return [*drops, *puts, self.put(board_key(product_id), amounts, revision_of(board))]
 
-        self.insist(actions)
-
-    def insist(self, make_actions: Callable[[], list[Row]]) -> None:
+    def insist(self, make_actions: Callable[[], list[Row]]) -> bool:
         """Carry out what is made of what is read, in one transaction, and again as long as others come between.
 
+        :return: whether there was anything to do
         :raise Throttled: they do not stop
         """
         for attempt in range(MAX_ROUNDS):
             actions = make_actions()
             if not actions:
-                return
+                return False
             try:
                 token = str(uuid.uuid4())
                 call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=token)
             except TransactionCancelled:
                 back_off(attempt)
             else:
-                return
+                return True
         raise Throttled
 
     def actions_of(self, tallied: Tally) -> list[Row]:

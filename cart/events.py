@@ -1,4 +1,4 @@
-"""What Zappa calls without HTTP."""
+"""What is called without HTTP: by Zappa, or by `entry.py`."""
 
 import logging
 from typing import Any

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import NamedTuple
 
-from cart.aggregates import AMOUNTS, PRODUCT, SHARDS, TOTALS, money, shards, summed
+from cart.aggregates import AMOUNTS, GENERATION, PRODUCT, SHARDS, TOTALS, money, shards, summed
 from cart.bookkeeping import (
     CHUNK,
     COUNTED,
@@ -82,7 +82,7 @@ class Rebuild:
 
     def _begin(self) -> None:
         """Make the new generation, unless that was done, and close the one before."""
-        row = self.books.rows([GENERATION_KEY]).get((TOTALS, "GENERATION"))
+        row = self.books.rows([GENERATION_KEY]).get((TOTALS, GENERATION))
         if row and "rebuilding" in row:
             self.generation = int(row["generation"]["N"])
         else:
@@ -102,7 +102,7 @@ class Rebuild:
 
     def _generation_row(self, generation: int, state: Row | None = None) -> list[Row]:
         rows = self.books.rows([GENERATION_KEY])
-        row = rows.get((TOTALS, "GENERATION"))
+        row = rows.get((TOTALS, GENERATION))
         values = {"generation": number(generation)} | (state or {})
         return [self.books.put(GENERATION_KEY, values, revision_of(row))] if generation_of(rows) <= generation else []
 

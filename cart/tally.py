@@ -113,7 +113,7 @@ def change_of(record: Mapping[str, Any]) -> Change | None:
         if record["eventName"] == "REMOVE":
             return None  # DynamoDB Local tells of a delete that was too late to find anything
         raise ValueError("a record without images")
-    by_ttl = record.get("userIdentity", {}).get("principalId") == TTL_PRINCIPAL
+    by_ttl = (record.get("userIdentity") or {}).get("principalId") == TTL_PRINCIPAL
     line = LineId(user_id, int(item_id.removeprefix(LINE)))
     return Change(user_id, line, held_of(new), position, day, _flows(old, new, by_ttl, at))
 

@@ -41,6 +41,13 @@ def moto_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def own_moto_url() -> Iterator[str]:
+    """For many transactions: at each, moto copies all tables that it has."""
+    with engines.moto() as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def dynamodb_local_url() -> Iterator[str]:
     with ExitStack() as stack:

@@ -1,11 +1,13 @@
 """Records of the table's stream, made by hand."""
 
 from collections.abc import Iterator
+from datetime import date
 from itertools import count
 from typing import Any
 
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/carts/stream/2026-11-23T00:00:00.000"
-NOON = 1_795_435_200  # 2026-11-23T12:00:00Z
+DAY = date(2026, 11, 23)
+NOON = 1_795_435_200  # of that day
 NEVER = 4_102_444_800
 numbers = count(100_000)
 

@@ -2,12 +2,13 @@
 
 import json
 import random
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from itertools import count as counting_up
 
 import pytest
-from records import NOON, cleared, history, image, record
+from records import DAY, NOON, cleared, history, image, record
+from streams import by_ttl
 from test_capacity import billed
 from test_concurrency import at_once
 from test_dies_anywhere import MOMENTS, Died, dying
@@ -22,14 +23,15 @@ from cart.counting import count_records
 from cart.events import count_changes
 from conftest import Store, make_store
 
-DAY = date(2026, 11, 23)
-NEW_LINE = ["BatchGetItem", "TransactWriteItems", "Query", "TransactWriteItems"]
+ALONE = ["BatchGetItem", "TransactWriteItems", "Query", "TransactWriteItems", "Query"]
+
+URLS = {"moto": "own_moto_url", "dynamodb-local": "dynamodb_local_url"}
 
 
-@pytest.fixture(params=["moto", "dynamodb-local"])
+@pytest.fixture(params=URLS)
 def store(request: pytest.FixtureRequest) -> Store:
     """A table of its own: what is counted is counted for all of it."""
-    return make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
+    return make_store(request.param, request.getfixturevalue(URLS[request.param]))
 
 
 @pytest.fixture
@@ -88,6 +90,17 @@ def test_top_products(books):
     assert [one.product_id for one in books.top("units", 9)] == [1, 2, 12, 3, 5]
 
 
+def test_an_expired_line_counts_until_it_is_deleted(books, store):
+    """The store does not tell when a life has passed, only when the row is gone."""
+    ran_out = image(3, "2.00", ttl=1)
+    assert count_records(books, [record(None, ran_out)]) == []
+    assert books.product(42).units == 3
+    assert count_records(books, [by_ttl(record(ran_out, None, at=NOON + 86_400))]) == []
+    assert books.product(42).units == 0
+    (day,) = books.days(DAY + timedelta(1), DAY + timedelta(1))
+    assert (day.lines_abandoned, day.value_abandoned, day.lines_removed) == (1, value("6"), 0)
+
+
 def test_attributes_stay_out_of_the_index_of_products(books, store):
     count_records(books, [record(None, image())])
     answer = store.client.scan(TableName=store.config.dynamodb_table_name, IndexName="ProductIndex")
@@ -113,15 +126,20 @@ def test_what_a_write_of_a_line_costs(books, app):
 
     new = record(None, image())
     # record, line, product, totals and day; then the board's row and three entries
-    assert count(new) == (NEW_LINE, [5, 4])
+    assert count(new) == (ALONE, [5, 4])
     assert count(new) == (["BatchGetItem", "Query"], [])  # it came before
     # two entries leave the boards, and two come
-    assert count(record(image(), image(5))) == (NEW_LINE, [5, 5])
-    many = [record(None, image(), f"user{number}", f"ITEM#{number % 4}") for number in range(100)]
+    assert count(record(image(), image(5))) == (ALONE, [5, 5])
+    assert count(record(None, image(), "bob")) == (ALONE, [5, 7])
     chunks = -(-100 // CHUNK)
-    operations, actions = count(*many)
-    assert operations == ["BatchGetItem", "TransactWriteItems"] * chunks + ["Query", "TransactWriteItems"] * 4
-    assert sum(actions) == 2 * 100 + chunks * (4 + 2) + 4 * 4
+    for on_boards in (False, True):
+        many = [record(None, image(), f"user{number}-{on_boards}", f"ITEM#{number % 4}") for number in range(100)]
+        operations, actions = count(*many)
+        assert (
+            operations == ["BatchGetItem", "TransactWriteItems"] * chunks + ["Query", "TransactWriteItems", "Query"] * 4
+        )
+        # record and line each; in each chunk four products, totals and day
+        assert sum(actions) == 2 * 100 + chunks * (4 + 2) + 4 * (7 if on_boards else 4)
 
 
 def expected_of(told):
@@ -201,7 +219,7 @@ def test_one_that_dies_between_any_two_requests(books, app, moment):
         assert_right(books, so_far, lines_added(so_far))
         if not died:
             break
-    assert point == 2 * 2 + 2 + 1  # two chunks, a product, and one that is as it was
+    assert point == 2 * 2 + 3 + 1  # two chunks, a product, and one that is as it was
 
 
 def test_several_count_the_same_at_once(dynamodb_local_url):
@@ -223,6 +241,25 @@ def test_several_count_the_same_at_once(dynamodb_local_url):
 
     at_once(4, count)
     assert_right(Bookkeeper(client, store.config), told, lines_added(told))
+
+
+def test_boards_are_right_where_one_has_looked_before_and_writes_after_another(books, app, store):
+    """The other one undoes what the first has counted, and so finds them in line."""
+    count_records(books, [record(None, image(3))])
+    table, other = (
+        app.extensions["cart_table"],
+        Bookkeeper(create_app(store.config).extensions["cart_table"].client, store.config),
+    )
+    transactions: list[int] = []
+
+    def before_the_boards(**_):
+        transactions.append(1)
+        if len(transactions) == 2:
+            assert count_records(other, [record(image(5), image(3))]) == []
+
+    with hooked(table, "before-call.dynamodb.TransactWriteItems", before_the_boards):
+        assert count_records(books, [record(image(3), image(5))]) == []
+    assert books.top("units", 1) == [books.product(42)] == [ProductTotals(42, 1, 3, value("59.97"))]
 
 
 def test_those_that_cannot_be_counted_fail_alone(books, caplog, store):

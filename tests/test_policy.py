@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import pytest
 from botocore import xform_name
 from local_stage import settings
+from records import DAY, history, image
 from test_analytics_api import put_product
 
 import wsgi
-from cart import create_app, dynamodb
-from cart.events import report_table_size
+from cart import create_app, dynamodb, subscription
+from cart.aggregates import Aggregates
+from cart.events import count_changes, report_table_size
 from conftest import CUP, ROOT, make_store
 
 STAGES = ["dev", "staging", "production", "local"]
@@ -42,6 +44,11 @@ def actions_on(stage: str, service: str) -> tuple[set[str], set[str]]:
     return found
 
 
+def on(stage: str, resource: str) -> tuple[set[str], set[str]]:
+    (found,) = [pair for pair in statements(stage) if resource in pair[1]]
+    return found
+
+
 @dataclass
 class Calls:
     operations: set[str] = field(default_factory=set)
@@ -51,9 +58,9 @@ class Calls:
 
 
 @pytest.fixture(scope="module")
-def calls(moto_url):
+def calls(own_moto_url):
     """All that the gateway asks of DynamoDB while everything the service can do is done."""
-    store = make_store("moto", moto_url)
+    store = make_store("moto", own_moto_url)
     app = create_app(store.config)
     seen = Calls()
 
@@ -75,6 +82,11 @@ def calls(moto_url):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wsgi, "app", app)
         report_table_size({}, None)
+        assert count_changes({"Records": [*history([image(1), image(2)])]}, None) == {"batchItemFailures": []}
+    aggregates = Aggregates(app.extensions["cart_table"].client, store.config)
+    assert aggregates.top("units", 1) == [aggregates.product(42)]
+    assert [day.lines_added for day in aggregates.days(DAY, DAY)] == [1]
+    assert aggregates.totals().units == 2
     assert seen.tables == {store.config.dynamodb_table_name}
     return seen
 
@@ -135,7 +147,7 @@ def exercise(app, method, path, body, headers=None):
 
 def test_every_call_that_the_code_can_make_was_made(calls):
     """By the source, which names each operation where it is called."""
-    source = "".join((ROOT / "cart" / name).read_text() for name in ("table.py", "aggregates.py"))
+    source = "".join((ROOT / "cart" / name).read_text() for name in ("table.py", "aggregates.py", "bookkeeping.py"))
     named = set(re.findall(r'call\(\s*self\.client,\s*"(\w+)"|self\.client\.(\w+)\(', source))
     assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
 
@@ -147,10 +159,25 @@ def test_the_only_user_of_dynamodb_is_the_gateway():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dynamodb_what_is_called_and_no_more_on_the_own_table(stage, calls):
-    actions, resources = actions_on(stage, "dynamodb")
-    assert actions == {f"dynamodb:{action}" for action in calls.actions}
     arn = f"arn:aws:dynamodb:*:*:table/{stage}-carts"
+    actions, resources = on(stage, arn)
+    assert actions == {f"dynamodb:{action}" for action in calls.actions}
     assert resources == {arn, *(f"{arn}/index/{index}" for index in calls.indexes)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_lambda_reads_the_own_stream_for_the_function(stage):
+    """ "Process Amazon DynamoDB records with Lambda": what its role must permit."""
+    actions, resources = on(stage, f"arn:aws:dynamodb:*:*:table/{stage}-carts/stream/*")
+    assert actions == {f"dynamodb:{one}" for one in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}
+    assert len(resources) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_given_up_goes_to_the_own_queue(stage):
+    actions, resources = actions_on(stage, "sqs")
+    assert actions == {"sqs:SendMessage"}
+    assert resources == {f"arn:aws:sqs:*:*:{subscription.uncounted_queue(f'cart-{stage}')}"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -177,7 +204,7 @@ def test_no_wildcard_where_it_would_widen(stage):
             *_, region, account, what = arn.split(":", 5)
             assert (region, account) == ("*", "*")  # the stage's file is the same in every account
             assert not what.startswith("*")
-    assert len(statements(stage)) == 3
+    assert len(statements(stage)) == 5
 
 
 @pytest.mark.parametrize("stage", STAGES)
