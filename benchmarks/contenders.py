@@ -52,11 +52,12 @@ def make_all(folder: Path, environment: Mapping[str, str], deadline: Deadline) -
     trees = {name: _unpack(archive) for name, archive in archives.items()}
     # ours comes in by cart.entry, which is this, cart.events and a look at the event's kind
     zappa = {"last_import": "cart", "module": "handler", "function": "lambda_handler"}
+    ours = zappa | {"module": "entry", "function": "handle"}
     mangum = {"last_import": "cart_api.table", "module": "cart_api.main", "function": "handler"}
     titles = {"ours": "ours", "plain": "(a) default Zappa", "reference": "(b) FastAPI + Mangum"}
     return {
-        name: Contender(titles[name], archives[name], trees[name], **(mangum if name == "reference" else zappa))
-        for name in archives
+        name: Contender(titles[name], archives[name], trees[name], **how)
+        for name, how in {"ours": ours, "plain": zappa, "reference": mangum}.items()
     }
 
 

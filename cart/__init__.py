@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import auth, carts, cli, health, observability, products, saved, shares
+from cart import analytics, auth, carts, cli, health, observability, page, products, saved, shares
 from cart.bus import Bus
 from cart.config import Config
 from cart.dynamodb import connect
@@ -60,8 +60,9 @@ def create_app(config: Config | None = None) -> Flask:
     observability.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)
-    for views in (carts, saved, shares, products, health):
+    for views in (carts, saved, shares, products, analytics, health):
         api.register_blueprint(views.blueprint)
+    app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:
         _allow_origins(app, config.cors_origins.split(","))

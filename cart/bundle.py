@@ -19,9 +19,14 @@ from typing import Any
 BUILD = Path(".build")
 APP = BUILD / "app"  # becomes the working folder
 VENV = BUILD / "venv"  # and this the virtual environment
+PAGES = Path("cart") / "pages"
+ENTRY = Path("cart") / "entry.py"  # becomes a module beside the package
 
 # For machines that develop and deploy; the app imports them nowhere
-NOT_SHIPPED = {"bundle.py", "engines.py", "monitoring.py", "provision.py", "serving.py", "stages.py"}
+NOT_SHIPPED = {
+    *("bundle.py", "engines.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py", "stages.py"),
+    "subscription.py",
+}
 
 # Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
@@ -56,6 +61,7 @@ PRUNED = [
     "*/*.pyi",
     "*.dist-info/licenses",
     "*.dist-info/RECORD",
+    "zappa-*.dist-info/METADATA",
 ]
 SERVICES = {"dynamodb", "events"}
 BOTOCORE_KEPT = SERVICES | {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
@@ -79,6 +85,7 @@ def make() -> None:
     _copy_app(packages)
     for tree in (packages, APP):
         _compile(tree)
+    sys.path.append(str(Path.cwd()))  # where Zappa will look for what it calls back, which is not shipped
     os.environ["VIRTUAL_ENV"] = str(VENV.resolve())
     os.chdir(APP)
 
@@ -148,7 +155,12 @@ def _copy_app(packages: Path) -> None:
     """The app, and Zappa's handler, which Zappa will copy there too but not compile."""
     (APP / "cart").mkdir(parents=True)
     for source in [Path("wsgi.py"), *Path("cart").glob("*.py")]:
-        if source.name not in NOT_SHIPPED:
+        if source != ENTRY and source.name not in NOT_SHIPPED:
+            shutil.copy(source, APP / source)
+    shutil.copy(ENTRY, APP)
+    (APP / PAGES).mkdir()
+    for pattern in ("*.html", "*.css", "*.js", "*.LICENSE"):
+        for source in PAGES.glob(pattern):
             shutil.copy(source, APP / source)
     shutil.copy(packages / "zappa" / "handler.py", APP)
 

@@ -1,4 +1,5 @@
-"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask prices resume`, `flask serve`.
+"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask prices resume`,
+`flask analytics rebuild`, `flask serve`.
 
 What a command needs is imported when it runs: the app imports this module at every cold start.
 """
@@ -18,6 +19,7 @@ from flask.cli import AppGroup
 
 from cart.config import Config
 from cart.dynamodb import AWS_ERRORS, connect
+from cart.errors import Problem
 from cart.table import CartTable
 
 DATA_FOLDER = Path(".dynamodb-local")
@@ -25,6 +27,7 @@ DATA_FOLDER = Path(".dynamodb-local")
 table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
 monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
 prices_group = AppGroup("prices", help="The changes of prices that are under way.")
+analytics_group = AppGroup("analytics", help="What all carts hold.")
 
 
 def init_app(app: Flask, config: Config) -> None:
@@ -32,6 +35,7 @@ def init_app(app: Flask, config: Config) -> None:
     app.cli.add_command(table_group)
     app.cli.add_command(monitoring_group)
     app.cli.add_command(prices_group)
+    app.cli.add_command(analytics_group)
     app.cli.add_command(serve)
 
 
@@ -91,6 +95,28 @@ def resume_prices() -> None:
     sys.exit(1 if any(job.is_left for job in after) else 0)
 
 
+@analytics_group.command("rebuild")
+def rebuild_analytics() -> None:
+    """Count what carts hold anew, from the table, and say how far it was from what had been counted.
+
+    Shoppers and the stream go on meanwhile. What was not counted yet differs too: on a quiet table all that is left is
+    drift. What happened on each day stays as it is. One that was cut off is gone on with by the next.
+    """
+    from cart.bookkeeping import Bookkeeper
+    from cart.rebuild import Rebuild
+
+    config = _config()
+    with _one_line_for_errors():
+        client = connect(config, patient=True)
+        rebuild = Rebuild(Bookkeeper(client, config))
+        rows = 2 * CartTable(client, config).size()[0]  # each is looked at twice; DynamoDB counts every six hours
+        with click.progressbar(length=max(rows, 1), label="Rows", width=0) as bar:
+            for looked_at in rebuild.run():
+                bar.update(looked_at)
+        for of, differing, lines, units, value in rebuild.drift():
+            click.echo(f"{of + ' that differed:':<24}{differing}, by {lines:+} lines, {units:+} units, {value:+.2f}")
+
+
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
@@ -113,7 +139,7 @@ def serve(host: str, port: int, engine: str | None, wait_seconds: int) -> None:
                 _point_environment_at(endpoint_url)
                 config = Config.from_env()
             _wait_for(config.dynamodb_endpoint_url, wait_seconds)
-            _create_table(config)
+            _create_table(config, with_stream=engine != "moto")
             _say_where(host, port, engine)
             _run_gunicorn(host, port, supervised=endpoint_url is not None)
     except KeyboardInterrupt:
@@ -144,13 +170,15 @@ def _one_line_for_errors() -> Iterator[None]:
         yield
     except (*AWS_ERRORS, TimeoutError) as error:
         _fail(" ".join(str(error).split()))
+    except Problem as problem:
+        _fail(str(problem.description))
 
 
-def _create_table(config: Config) -> None:
+def _create_table(config: Config, with_stream: bool = True) -> None:
     from cart import provision
 
     name = config.dynamodb_table_name
-    different = provision.create(connect(config, patient=True), name, click.echo)
+    different = provision.create(connect(config, patient=True), name, click.echo, with_stream)
     if different:
         listed = "; ".join(f"{key} is {found}, must be {provision.WANTED[key]}" for key, found in different.items())
         _fail(f"table {name} differs and cannot be changed in place: {listed}")
@@ -216,6 +244,7 @@ def _say_where(host: str, port: int, engine: str) -> None:
     click.echo(f"Data:       {kept[engine]}")
     click.echo(f"API:        http://{shown}:{port}/cart/user123")
     click.echo(f"Swagger UI: http://{shown}:{port}/docs")
+    click.echo(f"Analytics:  http://{shown}:{port}/analytics")
 
 
 def _run_gunicorn(host: str, port: int, supervised: bool) -> None:

@@ -44,7 +44,7 @@ THROTTLING = {
 }
 # What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
 # DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
-READS = {"query", "get_item", "batch_get_item"}
+READS = {"query", "get_item", "batch_get_item", "scan"}
 RESENT = {*READS, "transact_write_items"}
 AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)

@@ -119,6 +119,18 @@ class MethodNotAllowed(Problem):
     title = "Method not allowed"
 
 
+class NotAcceptable(Problem):
+    """``Accept`` allows neither JSON nor CSV."""
+
+    code = 406
+    title = "Only JSON or CSV is to be had"
+    headers = {"Vary": "Accept"}
+    example = {
+        "detail": "Accept application/json or text/csv.",
+        "errors": {"Accept": ["Must allow application/json or text/csv."]},
+    }
+
+
 class LinesLimit(Problem):
     """The cart, or what is saved, would have more lines than ``CART_MAX_LINES``; nothing was changed."""
 

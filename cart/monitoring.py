@@ -7,9 +7,11 @@ from typing import Any
 
 from cart.config import Config
 from cart.dynamodb import connect
+from cart.subscription import uncounted_queue
 
 PERIOD_SECONDS = 300
 P99_DURATION_MS = 1000
+ITERATOR_AGE_MS = 900_000  # a stream keeps its records for a day
 DYNAMODB_OPERATIONS = ("Query", "UpdateItem", "DeleteItem", "BatchWriteItem")
 
 
@@ -35,6 +37,7 @@ def dashboard(config: Config) -> dict[str, Any]:
     function = ["FunctionName", f"cart-{config.environment}"]
     table = ["TableName", config.dynamodb_table_name]
     ours = ["Environment", config.environment]
+    queue = ["QueueName", uncounted_queue(f"cart-{config.environment}")]
     namespace = config.metrics_namespace or "Cart"
     graphs = [
         (
@@ -72,6 +75,15 @@ def dashboard(config: Config) -> dict[str, Any]:
         ),
         ("Items in the table", "Maximum", [[namespace, "TableItems", *ours]]),
         ("Size of the table (bytes)", "Maximum", [[namespace, "TableSize", *ours]]),
+        ("Age of the oldest change not yet counted (ms)", "Maximum", [["AWS/Lambda", "IteratorAge", *function]]),
+        (
+            "Changes counted, failed for now, given up",
+            "Sum",
+            [
+                *([namespace, one, *ours] for one in ("ChangesCounted", "ChangesFailed")),
+                ["AWS/SQS", "ApproximateNumberOfMessagesVisible", *queue, {"stat": "Maximum"}],
+            ],
+        ),
     ]
     return {
         "widgets": [
@@ -96,10 +108,11 @@ def dashboard(config: Config) -> dict[str, Any]:
 
 
 def alarms(config: Config) -> list[dict[str, Any]]:
-    """Errors, throttles and a slow p99, as ``PutMetricAlarm`` takes them."""
+    """Errors, throttles, a slow p99, and changes that are not counted, as ``PutMetricAlarm`` takes them."""
     function = [{"Name": "FunctionName", "Value": f"cart-{config.environment}"}]
     table = [{"Name": "TableName", "Value": config.dynamodb_table_name}]
     ours = [{"Name": "Environment", "Value": config.environment}]
+    queue = [{"Name": "QueueName", "Value": uncounted_queue(f"cart-{config.environment}")}]
     namespace = config.metrics_namespace or "Cart"
     any_at_all = {"Statistic": "Sum", "Threshold": 0, "EvaluationPeriods": 1}
     watched: list[tuple[str, dict[str, Any]]] = [
@@ -121,6 +134,21 @@ def alarms(config: Config) -> list[dict[str, Any]]:
             "p99-duration",
             {"Namespace": "AWS/Lambda", "MetricName": "Duration", "Dimensions": function}
             | {"ExtendedStatistic": "p99", "Threshold": P99_DURATION_MS, "EvaluationPeriods": 3},
+        ),
+        (
+            "iterator-age",
+            {"Namespace": "AWS/Lambda", "MetricName": "IteratorAge", "Dimensions": function}
+            | {"Statistic": "Maximum", "Threshold": ITERATOR_AGE_MS, "EvaluationPeriods": 1},
+        ),
+        (
+            "changes-failed",
+            {"Namespace": namespace, "MetricName": "ChangesFailed", "Dimensions": ours}
+            | {"Statistic": "Sum", "Threshold": 0, "EvaluationPeriods": 3},
+        ),
+        (
+            "changes-given-up",
+            {"Namespace": "AWS/SQS", "MetricName": "ApproximateNumberOfMessagesVisible", "Dimensions": queue}
+            | {"Statistic": "Maximum", "Threshold": 0, "EvaluationPeriods": 1},
         ),
     ]
     return [

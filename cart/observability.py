@@ -30,6 +30,8 @@ METRICS = {
     "CartsCleared": "Count",
     "TableItems": "Count",
     "TableSize": "Bytes",
+    "ChangesCounted": "Count",
+    "ChangesFailed": "Count",
 }
 
 

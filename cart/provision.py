@@ -21,14 +21,16 @@ WANTED = {
     "ttl": f"ENABLED on {TTL_ATTRIBUTE}",
     "recovery": "ENABLED",
     "encryption": "KMS ENABLED",
+    "stream": "NEW_AND_OLD_IMAGES",
 }
 NOT_OFFERED = "not offered by this engine"
 
 
-def create(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> dict[str, str]:
-    """Make the table if it is not there, wait until it is usable, bring its TTL and recovery in line.
+def create(client: "DynamoDBClient", name: str, say: Callable[[str], None], with_stream: bool = True) -> dict[str, str]:
+    """Make the table if it is not there, wait until it is usable, bring its TTL, recovery and stream in line.
 
     :param say: takes one line for each thing done or not to be had
+    :param with_stream: or leave that as it is: moto copies all of a stream at each transaction, and nobody reads it
     :return: what differs and cannot be changed in place: aspect to what the table has
     """
     try:
@@ -39,7 +41,10 @@ def create(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> d
     _wait_until(lambda: aspects(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
     _turn_on_ttl(client, name, say)
     _turn_on_recovery(client, name, say)
-    return differences(aspects(client, name))
+    if with_stream:
+        _turn_on_stream(client, name, say)
+    different = differences(aspects(client, name))
+    return {aspect: found for aspect, found in different.items() if with_stream or aspect != "stream"}
 
 
 def aspects(client: "DynamoDBClient", name: str) -> dict[str, str]:
@@ -66,6 +71,7 @@ def aspects(client: "DynamoDBClient", name: str) -> dict[str, str]:
         "ttl": _ttl(client, name),
         "recovery": _recovery(client, name),
         "encryption": _encryption(table),
+        "stream": table.get("StreamSpecification", {}).get("StreamViewType", "DISABLED"),
     }
 
 
@@ -147,6 +153,16 @@ def _ask_for_recovery(client: "DynamoDBClient", name: str) -> bool:
     except client.exceptions.ContinuousBackupsUnavailableException:
         return False  # for some seconds after a table is made
     return _recovery(client, name) == WANTED["recovery"]
+
+
+def _turn_on_stream(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> None:
+    if aspects(client, name)["stream"] != "DISABLED":
+        return  # on, or with other images, and then it would have to be made anew: reported as a difference
+    client.update_table(
+        TableName=name, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    )
+    _wait_until(lambda: aspects(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
+    say(f"Table {name}: turned its stream on")
 
 
 def _is_not_offered(error: Any) -> bool:

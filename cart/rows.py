@@ -1,6 +1,7 @@
 """The rows of the table: their keys, what they hold, and the conditions of a write to one."""
 
 import time
+import uuid
 import zlib
 from base64 import b64decode, b64encode
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ SHARES = "SHARES#"
 PRICE_JOB = "JOB#"
 PRICE_JOBS = "JOBS#"  # those that are not done
 PRODUCT_INDEX = "ProductIndex"  # of all rows with a `product_id`: no row but a line may have one
+CLEARED = "CLEARED#"
+CLEARED_TTL_SECONDS = 86_400
 
 
 class Share(NamedTuple):
@@ -57,6 +60,11 @@ def share_key(share_id: str) -> Row:
 def listed_share_key(owner: str, share_id: str) -> Row:
     """Of the row by which an owner finds a share: the share's own is found by its token alone."""
     return row_key(f"{SHARES}{owner}", share_id)
+
+
+def cleared_row(user_id: str) -> Row:
+    """By which the table's stream tells that a cart was cleared: else it tells of the lines alone."""
+    return row_key(f"{CLEARED}{user_id}", uuid.uuid4().hex) | {"ttl": number(time.time() + CLEARED_TTL_SECONDS)}
 
 
 def number(value: float) -> Row:

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from cart.config import Config
 from cart.dynamodb import AWS_ERRORS, connect
+from cart.subscription import unsubscribe
 
 ACTIONS = ("package", "deploy", "update", "undeploy")
 HEALTH_TIMEOUT_SECONDS = 30
@@ -26,6 +28,9 @@ def main(action: str, stage: str) -> None:
     _say_whose_account()
     if action == "undeploy":
         _zappa("undeploy", stage)
+        config = Config.from_env()
+        function = f"{settings['project_name']}-{stage}"
+        unsubscribe(partial(connect, config, True), function, config.dynamodb_table_name)
         return
     _run([sys.executable, "-m", "flask", "--app", "wsgi", "table", "create"])
     _zappa(action, stage)

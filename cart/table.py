@@ -37,6 +37,7 @@ from cart.rows import (
     IfMatch,
     Row,
     Share,
+    cleared_row,
     if_live,
     is_live,
     line_key,
@@ -358,24 +359,28 @@ class CartTable:
             raise VersionChanged(live_line(failed.row)) from None
 
     def remove_lines(self, user_id: str, lines: list[Line]) -> None:
-        """Remove these lines if each is as it was read. One TransactWriteItems for each 100.
+        """Clear a cart of these lines if each is as it was read. One TransactWriteItems for each 100 rows.
 
         :raise TransactionCancelled: one of them has changed
         """
-        deletes = [self.take_line(user_id, CART, line) for line in lines]
-        for start in range(0, len(deletes), TRANSACTION_ROWS):
-            self._transact(deletes[start : start + TRANSACTION_ROWS])
+        actions = [self.take_line(user_id, CART, line) for line in lines]
+        if actions:
+            actions.append({"Put": {"TableName": self.name, "Item": cleared_row(user_id)}})
+        for start in range(0, len(actions), TRANSACTION_ROWS):
+            self._transact(actions[start : start + TRANSACTION_ROWS])
 
     def clear(self, user_id: str) -> None:
         """Remove every line of the cart, the expired too, and nothing that is saved.
 
-        A Query for each MB and a BatchWriteItem for each 25 lines. A run that dies in the middle has removed some
-        lines; the next one removes the rest.
+        A Query for each MB, and a BatchWriteItem for each 25 rows: the lines, and one that tells of it. A run that
+        dies in the middle has removed some lines; the next one removes the rest.
         """
-        for page in self._query(user_id, CART, ProjectionExpression="user_id, item_id"):
-            keys = page["Items"]
-            for start in range(0, len(keys), BATCH_ROWS):
-                self._delete_batch(keys[start : start + BATCH_ROWS])
+        pages = self._query(user_id, CART, ProjectionExpression="user_id, item_id")
+        writes: list[Row] = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
+        if writes:
+            writes.append({"PutRequest": {"Item": cleared_row(user_id)}})
+        for start in range(0, len(writes), BATCH_ROWS):
+            self._write_batch(writes[start : start + BATCH_ROWS])
 
     def put_line(self, user_id: str, place: Place, line: Line, read: Line | None) -> Row:
         """The action of a transaction that stores a line, if its row is as it was read. Its life begins now."""
@@ -550,8 +555,8 @@ class CartTable:
         if actions:
             call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
 
-    def _delete_batch(self, keys: list[Row]) -> None:
-        left: list[Any] = [{"DeleteRequest": {"Key": key}} for key in keys]
+    def _write_batch(self, writes: list[Row]) -> None:
+        left: list[Any] = writes
         for attempt in range(MAX_ROUNDS):
             answer = call(self.client, "batch_write_item", RequestItems={self.name: left})
             left = answer.get("UnprocessedItems", {}).get(self.name, [])

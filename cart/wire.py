@@ -232,16 +232,20 @@ class CartBlueprint(Blueprint):
     def response(
         self,
         status: int,
-        schema: type[Schema] | None = None,
+        schema: type[Schema] | dict[str, Any] | None = None,
         *,
         example: Any = None,
         headers: dict[str, Any] | None = None,
         description: str | None = None,
+        content_type: str | None = None,
     ) -> Callable[[View], View]:
-        """Document a good answer."""
+        """Document a good answer; of several with one status, the topmost comes first.
+
+        :param content_type: None where it is JSON
+        """
         described = {"schema": schema, "example": example, "headers": headers}
         answer = {name: value for name, value in described.items() if value is not None}
-        answer |= {"description": description or HTTPStatus(status).phrase, "content_type": None}
+        answer |= {"description": description or HTTPStatus(status).phrase, "content_type": content_type}
 
         def document(view: View) -> View:
             responses = _documentation(view).setdefault("response", {}).setdefault("responses", {})

@@ -42,6 +42,13 @@ def moto_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def own_moto_url() -> Iterator[str]:
+    """For many transactions: at each, moto copies all tables that it has."""
+    with engines.moto() as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def dynamodb_local_url() -> Iterator[str]:
     with ExitStack() as stack:
@@ -90,12 +97,12 @@ class Store:
             self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}})
 
 
-def make_store(engine: str, url: str, **settings: Any) -> Store:
+def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any) -> Store:
     config = Config(
         dynamodb_endpoint_url=url, dynamodb_table_name=f"test-{uuid.uuid4().hex[:8]}", log_level="WARNING", **settings
     )
     client = connect(config, patient=True)
-    provision.create(client, config.dynamodb_table_name, lambda _: None)
+    provision.create(client, config.dynamodb_table_name, lambda _: None, with_stream)
     # DynamoDB Local deletes expired rows within the minute: the tests are about those that are still there
     client.update_time_to_live(
         TableName=config.dynamodb_table_name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}

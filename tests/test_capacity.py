@@ -106,8 +106,14 @@ def test_read(charge, store, user, lines, units):
 def test_clear(charge, store, user, lines, read_units):
     for product_id in range(1, lines + 1):
         store.put(user, product_id)
-    batches = ["BatchWriteItem"] * ((lines + 24) // 25)
-    charge("DELETE", "", None, ["Query", *batches], read_units + 2 * lines)
+    batches = ["BatchWriteItem"] * ((lines + 1 + 24) // 25)  # one more row, which tells the stream of the clear
+    charge("DELETE", "", None, ["Query", *batches], read_units + 2 * lines + 1)
+    assert len(store.rows(f"CLEARED#{user}")) == 1
+
+
+def test_clear_of_an_empty_cart(charge, store, user):
+    charge("DELETE", "", None, ["Query"], 0)
+    assert store.rows(f"CLEARED#{user}") == []
 
 
 def test_a_cart_of_two_pages_is_two_queries(charge, store, user):

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import urllib.request
 import venv
 
 import pytest
@@ -73,6 +74,9 @@ def test_it_is_ready_with_its_table_healthy_and_ends_gracefully(instructions, im
         assert request("GET", f"{url}/health/ready")[0] == 200
         assert request("POST", f"{url}/cart/u/items", CUP)[0] == 201
         assert request("GET", f"{url}/openapi.json")[0] == 200
+        for path in ("/analytics", "/analytics/assets/uplot.js"):
+            with urllib.request.urlopen(f"{url}{path}") as page:
+                assert page.read()
         probe = json.loads(of(instructions, "HEALTHCHECK").partition("CMD ")[2])
         probe = [word.replace(":8000/", f":{port}/") for word in probe]
         assert subprocess.run(probe, env=environ, check=False).returncode == 0

@@ -36,8 +36,9 @@ from local_stage import (
     unpack,
     zappa,
 )
+from records import image, record
 
-from cart import create_app, engines, provision
+from cart import create_app, engines, provision, subscription
 from cart.config import Config
 from conftest import CUP, ROOT
 
@@ -61,6 +62,7 @@ STAYS = {
     f"bucket {BUCKET}": "the S3 bucket",
     f"role {ROLE}": "the IAM role `cart-STAGE-ZappaLambdaExecutionRole`",
     f"log group {LOG_GROUP}": "the log group",
+    f"queue {NAME}-uncounted": "the queue `cart-STAGE-uncounted`",
 }
 
 
@@ -100,8 +102,13 @@ class Aws:
             *(f"policy {one['PolicyName']}" for one in self.client("iam").list_policies(Scope="Local")["Policies"]),
             *(f"bucket {one['Name']}" for one in self.client("s3").list_buckets()["Buckets"]),
             *(f"log group {one['logGroupName']}" for one in self.client("logs").describe_log_groups()["logGroups"]),
+            *(f"queue {one.rpartition('/')[2]}" for one in self.client("sqs").list_queues().get("QueueUrls", [])),
+            *(f"mapping to {one['FunctionArn'].rpartition(':')[2]}" for one in self.mappings()),
             *(f"table {one}" for one in self.client("dynamodb").list_tables()["TableNames"]),
         }
+
+    def mappings(self) -> list[dict[str, Any]]:
+        return self.client("lambda").list_event_source_mappings()["EventSourceMappings"]
 
     def objects(self) -> list[str]:
         return [one["Key"] for one in self.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
@@ -157,6 +164,7 @@ def change_settings(folder: Path) -> None:
     stages = json.loads((folder / "zappa_settings.json").read_text())
     stages["local"]["memory_size"] = 768
     stages["local"]["aws_environment_variables"]["CART_MAX_QUANTITY"] = "7"
+    stages["local"]["table_stream"] = stages["base"]["table_stream"] | {"BatchSize": 50}
     (folder / "zappa_settings.json").write_text(json.dumps(stages))
 
 
@@ -206,6 +214,39 @@ def test_the_rules_call_the_function(cycle):
     policy = json.loads(cycle.aws.client("lambda").get_policy(FunctionName=NAME)["Policy"])
     allowed = [one["Condition"]["ArnLike"]["AWS:SourceArn"] for one in policy["Statement"]]
     assert {rule["Arn"] for rule in rules.values()} <= set(allowed)
+
+
+def test_the_function_is_subscribed_to_the_stream_once(cycle):
+    """By deploy, and brought in line by update."""
+    (made,) = cycle.aws.mappings()
+    table = cycle.aws.client("dynamodb").describe_table(TableName=TABLE)["Table"]
+    assert made["EventSourceArn"] == table["LatestStreamArn"]
+    assert made["FunctionArn"].endswith(f":function:{NAME}")
+    assert made["StartingPosition"] == "TRIM_HORIZON"
+    assert made.items() >= settings()["local"]["table_stream"].items() - {("BatchSize", 100)}
+    assert made["BatchSize"] == 50  # came with the update
+    assert made["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert made["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{NAME}-uncounted")
+    assert made["FilterCriteria"] == subscription.FilterCriteria
+
+
+def test_the_filter_lets_lines_and_clears_through_and_nothing_else():
+    """As "Filter rules for event source mappings" has it: all fields of one of the patterns."""
+
+    def passes(kind, user_id, item_id):
+        told = record(None, image(), user_id, item_id, eventName=kind)
+        return any(matches(told, json.loads(one["Pattern"])) for one in subscription.FilterCriteria["Filters"])
+
+    def matches(told, pattern):
+        if isinstance(pattern, list):
+            return any(told.startswith(one["prefix"]) if isinstance(one, dict) else told == one for one in pattern)
+        return all(matches(told[name], one) for name, one in pattern.items())
+
+    for kind in ("INSERT", "MODIFY", "REMOVE"):
+        assert passes(kind, "ann", "ITEM#42")
+        assert passes(kind, "CLEARED#ann", "5f2c") == (kind == "INSERT")
+        for own in (("ann", "SAVED#42"), ("COUNTED#ann", "LINE#42"), ("PRODUCT#42", "1#0"), ("IDEMPOTENCY#ann", "x")):
+            assert not passes(kind, *own)
 
 
 def test_the_api_hands_every_path_and_method_to_the_function(cycle):
@@ -325,7 +366,7 @@ def test_a_price_that_changes_comes_over_eventbridge(asked):
 
 
 def test_the_rows_are_in_dynamodb(asked):
-    rows = asked.aws.rows()
+    rows = {key: row for key, row in asked.aws.rows().items() if not key[0].startswith("CLEARED#")}
     assert rows.keys() == {
         ("ann", "ITEM#42"),
         ("ann", "ITEM#7"),
@@ -442,10 +483,13 @@ def test_rollback_then_undeploy_leaves_only_what_the_readme_names(cycle, asked):
 
     aws.client("logs").create_log_group(logGroupName=LOG_GROUP)  # as Lambda does with the first event
     assert aws.inventory() - STAYS.keys() == {
-        *(f"function {NAME}", f"api {NAME}", f"stack {NAME}"),
+        *(f"function {NAME}", f"api {NAME}", f"stack {NAME}", f"mapping to {NAME}"),
         *(f"rule {name}" for name in RULES),
     }
+    subscription.unsubscribe(aws.client, NAME, TABLE)
+    assert len(aws.mappings()) == 1  # as long as there is a function
     cycle.undeploy()
+    subscription.unsubscribe(aws.client, NAME, TABLE)
     assert aws.inventory() == STAYS.keys()
     # in stage `local` alone, by its delete_s3_zip: the zips of deploy and update; no template, nothing of rollback
     assert [re.sub(r"\d+", "N", key) for key in aws.objects()] == [f"{NAME}-N.zip"] * 2

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import boto3
 import pytest
+from local_stage import settings
 
 import wsgi
 from cart import create_app, monitoring
@@ -60,7 +61,7 @@ def test_metrics_of_each_request(metrics_of, user, store):
     assert read == expected(1 if real else read["DynamoDBCapacityUnits"])
     assert missing == {"Requests": 1, "DynamoDBRequests": 1, "Errors4xx": 1}
     assert refused == {"Requests": 1, "Errors4xx": 1}
-    assert cleared == expected(3 if real else cleared["DynamoDBCapacityUnits"], CartsCleared=1) | {
+    assert cleared == expected(4 if real else cleared["DynamoDBCapacityUnits"], CartsCleared=1) | {
         "DynamoDBRequests": 2
     }
 
@@ -106,16 +107,30 @@ def test_create_makes_one_dashboard_and_the_alarms_and_can_be_run_again(moto_cli
     assert body == monitoring.dashboard(config)
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix="cart-staging-")["MetricAlarms"]
     assert {alarm["AlarmName"].removeprefix("cart-staging-") for alarm in alarms} == {
-        *("function-errors", "5xx", "function-throttles", "read-throttles", "write-throttles", "p99-duration")
+        *("function-errors", "5xx", "function-throttles", "read-throttles", "write-throttles", "p99-duration"),
+        *("iterator-age", "changes-failed", "changes-given-up"),
     }
     assert all(alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:123456789012:ops"] for alarm in alarms)
+
+
+def test_alarms_on_changes_that_are_not_counted(store):
+    """They look at what the mapping and its queue of failures are of."""
+    alarms = {one["AlarmName"]: one for one in monitoring.alarms(replace(store.config, environment="dev"))}
+    age, given_up = alarms["cart-dev-iterator-age"], alarms["cart-dev-changes-given-up"]
+    assert age["Dimensions"] == [{"Name": "FunctionName", "Value": "cart-dev"}]
+    assert (
+        age["Threshold"] < settings()["dev"]["table_stream"]["MaximumRecordAgeInSeconds"] * 1000
+    )  # before any is lost
+    assert given_up["Dimensions"] == [{"Name": "QueueName", "Value": "cart-dev-uncounted"}]
+    assert alarms["cart-dev-changes-failed"]["MetricName"] in METRICS
 
 
 def test_the_dashboard_is_whole(store):
     config = replace(store.config, environment="dev", metrics_namespace="Shop")
     widgets = monitoring.dashboard(config)["widgets"]
     shown = {tuple(metric[:2]) for widget in widgets for metric in widget["properties"]["metrics"]}
-    assert shown >= {("AWS/Lambda", name) for name in ("Invocations", "Duration", "Errors")}
+    assert shown >= {("AWS/Lambda", name) for name in ("Invocations", "Duration", "Errors", "IteratorAge")}
+    assert ("AWS/SQS", "ApproximateNumberOfMessagesVisible") in shown
     assert shown >= {
         ("AWS/DynamoDB", name)
         for name in ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits", "SuccessfulRequestLatency")

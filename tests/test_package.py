@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import zipfile
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -24,14 +25,18 @@ from local_stage import (
     zappa,
 )
 from products_service import products_service
+from records import history, image, record
 
+from cart.aggregates import Aggregates, ProductTotals
 from cart.bundle import NOT_INSTALLED, NOT_SHIPPED
+from cart.page import ASSETS, PAGES
 from conftest import CUP, ROOT, make_store
 
 MAX_ZIPPED = 6_000_000
 MAX_UNZIPPED = 20_000_000
+MAX_PAGES_ZIPPED = 36_000
 
-APP = {"cart", "wsgi.py"}
+APP = {"cart", "entry.py", "wsgi.py"}
 ZAPPAS = {"__init__.py", "__pycache__", "durationpy", "handler.py", "package_info.json", "zappa", "zappa_settings.py"}
 LIBRARIES = {
     *(
@@ -74,6 +79,10 @@ UNCHECKED_HASH = 0b01  # PEP 552
 X86_64 = 62  # e_machine of ELF
 
 
+POISON = record(None, None)
+STREAMED = [*history([image(1), image(3)]), POISON, record(None, image(2), "bob")]
+
+
 @pytest.fixture(scope="session")
 def zipped(package):
     with zipfile.ZipFile(package) as archive:
@@ -111,12 +120,19 @@ def test_only_what_is_allowed_is_in_it(names):
 def test_all_of_the_app_is_in_it(names):
     shipped = {str(name) for name in names if name.parts[0] == "cart" and name.suffix != ".pyc"}
     sources = {f"cart/{path.name}" for path in (ROOT / "cart").glob("*.py") if path.name not in NOT_SHIPPED}
-    assert shipped - {"cart/__pycache__/__init__.py"} == sources
+    sources.remove("cart/entry.py")  # it is beside the package
+    pages = {f"cart/pages/{path.name}" for path in (ROOT / "cart" / "pages").iterdir()}
+    assert shipped - {"cart/__pycache__/__init__.py"} == sources | pages
 
 
 def test_nothing_that_lay_about_is_in_it(zipped, names):
     assert not {PurePosixPath(name) for name in STRAYS} & set(names)
     assert not any(SECRET.encode() in zipped.read(entry) for entry in zipped.infolist())
+
+
+def test_the_page_takes_little_of_it(zipped):
+    sizes = {entry.filename: entry.compress_size for entry in zipped.infolist() if "/pages/" in entry.filename}
+    assert sum(sizes.values()) <= MAX_PAGES_ZIPPED, sizes
 
 
 def test_it_is_small(package, zipped):
@@ -149,9 +165,9 @@ def test_compiled_parts_are_for_lambda(zipped, names):
 
 
 @pytest.fixture(scope="module")
-def ran(tree, moto_url, tmp_path_factory):
+def ran(tree, own_moto_url, tmp_path_factory):
     """Each operation, the documentation and its files, and what is scheduled, by the package in a read-only folder."""
-    store = make_store("moto", moto_url)
+    store = make_store("moto", own_moto_url)
     scheduled = [one["function"] for one in settings()["local"]["events"] if "expression" in one]
     cart, line = "/cart/packed", "/cart/packed/items/42"
     events = [
@@ -174,12 +190,16 @@ def ran(tree, moto_url, tmp_path_factory):
         rest_event("PUT", "/products/42/price", {"price": 18, "changed_at": "2026-01-02T00:00:00Z"}),
         pattern_event("PriceChangeStep-dev", {"job_id": JOB_OF_18}),
         rest_event("GET", f"/products/42/price-changes/{JOB_OF_18}"),
+        rest_event("GET", "/analytics"),
+        *(rest_event("GET", f"/analytics/assets/{name}") for name in ASSETS),
+        rest_event("GET", "/analytics/summary", Accept="text/csv"),
         *(scheduled_event(f"arn:aws:events:::rule/cart-local-{name}") for name in scheduled),
+        {"Records": STREAMED},
     ]
     environ = {
-        "DYNAMODB_ENDPOINT_URL": moto_url,
+        "DYNAMODB_ENDPOINT_URL": own_moto_url,
         "DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name,
-        "AWS_ENDPOINT_URL": moto_url,  # of EventBridge
+        "AWS_ENDPOINT_URL": own_moto_url,  # of EventBridge
         "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
     }
     before = snapshot(tree)
@@ -188,7 +208,20 @@ def ran(tree, moto_url, tmp_path_factory):
         environ["CATALOG_URL"] = catalog.url
         done = run(tree, tmp_path_factory.mktemp("run"), events, environ, "-v")
     assert snapshot(tree) == before
+    done.aggregates = Aggregates(store.client, store.config)
     return done
+
+
+@pytest.fixture(scope="module")
+def shopped(tree, moto_store, tmp_path_factory):
+    """A process in which somebody shops, and nothing else happens."""
+    environ = {
+        "DYNAMODB_ENDPOINT_URL": moto_store.config.dynamodb_endpoint_url,
+        "DYNAMODB_TABLE_NAME": moto_store.config.dynamodb_table_name,
+        "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
+    }
+    events = [rest_event("POST", "/cart/packed/items", CUP), rest_event("DELETE", "/cart/packed")]
+    return run(tree, tmp_path_factory.mktemp("shopped"), events, environ)
 
 
 def snapshot(tree: Path) -> dict[Path, int]:
@@ -196,15 +229,36 @@ def snapshot(tree: Path) -> dict[Path, int]:
 
 
 def test_it_answers_every_operation(ran):
-    statuses = [answer["statusCode"] for answer in ran.answers if answer]
-    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4, 200, 201, 200, 200, 202, 200]
+    statuses = [answer["statusCode"] for answer in ran.answers if answer and "statusCode" in answer]
+    of_prices, of_analytics = [200, 201, 200, 200, 202, 200], [200] * (1 + len(ASSETS) + 1)
+    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4, *of_prices, *of_analytics]
     assert b"swagger-ui" in content(ran.answers[9])
+    answers = [answer for answer in ran.answers if answer and "statusCode" in answer]
+    page, *assets, summary = answers[-len(of_analytics) :]
+    assert b"Cart analytics" in content(page)
+    for name, answer in zip(ASSETS, assets, strict=True):
+        assert content(answer) == (PAGES / name).read_bytes()
+        assert not answer.get("isBase64Encoded")
+    assert content(summary).startswith(b"day,lines_added,")
+
+
+def test_it_counts_what_the_stream_tells(ran):
+    """Whatever the ARN of the stream; and says which records failed, which Zappa's handler would not do."""
+    assert ran.answers[-1] == {"batchItemFailures": [{"itemIdentifier": POISON["dynamodb"]["SequenceNumber"]}]}
+    assert ran.aggregates.product(42) == ProductTotals(42, 2, 5, Decimal("99.95"))
+    (line,) = [line for line in ran.log() if "Counted" in line["message"]]
+    assert line["message"] == "Counted 3 of 4 changes"
+
+
+def test_nothing_of_the_aggregates_is_loaded_for_a_shopper(shopped):
+    assert [answer["statusCode"] for answer in shopped.answers] == [201, 204]
+    found = {name.removeprefix("cart.") for name in shopped.modules}
+    assert {"aggregates", "bookkeeping", "counting", "events", "tally"} & found == set()
 
 
 def test_what_eventbridge_sends_reaches_the_cart(ran):
     """Zappa's handler would drop it."""
-    answers = [answer for answer in ran.answers if answer]
-    read, accepted, job, done = [json.loads(content(answer)) for answer in answers[-4:]]
+    read, accepted, job, _, done = [answer and json.loads(content(answer)) for answer in ran.answers[16:21]]
     (line,) = read["items"]
     assert (line["price"], line["current_price"], read["price_changes"]) == (19.99, 21.5, 1)
     assert (accepted["items"][0]["price"], accepted["price_changes"]) == (21.5, 0)

@@ -9,10 +9,13 @@ import pytest
 from botocore import xform_name
 from local_stage import CREDENTIALS, pattern_event, settings
 from products_service import products_service
+from records import DAY, history, image
+from test_analytics_api import put_product
 
 import wsgi
-from cart import create_app, dynamodb, prices
-from cart.events import price_changed, report_table_size, resume_price_changes
+from cart import create_app, dynamodb, prices, subscription
+from cart.aggregates import Aggregates
+from cart.events import count_changes, price_changed, report_table_size, resume_price_changes
 from conftest import CUP, ROOT, make_store
 
 STAGES = ["dev", "staging", "production", "local"]
@@ -42,6 +45,11 @@ def actions_on(stage: str, service: str) -> tuple[set[str], set[str]]:
     return found
 
 
+def on(stage: str, resource: str) -> tuple[set[str], set[str]]:
+    (found,) = [pair for pair in statements(stage) if resource in pair[1]]
+    return found
+
+
 @dataclass
 class Calls:
     operations: set[str] = field(default_factory=set)
@@ -61,9 +69,9 @@ def catalog():
 
 
 @pytest.fixture(scope="module")
-def calls(moto_url, catalog):
+def calls(own_moto_url, catalog):
     """All that is asked of DynamoDB and EventBridge while everything the service can do is done."""
-    store = make_store("moto", moto_url)
+    store = make_store("moto", own_moto_url)
     app = create_app(replace(store.config, catalog_url=catalog.url, catalog_cache_seconds=0))
     seen = Calls()
 
@@ -83,13 +91,16 @@ def calls(moto_url, catalog):
 
     app.extensions["cart_table"].client.meta.events.register("before-call.dynamodb", see)
     store.put("u", 42, ttl={"N": "1"})  # an expired line, to be revived
+    put_product(store, 41, 1, 1, 19_99)
     exercised = exercise_all(app)
     assert exercised == {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.partition(".")[0] in OURS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wsgi, "app", app)
         patch.setattr(prices, "PAGE_LINES", 1)
         patch.setattr(prices, "STEP_SECONDS", 0)
-        for name, value in (CREDENTIALS | {"AWS_ENDPOINT_URL": moto_url, "AWS_LAMBDA_FUNCTION_NAME": "cart"}).items():
+        for name, value in (
+            CREDENTIALS | {"AWS_ENDPOINT_URL": own_moto_url, "AWS_LAMBDA_FUNCTION_NAME": "cart"}
+        ).items():
             patch.setenv(name, value)
         app.extensions["cart_bus"].client.meta.events.register("before-call.events", see_events)
         report_table_size({}, None)
@@ -98,11 +109,17 @@ def calls(moto_url, catalog):
         detail = {"product_id": 42, "price": 1, "changed_at": "2026-01-01T00:00:00Z"}
         price_changed(pattern_event("ProductPriceChanged", detail), None)
         resume_price_changes({}, None)
+        assert count_changes({"Records": [*history([image(1), image(2)])]}, None) == {"batchItemFailures": []}
+    aggregates = Aggregates(app.extensions["cart_table"].client, store.config)
+    assert aggregates.top("units", 1) == [aggregates.product(42)]
+    assert [day.lines_added for day in aggregates.days(DAY, DAY)] == [1]
+    assert aggregates.totals().units == 2
     assert seen.tables == {store.config.dynamodb_table_name}
     return seen
 
 
-OURS = {"carts", "saved", "shares", "products", "health"}
+GATEWAYS = {"table.py", "price_table.py", "aggregates.py", "bookkeeping.py"}
+OURS = {"carts", "saved", "shares", "products", "analytics", "health"}
 
 
 def requests():
@@ -140,6 +157,8 @@ def requests():
         job = yield "GET", f"/products/42/price-changes/{job['job_id']}", None
     yield "GET", "/products/42/carts", None
     yield "POST", "/cart/u/price-changes/accept", None
+    for path in ("summary", "products", "products/42", "abandonment"):
+        yield "GET", f"/analytics/{path}", None
     yield "GET", "/health", None
     yield "GET", "/health/ready", None
 
@@ -163,7 +182,7 @@ def exercise(app, method, path, body, headers=None):
 
 def test_every_call_that_the_code_can_make_was_made(calls):
     """By the source, which names each operation where it is called."""
-    source = "".join((ROOT / "cart" / name).read_text() for name in ("table.py", "price_table.py"))
+    source = "".join((ROOT / "cart" / name).read_text() for name in sorted(GATEWAYS))
     named = set(re.findall(r'call\(\s*(?:self|table)\.client,\s*"(\w+)"|self\.client\.(\w+)\(', source))
     assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
 
@@ -172,7 +191,7 @@ def test_nothing_else_calls_dynamodb():
     callers = {
         path.name for path in (ROOT / "cart").glob("*.py") if re.search(r"dynamodb import .*\bcall\b", path.read_text())
     }
-    assert callers == {"table.py", "price_table.py"}
+    assert callers == GATEWAYS | {"rebuild.py"}  # the last is a command's, with its user's credentials
 
 
 def test_the_only_user_of_dynamodb_is_the_gateway():
@@ -182,10 +201,25 @@ def test_the_only_user_of_dynamodb_is_the_gateway():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_dynamodb_what_is_called_and_no_more_on_the_own_table(stage, calls):
-    actions, resources = actions_on(stage, "dynamodb")
-    assert actions == {f"dynamodb:{action}" for action in calls.actions}
     arn = f"arn:aws:dynamodb:*:*:table/{stage}-carts"
+    actions, resources = on(stage, arn)
+    assert actions == {f"dynamodb:{action}" for action in calls.actions}
     assert resources == {arn, *(f"{arn}/index/{index}" for index in calls.indexes)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_lambda_reads_the_own_stream_for_the_function(stage):
+    """ "Process Amazon DynamoDB records with Lambda": what its role must permit."""
+    actions, resources = on(stage, f"arn:aws:dynamodb:*:*:table/{stage}-carts/stream/*")
+    assert actions == {f"dynamodb:{one}" for one in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}
+    assert len(resources) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_given_up_goes_to_the_own_queue(stage):
+    actions, resources = actions_on(stage, "sqs")
+    assert actions == {"sqs:SendMessage"}
+    assert resources == {f"arn:aws:sqs:*:*:{subscription.uncounted_queue(f'cart-{stage}')}"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -220,7 +254,7 @@ def test_no_wildcard_where_it_would_widen(stage):
             *_, region, account, what = arn.split(":", 5)
             assert (region, account) == ("*", "*")  # the stage's file is the same in every account
             assert not what.startswith("*")
-    assert len(statements(stage)) == 4
+    assert len(statements(stage)) == 6
 
 
 @pytest.mark.parametrize("stage", STAGES)

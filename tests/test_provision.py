@@ -43,6 +43,7 @@ def test_create_makes_what_the_design_says(run, fresh, store):
     assert index["IndexName"] == "ProductIndex"
     assert index["KeySchema"] == [{"AttributeName": "product_id", "KeyType": "HASH"}]
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     ttl = store.client.describe_time_to_live(TableName=fresh.dynamodb_table_name)["TimeToLiveDescription"]
     assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
     if store.engine == "moto":
@@ -64,13 +65,14 @@ def test_create_again_changes_nothing(run, fresh, store):
     assert len(store_again.rows("u")) == 1
 
 
-def test_create_brings_ttl_and_recovery_in_line(run, fresh, store):
+def test_create_brings_ttl_recovery_and_stream_in_line(run, fresh, store):
     definition = provision._definition()
     store.client.create_table(TableName=fresh.dynamodb_table_name, **definition)
     assert run("status")[0] == 1
     status, output = run("create")
     assert status == 0
     assert "turned TTL on" in output
+    assert "turned its stream on" in output
     assert ("turned point-in-time recovery on" in output) == (store.engine == "moto")
     assert run("status")[0] == 0
 
@@ -88,6 +90,16 @@ def test_what_cannot_be_changed_in_place_is_reported(run, fresh, store):
         assert "ProductIndex: product_id (N) HASH, ALL, ACTIVE" in output
         assert "PROVISIONED" in output
         assert "must be PAY_PER_REQUEST" in output or "DIFFERS" in output
+
+
+def test_a_stream_of_other_images_is_reported_and_left(run, fresh, store):
+    stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
+    store.client.create_table(
+        TableName=fresh.dynamodb_table_name, **provision._definition(), StreamSpecification=stream
+    )
+    status, output = run("create")
+    assert status == 1
+    assert "stream is KEYS_ONLY, must be NEW_AND_OLD_IMAGES" in output
 
 
 def test_ttl_on_another_attribute_is_reported_and_left(run, fresh, store):

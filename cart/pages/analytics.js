@@ -1,0 +1,227 @@
+// The page: reads the three answers, shows them, and asks for a token where one is needed.
+import { Refused, download, isSignedIn, read, signIn } from "./api.js";
+import { drawDays } from "./charts.js";
+
+const DAY_MS = 86_400_000;
+const TOP_PRODUCTS = 10;
+
+const whole = new Intl.NumberFormat();
+const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const longDay = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
+
+const $ = (id) => document.getElementById(id);
+const shown = {}; // the last good answers, by what they are of
+const asked = new URLSearchParams(location.search);
+let span = { days: 30 }; // up to today, whichever day that is; or from one day to another
+let sort = "units";
+let running = new AbortController();
+
+const between = (days) => longDay.formatRange(Date.parse(days[0].day), Date.parse(days.at(-1).day));
+const dayText = (day) => longDay.format(Date.parse(day));
+const rateText = (rate) => (rate === null ? "–" : percent.format(rate));
+const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
+const period = () => (span.days ? lastDays(span.days) : span);
+const top = () => ({ sort, limit: TOP_PRODUCTS });
+
+function lastDays(count) {
+  const iso = (ms) => new Date(ms).toISOString().slice(0, 10);
+  return { from: iso(Date.now() - (count - 1) * DAY_MS), to: iso(Date.now()) };
+}
+
+// --- loading
+
+async function load() {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  $("figures").setAttribute("aria-busy", "true");
+  showChoice();
+  try {
+    const [summary, abandonment, products] = await Promise.all([
+      read("summary", period(), signal),
+      read("abandonment", period(), signal),
+      read("products", top(), signal),
+    ]);
+    Object.assign(shown, { summary, abandonment, products });
+    showState();
+    draw();
+  } catch (error) {
+    if (error.name !== "AbortError") {
+      showState(error);
+    }
+  }
+  if (!signal.aborted) {
+    $("figures").setAttribute("aria-busy", "false");
+  }
+}
+
+/** The figures; or the form for a token; or what went wrong, above the figures that were read last, if any were. */
+function showState(error) {
+  const needsToken = error?.status === 401 || error?.status === 403;
+  $("token-form").hidden = !needsToken;
+  $("error").hidden = !error || needsToken;
+  $("figures").hidden = needsToken;
+  $("figures").classList.toggle("unread", !shown.summary);
+  if (needsToken) {
+    askForToken(error);
+  } else if (error) {
+    showError(error);
+  }
+}
+
+function askForToken(error) {
+  const reasons = {
+    401: isSignedIn() ? "That token does not hold, or has expired." : "These figures are for holders of the admin scope.",
+    403: "That token holds, but lacks the admin scope.",
+  };
+  $("token-reason").textContent = reasons[error.status];
+  $("token").setAttribute("aria-invalid", isSignedIn());
+  $("token").value = "";
+  $("token").focus();
+}
+
+function showError(error) {
+  const known = error instanceof Refused;
+  if (!known) {
+    console.error(error);
+  }
+  $("error-title").textContent = known ? error.message : "The figures cannot be shown";
+  $("error-detail").textContent = known ? error.detail : "";
+  $("retry").hidden = error.status === 422; // it would be refused again
+  $("error-id").textContent = error.requestId ? `Request ${error.requestId}` : "";
+}
+
+// --- what is shown
+
+function showChoice() {
+  $("from").value = period().from;
+  $("to").value = period().to;
+  for (const button of document.querySelectorAll("[data-days]")) {
+    button.setAttribute("aria-pressed", Number(button.dataset.days) === span.days);
+  }
+  for (const button of document.querySelectorAll("[data-sort]")) {
+    button.setAttribute("aria-pressed", button.dataset.sort === sort);
+  }
+  for (const heading of document.querySelectorAll("[data-of]")) {
+    heading.setAttribute("aria-sort", heading.dataset.of === sort ? "descending" : "none");
+  }
+  history.replaceState(null, "", `?${new URLSearchParams({ ...span, sort })}`);
+}
+
+function draw() {
+  const { summary, abandonment, products } = shown;
+  $("value-now").textContent = money.format(summary.totals.value);
+  $("units-now").textContent = whole.format(summary.totals.units);
+  $("lines-now").textContent = whole.format(summary.totals.lines);
+  $("empty").hidden = summary.totals.lines > 0 || summary.days.some((day) => day.lines_added || day.lines_abandoned);
+  drawFlow("added", "Value added", summary.days, "value_added", abandonment.total);
+  drawFlow("abandoned", "Value abandoned", abandonment.days, "value_abandoned", abandonment.total);
+  fillRows("added-rows", [...summary.days].reverse(), (day) => [
+    ...[dayText(day.day), whole.format(day.lines_added), whole.format(day.units_added), money.format(day.value_added)],
+    ...[whole.format(day.lines_removed), whole.format(day.carts_cleared)],
+  ]);
+  fillRows("abandoned-rows", [...abandonment.days].reverse(), (day) => [
+    ...[dayText(day.day), whole.format(day.lines_abandoned), money.format(day.value_abandoned)],
+    rateText(day.value_rate),
+  ]);
+  drawProducts(products.products);
+}
+
+/** A chart of a value by day, and above it the value of all days, or of the one that is pointed at. */
+function drawFlow(name, label, days, field, total) {
+  const show = (flow, when) => {
+    $(`${name}-value`).textContent = money.format(flow[field]);
+    $(`${name}-when`).textContent = when;
+    if (name === "abandoned") {
+      $("abandoned-share").textContent = flow.value_rate === null ? "" : `${percent.format(flow.value_rate)} of value added`;
+    }
+  };
+  const showAll = () => show(total, between(days));
+  showAll();
+  drawDays($(`${name}-chart`), days.map((day) => ({ day: day.day, value: day[field] })), {
+    colour: `--${name}`,
+    label: `${label} by day, ${between(days)}: ${money.format(total[field])} together`,
+    textOf: (index) => `${dayText(days[index].day)}: ${money.format(days[index][field])}`,
+    onMove: (index) => (index === null ? showAll() : show(days[index], dayText(days[index].day))),
+  });
+}
+
+function drawProducts(products) {
+  const most = products[0]?.[sort] || 1;
+  $("no-products").hidden = products.length > 0;
+  document.querySelector(".products table").hidden = products.length === 0;
+  const rows = fillRows("product-rows", products, (product) => [
+    ...[`Product ${product.product_id}`, whole.format(product.carts), whole.format(product.units)],
+    money.format(product.value),
+  ]);
+  rows.forEach((row, index) => {
+    const bar = document.createElement("span");
+    bar.className = "bar";
+    bar.style.width = `${(100 * products[index][sort]) / most}%`;
+    row.firstChild.append(bar);
+  });
+}
+
+/** One row for each, whose first cell is its heading. */
+function fillRows(id, items, cellsOf) {
+  const rows = items.map((item) => {
+    const row = document.createElement("tr");
+    cellsOf(item).forEach((text, index) => {
+      const cell = document.createElement(index ? "td" : "th");
+      cell.textContent = text;
+      if (index === 0) {
+        cell.scope = "row";
+      }
+      row.append(cell);
+    });
+    return row;
+  });
+  $(id).replaceChildren(...rows);
+  return rows;
+}
+
+// --- what is chosen
+
+for (const button of document.querySelectorAll("[data-days]")) {
+  button.addEventListener("click", () => {
+    span = { days: Number(button.dataset.days) };
+    load();
+  });
+}
+for (const button of document.querySelectorAll("[data-sort]")) {
+  button.addEventListener("click", () => {
+    ({ sort } = button.dataset);
+    load();
+  });
+}
+for (const button of document.querySelectorAll("[data-csv]")) {
+  const of = button.dataset.csv;
+  button.addEventListener("click", () => download(of, of === "products" ? top() : period()).catch(showState));
+}
+$("period").addEventListener("submit", (event) => event.preventDefault());
+$("period").addEventListener("change", () => {
+  if (isDay($("from").value) && isDay($("to").value)) {
+    span = { from: $("from").value, to: $("to").value };
+    load();
+  }
+});
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  signIn($("token").value);
+  load();
+});
+for (const id of ["retry", "refresh"]) {
+  $(id).addEventListener("click", load);
+}
+document.addEventListener("themechange", () => shown.summary && draw());
+
+if (isDay(asked.get("from")) && isDay(asked.get("to"))) {
+  span = { from: asked.get("from"), to: asked.get("to") };
+} else if (document.querySelector(`[data-days="${Number(asked.get("days"))}"]`)) {
+  span = { days: Number(asked.get("days")) };
+}
+if (["units", "carts", "value"].includes(asked.get("sort"))) {
+  sort = asked.get("sort");
+}
+load();

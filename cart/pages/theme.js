@@ -1,0 +1,36 @@
+// Before anything is drawn: the theme that was chosen here before, else the system's.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function storedTheme() {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null; // a browser that keeps nothing
+  }
+}
+
+function isDark() {
+  return (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+}
+
+function themeChanged() {
+  document.getElementById("theme").textContent = isDark() ? "Light theme" : "Dark theme";
+  document.dispatchEvent(new Event("themechange"));
+}
+
+if (storedTheme()) {
+  document.documentElement.dataset.theme = storedTheme();
+}
+dark.addEventListener("change", themeChanged);
+document.addEventListener("DOMContentLoaded", () => {
+  themeChanged();
+  document.getElementById("theme").addEventListener("click", () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    try {
+      localStorage.setItem("theme", document.documentElement.dataset.theme);
+    } catch {
+      // then it holds until the page is left
+    }
+    themeChanged();
+  });
+});
