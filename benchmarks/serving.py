@@ -1,14 +1,8 @@
-"""The service's own gunicorn configuration, with another worker class: ``WORKER_CLASS``."""
+"""The service's own gunicorn configuration, with another worker class: ``WORKER_CLASS``, of ``THREADS``."""
 
 import os
 
-worker_class = os.environ["WORKER_CLASS"]
-if worker_class == "gevent":
-    # As gunicorn's worker does, but before boto3 is imported, which `cart` does: later, its TLS does not work.
-    from gevent import monkey
-
-    monkey.patch_all()
-
-from cart.serving import *  # noqa: E402, F403
+from cart.serving import *  # noqa: F403
 
 worker_class = os.environ["WORKER_CLASS"]
+threads = int(os.environ["THREADS"])

@@ -66,7 +66,10 @@ class Server:
             quiet = ["--log-level", "warning", "--no-access-log"]
             return [*_module("uvicorn"), self.app, "--port", str(port), "--workers", "1", *quiet]
         config = ["-c", str(Path(__file__).with_name("serving.py")), "--log-level", "warning"]
-        return [*_module("gunicorn"), *config, "--bind", f"127.0.0.1:{port}", self.app]
+        gunicorn = [*_module("gevent.monkey"), "--module", "gunicorn"]  # as `flask serve` runs it
+        if self.worker_class != "gevent":
+            gunicorn = _module("gunicorn")
+        return [*gunicorn, *config, "--bind", f"127.0.0.1:{port}", self.app]
 
     def environment(self, given: dict[str, str]) -> dict[str, str]:
         return service.environment(**given, **service.jwt_settings(), **self._settings(), **dict(self.extra))
@@ -76,7 +79,7 @@ class Server:
             "PYTHONPATH": f"{service.search_path(self.tree)}:{service.ROOT}",
             "WORKER_CLASS": self.worker_class,
             "WEB_CONCURRENCY": str(self.workers),
-            "WEB_THREADS": str(self.threads),
+            "THREADS": str(self.threads),
             "CART_MAX_QUANTITY": "1000000",
         }
 

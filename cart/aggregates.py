@@ -6,11 +6,11 @@ which ``rebuild`` moves on: what a line holds is in one of them at any time.
 
 | row | ``user_id`` | ``item_id`` | attributes |
 |---|---|---|---|
-| all carts | ``TOTALS`` | ``{generation}#{shard}`` | ``lines``, ``units``, ``cents`` |
+| all carts | ``TOTALS#`` | ``{generation}#{shard}`` | ``lines``, ``units``, ``cents`` |
 | a product | ``PRODUCT#{product_id}`` | ``{generation}#{shard}`` | the same |
 | a product as the boards have it | ``PRODUCT#{product_id}`` | ``BOARD`` | the same, ``revision`` |
 | an entry of a board | ``TOP#{sort}#{product_id % BOARDS}`` | ``{10^20 - 1 - number}#{product_id}`` | |
-| a day | ``DAYS`` | ``{day}#{shard}`` | ``FLOWS`` |
+| a day | ``DAYS#`` | ``{day}#{shard}`` | ``FLOWS`` |
 | what was counted of a line | ``COUNTED#{user_id}`` | ``LINE#{product_id}`` | see ``bookkeeping`` |
 | that a record was counted | ``COUNTED#{user_id}`` | ``RECORD#{position}`` | ``ttl`` |
 """
@@ -41,9 +41,9 @@ FLOWS = (
     *("lines_added", "lines_removed", "units_added", "cents_added", "carts_cleared"),
     *("lines_abandoned", "cents_abandoned"),
 )
-TOTALS = "TOTALS"
+TOTALS = "TOTALS#"  # no user_id has a `#`
 GENERATION = "GENERATION"  # the row beside the totals that says which one is current
-DAYS = "DAYS"
+DAYS = "DAYS#"
 PRODUCT = "PRODUCT#"
 BOARD = "BOARD"
 TOP = "TOP#"

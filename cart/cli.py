@@ -247,10 +247,15 @@ def _say_where(host: str, port: int, engine: str) -> None:
     click.echo(f"Analytics:  http://{shown}:{port}/analytics")
 
 
+def gunicorn_command(host: str, port: int) -> list[str]:
+    """gevent's patches come first: to boto3's TLS, once imported, they would do harm."""
+    patched = [sys.executable, "-m", "gevent.monkey", "--module", "gunicorn"]
+    return [*patched, "-c", "python:cart.serving", "--bind", f"{host}:{port}", "wsgi:app"]
+
+
 def _run_gunicorn(host: str, port: int, supervised: bool) -> None:
     """Serve until told to stop. Unsupervised, gunicorn takes this process's place and gets its signals itself."""
-    patched = [sys.executable, "-m", "gevent.monkey", "--module", "gunicorn"]
-    command = [*patched, "-c", "python:cart.serving", "--bind", f"{host}:{port}", "wsgi:app"]
+    command = gunicorn_command(host, port)
     sys.stdout.flush()
     if not supervised:
         os.execv(command[0], command)

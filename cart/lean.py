@@ -1,9 +1,9 @@
 """The short way of the calls that shoppers wait for: what botocore would send and answer, for a fraction of the work.
 
-botocore makes the first request of each operation; those that follow differ from it by their body alone. Hooks of
-``provide-client-params``, ``before-call``, ``before-parse`` and ``after-call`` are still called. A request that is not
-plain goes botocore's way, and an answer that is not plain goes to botocore's parser. Connections are those of its own
-pool: timeouts, TLS, CA bundle and client certificate are as it has them.
+botocore makes the first request of each operation; those that follow differ from it by their body alone. Where somebody
+has registered a hook of a call, botocore makes each request and calls the hook, and only the exchange itself is ours. A
+request that is not plain goes botocore's way altogether, and an answer that is not plain goes to botocore's parser.
+Connections are those of its own pool: timeouts, TLS, CA bundle and client certificate are as it has them.
 
 Nothing is sent twice. What fails before a byte was written is left to botocore, or is an error that says so; what fails
 later is one that says that the request may have been carried out.
@@ -14,8 +14,6 @@ import os
 import time
 from functools import lru_cache, partial
 from hashlib import sha256
-from queue import Empty
-from socket import MSG_PEEK
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -33,13 +31,11 @@ from botocore.parsers import create_parser
 from botocore.retries.standard import RetryQuotaChecker
 from urllib3.exceptions import ConnectTimeoutError as PoolTimeoutError
 from urllib3.exceptions import NewConnectionError
-from urllib3.util.connection import is_connection_dropped
 
-from cart.exchange import Answer, ask
+from cart.exchange import Answer, ask, idle_connection
 
 # Their answers have no times: but for what _may_differ, they are to botocore what they are to json
 OPERATIONS = {"Query", "GetItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
-HTTPS_PORT = 443
 PLAIN_HOST = set("abcdefghijklmnopqrstuvwxyz0123456789.:_-")
 PLAIN_PATH = PLAIN_HOST - set(".:") | set("ABCDEFGHIJKLMNOPQRSTUVWXYZ/")
 PLAIN_HEADERS = {"X-Amz-Target", "Content-Type", "User-Agent", "X-Amzn-Trace-Id"}
@@ -298,35 +294,9 @@ def _signing_key(secret: str, *scope: str) -> bytes:
     return key
 
 
-def _idle(pool: Any) -> Any:
-    """What urllib3's ``_get_conn`` finds, if anything. Its look at the socket is dear where gevent is at work."""
-    try:
-        connection = pool.pool.get(block=False)
-    except Empty:
-        return None
-    if connection and connection.sock and _is_disturbed(connection):
-        connection.close()
-    return connection
-
-
-def _is_disturbed(connection: Any) -> bool:
-    """Whether the other end has closed it, or said something unasked."""
-    if connection.default_port == HTTPS_PORT:  # whose sockets do not let one peek
-        return is_connection_dropped(connection)
-    sock = connection.sock
-    sock.settimeout(0)
-    try:
-        sock.recv(1, MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
 def _connection(target: Target, url: str) -> Any:
     """A connection on which nothing is under way; None where botocore is to find out why there is none."""
-    connection = _idle(target.pool) or target.pool._new_conn()
+    connection = idle_connection(target.pool) or target.pool._new_conn()
     if connection.sock is None:
         try:
             connection.connect()

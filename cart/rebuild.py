@@ -35,7 +35,7 @@ from cart.tally import LineId, Tally, held_of
 SEGMENTS = 4  # of the table, which are gone through at the same time
 PAGE_ROWS = 500
 CLOSED_SECONDS = 86_400  # far longer than one who counts may be under way
-REBUILD = "REBUILD"
+REBUILD = "REBUILD#"
 LINES, PRODUCTS, ALL = "lines", "products", "totals"  # of what there may be drift
 FILTERS = {
     LINES: "begins_with(item_id, :line) OR (begins_with(user_id, :counted) AND begins_with(item_id, :of_line))",

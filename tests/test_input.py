@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cart import aggregates, bookkeeping, rebuild, rows
+from cart.wire import UserId
 from conftest import CUP
+
+PARTITIONS = {
+    *("IDEMPOTENCY", "SHARE", "SHARES", "PRICE_JOB", "PRICE_JOBS", "CLEARED"),
+    *("TOTALS", "DAYS", "PRODUCT", "TOP", "COUNTED", "REBUILD"),
+}
 
 JSON = "application/json"
 
@@ -288,3 +295,11 @@ def test_a_range_that_cannot_be_had_is_a_problem_of_the_client(client):
     response = client.get("/docs/swagger-ui.css", headers={"Range": "bytes=999999999-"})
     assert (response.status_code, response.mimetype) == (416, "application/problem+json")
     assert response.get_json(force=True)["status"] == 416
+
+
+def test_no_user_id_names_a_partition_of_ours():
+    """By the source: what is written to `user_id` otherwise begins with one of these."""
+    modules = (rows, aggregates, bookkeeping, rebuild)
+    named = {value for module in modules for name in PARTITIONS if isinstance(value := vars(module).get(name), str)}
+    assert len(named) == len(PARTITIONS)
+    assert not [name for name in named if UserId.form.fullmatch(name)]

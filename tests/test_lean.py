@@ -205,6 +205,19 @@ def test_what_a_hook_changes_is_not_learned():
     assert "x-amzn-trace-id" not in server.requests[3].headers
 
 
+def test_what_is_no_json_is_written_by_botocore():
+    """Which escapes a lone surrogate; DynamoDB has a word for it."""
+    with raw_server(lambda _: response(PAGE)) as server:
+        for transport in (LEAN, BOTOCORE):
+            client = client_of(server.url, transport)
+            for user_id in ("u", "\ud800"):
+                query(client, user_id)
+            client.close()
+    bodies = [json.loads(one.body) for one in server.requests]
+    assert bodies[1] == bodies[3]
+    assert bodies[1]["ExpressionAttributeValues"] == {":u": {"S": "\ud800"}}
+
+
 def test_a_transaction_without_a_token_is_given_one():
     """By botocore, each time another."""
     with raw_server(lambda _: response(b"{}")) as server:

@@ -42,7 +42,7 @@ def test_flows(case):
 
 
 def test_what_is_not_in_a_cart_is_not_counted():
-    for user, item_id in (("ann", "SAVED#42"), ("SHARES#ann", "0a"), ("COUNTED#ann", "LINE#42"), ("DAYS", "2026#0")):
+    for user, item_id in (("ann", "SAVED#42"), ("SHARES#ann", "0a"), ("COUNTED#ann", "LINE#42"), ("DAYS#", "2026#0")):
         assert change_of(record(None, image(), user, item_id)) is None
 
 

@@ -1,0 +1,138 @@
+"""The service under gunicorn, as `flask serve` runs it: how many it serves at once, and what leaves on the wire."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from raw_server import Request, raw_server, response
+from test_lean import tls_server
+
+from cart import engines
+from cart.cli import gunicorn_command
+from conftest import ROOT, wait_for_health
+
+AT_ONCE = 40
+EMPTY = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0}).encode()
+
+
+@contextmanager
+def served(endpoint_url: str, log: Path, **environ: str) -> Iterator[str]:
+    port = engines.free_port()
+    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "WEB_CONCURRENCY": "1"}
+    given = os.environ | keys | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            gunicorn_command("127.0.0.1", port), cwd=ROOT, env=given, stdout=output, stderr=output, process_group=0
+        )
+    try:
+        wait_for_health(f"http://127.0.0.1:{port}", process, log)
+        yield f"127.0.0.1:{port}"
+    finally:
+        engines.stop(process)
+
+
+def get(address: str, path: str) -> tuple[int, dict]:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request("GET", path)
+    with connection.getresponse() as answer:
+        told = answer.status, json.load(answer)
+    connection.close()
+    return told
+
+
+def test_one_process_waits_for_many_answers_of_dynamodb_at_once(tmp_path):
+    """None comes before all are asked for."""
+    all_asked = threading.Barrier(AT_ONCE, timeout=20)
+
+    def answer(_: Request) -> bytes:
+        all_asked.wait()
+        return response(EMPTY)
+
+    with (
+        raw_server(answer) as dynamodb,
+        served(dynamodb.url, tmp_path / "log") as address,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        told = list(pool.map(lambda number: get(address, f"/cart/user{number}"), range(AT_ONCE)))
+    assert told == [
+        (200, {"user_id": f"user{number}", "items": [], "total_items": 0, "total_price": 0, "price_changes": 0})
+        for number in range(AT_ONCE)
+    ]
+
+
+@pytest.mark.parametrize("transport", ["lean", "botocore"])
+def test_tls_to_dynamodb(tmp_path, transport):
+    """Answers of 300 KB, by way of gevent's sockets."""
+    with tls_server(tmp_path, "IP:127.0.0.1") as (dynamodb, certificate):
+        environ = {"AWS_CA_BUNDLE": str(certificate), "DYNAMODB_TRANSPORT": transport}
+        with served(dynamodb.url, tmp_path / "log", **environ) as address:
+            assert [get(address, "/health/ready") for _ in range(3)] == [(200, {"status": "ok"})] * 3
+    assert len(dynamodb.requests) == 3
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with (
+        raw_server(lambda _: response(EMPTY)) as dynamodb,
+        served(dynamodb.url, tmp_path_factory.mktemp("gunicorn") / "log") as address,
+    ):
+        yield address
+
+
+def wire(address: str, request: str) -> bytes:
+    """All that comes until the other end closes."""
+    parts = urlsplit(f"//{address}")
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as talk:
+        talk.sendall(request.replace("\n", "\r\n").encode())
+        return b"".join(iter(lambda: talk.recv(65_536), b""))
+
+
+def test_an_answer_leaves_in_one_piece_and_does_not_say_who_gives_it(address):
+    parts = urlsplit(f"//{address}")
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as talk:
+        for _ in range(3):
+            talk.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            head, _, body = talk.recv(65_536).partition(b"\r\n\r\n")
+            assert json.loads(body) == {"status": "ok"}
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
+            assert {b"date", b"connection", b"content-length", b"x-request-id"} <= {*names}
+            assert b"server" not in names
+            assert len(names) == len({*names})
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "has_body"),
+    [
+        ("HEAD /health HTTP/1.1", 200, False),
+        ("GET /health HTTP/1.0", 200, True),
+        ("DELETE /cart/u/items/1 HTTP/1.1", 204, False),
+        ("GET /nowhere HTTP/1.1", 404, True),
+    ],
+)
+def test_answers_with_and_without_a_body(address, request_line, status, has_body):
+    head, _, body = wire(address, f"{request_line}\nHost: x\nConnection: close\n\n").partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status
+    assert bool(body) == has_body
+    if has_body:
+        assert f"content-length: {len(body)}" in head.decode().lower()
+
+
+def test_requests_that_come_together_are_answered_in_order(address):
+    """Pipelined (RFC 9112, section 9.3.2); and a body in chunks between them."""
+    asked = "GET /cart/a HTTP/1.1\nHost: x\n\n"
+    asked += "PUT /cart/b/items/1 HTTP/1.1\nHost: x\nContent-Type: application/json\nTransfer-Encoding: chunked\n\n"
+    asked += '5\n{"qua\n9\nntity": 0\n1\n}\n0\n\n'
+    asked += "GET /cart/c HTTP/1.1\nHost: x\nConnection: close\n\n"
+    came = wire(address, asked)
+    assert [int(one.split()[0]) for one in came.split(b"HTTP/1.1 ")[1:]] == [200, 422, 200]
+    assert came.index(b'"user_id": "a"') < came.index(b'"quantity": [') < came.index(b'"user_id": "c"')
