@@ -24,8 +24,8 @@ ENTRY = Path("cart") / "entry.py"  # becomes a module beside the package
 
 # For machines that develop and deploy; the app imports them nowhere
 NOT_SHIPPED = {
-    *("bundle.py", "engines.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py", "stages.py"),
-    "subscription.py",
+    *("bundle.py", "engines.py", "follow.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py"),
+    *("stages.py", "subscription.py"),
 }
 
 # Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy

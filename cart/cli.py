@@ -1,5 +1,5 @@
 """The commands: `flask table create` and `status`, `flask monitoring create`, `flask prices resume`,
-`flask analytics rebuild`, `flask serve`.
+`flask analytics rebuild` and `follow`, `flask serve`.
 
 What a command needs is imported when it runs: the app imports this module at every cold start.
 """
@@ -117,6 +117,22 @@ def rebuild_analytics() -> None:
             click.echo(f"{of + ' that differed:':<24}{differing}, by {lines:+} lines, {units:+} units, {value:+.2f}")
 
 
+@analytics_group.command("follow")
+def follow_stream() -> None:
+    """Count what the table's stream brings, until told to stop: where no Lambda is subscribed to it."""
+    from cart.bookkeeping import Bookkeeper
+    from cart.follow import Stream, follow
+
+    config = _config()
+    with _one_line_for_errors():
+        client = connect(config, patient=True)
+        arn = client.describe_table(TableName=config.dynamodb_table_name)["Table"].get("LatestStreamArn")
+        if not arn:
+            _fail(f"table {config.dynamodb_table_name} has no stream; flask --app wsgi table create turns it on")
+        click.echo(f"Counting the changes of {config.dynamodb_table_name}; Ctrl-C ends it")
+        follow(Stream(connect(config, patient=True, service="dynamodbstreams"), arn), Bookkeeper(client, config))
+
+
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
@@ -141,7 +157,7 @@ def serve(host: str, port: int, engine: str | None, wait_seconds: int) -> None:
             _wait_for(config.dynamodb_endpoint_url, wait_seconds)
             _create_table(config, with_stream=engine != "moto")
             _say_where(host, port, engine)
-            _run_gunicorn(host, port, supervised=endpoint_url is not None)
+            _run_gunicorn(host, port, supervised=endpoint_url is not None, counting=engine == "dynamodb-local")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 
@@ -253,16 +269,23 @@ def gunicorn_command(host: str, port: int) -> list[str]:
     return [*patched, "-c", "python:cart.serving", "--bind", f"{host}:{port}", "wsgi:app"]
 
 
-def _run_gunicorn(host: str, port: int, supervised: bool) -> None:
-    """Serve until told to stop. Unsupervised, gunicorn takes this process's place and gets its signals itself."""
+def _run_gunicorn(host: str, port: int, supervised: bool, counting: bool) -> None:
+    """Serve until told to stop. Unsupervised, gunicorn takes this process's place and gets its signals itself.
+
+    :param counting: the changes of carts, too, in a process beside it
+    """
     command = gunicorn_command(host, port)
     sys.stdout.flush()
     if not supervised:
         os.execv(command[0], command)
     from cart import engines
 
-    process = subprocess.Popen(command, start_new_session=True)
+    commands = [command]
+    if counting:
+        commands.append([sys.executable, "-m", "flask", "--app", "wsgi", "analytics", "follow"])
+    processes = [subprocess.Popen(one, start_new_session=True) for one in commands]
     try:
-        sys.exit(process.wait())
+        sys.exit(processes[0].wait())
     finally:
-        engines.stop(process)
+        for process in processes:
+            engines.stop(process)

@@ -76,7 +76,7 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
     except BotoCoreError as error:  # such as a profile that does not exist
         raise ConfigError(f"cart: {error}") from None
     lean = config.dynamodb_transport == "lean"
-    endpoint_url = config.dynamodb_endpoint_url if service == "dynamodb" else None
+    endpoint_url = config.dynamodb_endpoint_url if service in ("dynamodb", "dynamodbstreams") else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
     anonymous = endpoint_url and not session.get_credentials()
     client = session.client(  # type: ignore[call-overload]

@@ -16,12 +16,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from streams import Stream, by_ttl, cuts, passes_filter
+from streams import by_ttl, cuts, stream_of
 
 import wsgi
 from cart import create_app
 from cart.aggregates import Aggregates, ProductTotals, Totals
 from cart.events import count_changes
+from cart.follow import Stream, is_wanted
 from conftest import Store, make_store
 
 SECONDS = float(os.environ.get("ANALYTICS_SECONDS", "8"))
@@ -140,7 +141,7 @@ class Delivery:
 
     def go_on(self, pool: ThreadPoolExecutor) -> int:
         """Deliver what has come; how many records that was."""
-        came = [sign(record) for record in self.stream.read() if passes_filter(record)]
+        came = [sign(record) for record in self.stream.read() if is_wanted(record)]
         self.records += came
         batches = []
         for batch in cuts(came, self.dice, MOST_IN_A_BATCH):
@@ -232,7 +233,7 @@ def rebuild(app: Any) -> list[str]:
 def test_the_aggregates_are_what_a_recount_finds(store, monkeypatch):
     app = create_app(store.config)
     monkeypatch.setattr(wsgi, "app", app)
-    delivery = Delivery(Stream(store.config, store.client))
+    delivery = Delivery(stream_of(store.config, store.client))
     began, until = datetime.now(UTC).date(), time.monotonic() + SECONDS
     shoppers = [Shopper(app, store, number) for number in range(SHOPPERS)]
     rebuilt: list[list[str]] = []

@@ -95,6 +95,9 @@ def test_compose_joins_them():
     assert cart["ports"] == ["127.0.0.1:${PORT:-8000}:8000"]
     assert cart["environment"]["DYNAMODB_ENDPOINT_URL"] == "http://dynamodb:8000"
     assert {"WEB_CONCURRENCY", "WEB_CONNECTIONS"} <= cart["environment"].keys()
+    analytics = compose["services"]["analytics"]
+    assert analytics["command"] == ["flask", "--app", "wsgi", "analytics", "follow"]
+    assert analytics["environment"].items() <= cart["environment"].items()
     version = dynamodb["image"].removeprefix("amazon/dynamodb-local:")
     assert f"DynamoDB Local {version}" in (ROOT / "cart" / "engines.py").read_text()  # the one that is tested
     volume = dynamodb["volumes"][0].split(":")

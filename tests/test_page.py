@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from streams import Stream, by_ttl, passes_filter
+from streams import by_ttl, stream_of
 from test_analytics_api import put, put_product
 from test_auth import AUDIENCE, ISSUER, RSA_KEY, pem, token
 from test_browser import FLAGS, listening
@@ -22,6 +22,7 @@ import wsgi
 from cart import create_app, events
 from cart.aggregates import DAYS, TOTALS, Aggregates
 from cart.errors import Unavailable
+from cart.follow import is_wanted
 from cart.page import ASSETS, PAGES
 from cart.rows import row_key
 from conftest import CUP, ROOT, Store, make_store, missing
@@ -285,7 +286,7 @@ def test_what_shoppers_do_is_shown(visit, dynamodb_local_url, monkeypatch):
     store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
     app = create_app(store.config)
     monkeypatch.setattr(wsgi, "app", app)
-    stream, shopper = Stream(store.config, store.client), app.test_client()
+    stream, shopper = stream_of(store.config, store.client), app.test_client()
     for user, quantity in (("alice", 2), ("bob", 5), ("carol", 1)):
         shopper.post(f"/cart/{user}/items", json=CUP | {"quantity": quantity})
     shopper.post("/cart/alice/items", json=CUP | {"product_id": 7, "price": 5})
@@ -305,7 +306,7 @@ def test_what_shoppers_do_is_shown(visit, dynamodb_local_url, monkeypatch):
 
 
 def count(records: list) -> None:
-    counted = [record for record in records if passes_filter(record)]
+    counted = [record for record in records if is_wanted(record)]
     assert events.count_changes({"Records": counted}, None) == {"batchItemFailures": []}
 
 

@@ -100,6 +100,14 @@ def test_a_client_that_never_finishes_keeps_nothing_alive(tmp_path):
         engines.stop(process)
 
 
+def wait_until_counted(url: str, units: int) -> None:
+    """By the process that counts beside the service."""
+    deadline = time.monotonic() + 30
+    while (found := request("GET", f"{url}/analytics/summary")[2])["totals"]["units"] != units:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
 def test_dynamodb_local_keeps_its_data_in_a_folder(tmp_path):
     if shutil.which("java") is None:
         missing("no Java is installed")
@@ -114,6 +122,7 @@ def test_dynamodb_local_keeps_its_data_in_a_folder(tmp_path):
         try:
             wait_for_health(url, process, tmp_path / "log")
             assert request("POST", f"{url}/cart/u/items", CUP)[2]["quantity"] == quantity
+            wait_until_counted(url, quantity)
         finally:
             engines.stop(process)
     assert (tmp_path / ".dynamodb-local").is_dir()
