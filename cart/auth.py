@@ -4,6 +4,7 @@ A caller reaches the cart whose ``user_id`` is its subject, a holder of the admi
 whoever holds the id of a guest cart that cart. A link to a cart is judged by the views in ``shares``.
 """
 
+import logging
 import re
 import secrets
 import time
@@ -15,6 +16,9 @@ from flask import Flask, Response, current_app, request
 
 from cart.config import Config, ConfigError
 from cart.errors import Forbidden, Unauthenticated, Unavailable
+from cart.observability import info
+
+logger = logging.getLogger(__name__)
 
 GUEST_PREFIX = "guest-"
 GUEST = re.compile(GUEST_PREFIX + r"[A-Za-z0-9_-]{32}")  # 192 bits
@@ -87,7 +91,9 @@ def _check(config: Config, identify: Callable[[], Claims | None], user_id: str |
     if config.auth_admin_scope in caller.scopes:
         return
     # a subject that looks like a guest would own what somebody else was given
-    if user_id is None or user_id != caller.subject or user_id.startswith(GUEST_PREFIX):
+    if user_id is None:
+        raise Forbidden(f"This needs the scope {config.auth_admin_scope}.")
+    if user_id != caller.subject or user_id.startswith(GUEST_PREFIX):
         raise Forbidden
 
 
@@ -157,7 +163,8 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
             )
         except jwt.PyJWKClientConnectionError:
             raise Unavailable("The issuer's keys cannot be fetched, try again shortly.") from None
-        except jwt.PyJWTError:
+        except jwt.PyJWTError as error:
+            info(logger, f"A token was refused: {type(error).__name__}")  # whose owner is not told why
             raise Unauthenticated("The token is not valid.") from None
         if len(verified) >= MAX_VERIFIED:
             verified.clear()

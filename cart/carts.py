@@ -20,7 +20,7 @@ from cart.errors import (
     Throttled,
     VersionConflict,
 )
-from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
+from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
 from cart.lines import CartAndSaved, cart_of, in_order, live
 from cart.observability import count, info
 from cart.rows import CART, SAVED
@@ -60,7 +60,7 @@ IF_NONE_MATCH = {
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers={"Location": LINE_HEADERS["Location"]})
+@blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers=location_of("The cart"))
 @blueprint.open
 @blueprint.problems()
 def create_guest_cart() -> Response:

@@ -160,20 +160,20 @@ def _body_of(response: BaseHTTPResponse, url: str, ends: float) -> bytes:
 
 def _product_of(product_id: int, details: Asked, inventory: Asked, deadline: float) -> Product | None:
     """One that has no inventory cannot be bought: its stock is 0."""
-    said = _answer(details, ProductSchema, deadline)
+    said = _answer(product_id, details, ProductSchema, deadline)
     if said is None:
         return None
     if said["product_id"] != product_id:
         raise _Unwell(f"product {said['product_id']} where {product_id} was asked for")
-    stock = _answer(inventory, InventorySchema, deadline)
+    stock = _answer(product_id, inventory, InventorySchema, deadline)
     name = said["name"][:MAX_NAME_CHARACTERS]
     return Product(product_id, name, said["price"], stock["stock_quantity"] if stock else 0)
 
 
-def _answer(asked: Asked, schema: type[Schema], deadline: float) -> dict[str, Any] | None:
+def _answer(product_id: int, asked: Asked, schema: type[Schema], deadline: float) -> dict[str, Any] | None:
     """What was answered, once it is; None where nothing is there."""
     body = asked.result(max(deadline - time.monotonic(), 0))
     try:
         return None if body is None else instance_of(schema).load(current_app.json.loads(body))
     except (ValueError, ValidationError) as error:
-        raise _Unwell(f"{schema.__name__}: {error}") from None
+        raise _Unwell(f"{schema.__name__} of product {product_id}: {error}") from None

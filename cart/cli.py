@@ -251,10 +251,11 @@ def _wait_for(endpoint_url: str | None, wait_seconds: int) -> None:
 
 
 def _say_where(host: str, port: int, engine: str) -> None:
+    endpoint_url = os.environ.get("DYNAMODB_ENDPOINT_URL")
     kept = {
-        "moto": "in memory (moto): they go away when this ends",
-        "dynamodb-local": f"in {DATA_FOLDER.resolve()} (DynamoDB Local)",
-        "aws": f"in {os.environ.get('DYNAMODB_ENDPOINT_URL') or 'your AWS account, ' + _config().aws_region}",
+        "moto": f"in memory (moto, {endpoint_url}): they go away when this ends",
+        "dynamodb-local": f"in {DATA_FOLDER.resolve()} (DynamoDB Local, {endpoint_url})",
+        "aws": f"in {endpoint_url or 'your AWS account, ' + _config().aws_region}",
     }
     shown = "localhost" if host == "0.0.0.0" else host  # noqa: S104
     click.echo(f"Data:       {kept[engine]}")

@@ -29,8 +29,14 @@ from cart.schemas import LineSchema
 from cart.table import Answer, VersionChanged, get_table, refuse_stock
 from cart.wire import idempotency_key, instance_of, line_versions
 
+
+def location_of(what: str) -> dict[str, Any]:
+    """The header, for OpenAPI."""
+    return {"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": what}}
+
+
 LINE_HEADERS = {
-    "Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The line"},
+    **location_of("The line"),
     "ETag": {"schema": {"type": "string"}, "description": "The line's version, for If-Match"},
 }
 ETAG = {"ETag": LINE_HEADERS["ETag"]}

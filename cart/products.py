@@ -11,7 +11,7 @@ from flask import Response, request
 from cart import prices
 from cart.answers import cart_json, respond, shown
 from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
-from cart.items import ETAG
+from cart.items import ETAG, location_of
 from cart.lines import cart_of, iso, live, with_price
 from cart.observability import info
 from cart.price_schemas import (
@@ -34,7 +34,6 @@ blueprint = CartBlueprint("products", __name__, description="Prices that change,
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
-JOB_LOCATION = {"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The job"}}
 LIMIT = {
     "name": "limit",
     "in": "query",
@@ -51,7 +50,7 @@ CURSOR = {
 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
 @blueprint.body(NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"})
-@blueprint.response(202, PriceJobSchema, example=EXAMPLE_PRICE_JOB, headers=JOB_LOCATION)
+@blueprint.response(202, PriceJobSchema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 def change_price(body: dict[str, Any], product_id: int) -> Response:
     """Tell that a product's price has changed

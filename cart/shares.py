@@ -19,7 +19,7 @@ from cart.errors import (
     OutcomeUnknown,
     ShareNotFound,
 )
-from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
+from cart.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
 from cart.lines import cart_of, iso
 from cart.observability import info
 from cart.rows import Share
@@ -57,7 +57,7 @@ blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for 
     201,
     ShareWithTokenSchema,
     example=EXAMPLE_LINK | {"token": EXAMPLE_TOKEN},
-    headers={"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": "The shared cart"}},
+    headers=location_of("The shared cart"),
 )
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 def create_share(body: dict[str, Any], user_id: str) -> Response:

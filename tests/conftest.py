@@ -44,7 +44,7 @@ def moto_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def own_moto_url() -> Iterator[str]:
-    """For many transactions: at each, moto copies all tables that it has."""
+    """For many transactions: for each action of one, moto copies all that is in the table."""
     with engines.moto() as url:
         yield url
 
@@ -96,6 +96,12 @@ class Store:
         for row in self.rows(user_id):
             self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}})
 
+    def empty(self) -> None:
+        table = self.config.dynamodb_table_name
+        pages = self.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id, item_id")
+        for key in [key for page in pages for key in page["Items"]]:
+            self.client.delete_item(TableName=table, Key=key)
+
 
 def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any) -> Store:
     config = Config(
@@ -113,13 +119,29 @@ def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any
 @pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
 def store(request: pytest.FixtureRequest) -> Store:
     """On moto and on DynamoDB Local: a test that takes this runs twice."""
-    return make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
+    made = make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
+    if made.engine == "moto":
+        _shared_on_moto.append(made)
+    return made
 
 
 @pytest.fixture(scope="session")
 def moto_store(moto_url: str) -> Store:
     """On moto, for what has nothing to do with the engine."""
-    return make_store("moto", moto_url)
+    made = make_store("moto", moto_url)
+    _shared_on_moto.append(made)
+    return made
+
+
+_shared_on_moto: list[Store] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def light_moto() -> Iterator[None]:
+    """Leave nothing to the next module: for each action of a transaction, moto copies all that is in the table."""
+    yield
+    for shared in _shared_on_moto:
+        shared.empty()
 
 
 @pytest.fixture(scope="session")
