@@ -4,5 +4,6 @@ import os
 
 from cart.serving import *  # noqa: F403
 
-worker_class = os.environ["WORKER_CLASS"]
+if os.environ["WORKER_CLASS"] != "gevent":
+    worker_class = os.environ["WORKER_CLASS"]
 threads = int(os.environ["THREADS"])

@@ -103,7 +103,7 @@ def _caller(claims: Claims, user_claim: str) -> Caller:
     scopes: set[str] = set()
     for name in ("scope", "scp", "scopes"):
         value = claims.get(name) or []
-        scopes.update(value.split() if isinstance(value, str) else map(str, value))
+        scopes.update(value.split() if isinstance(value, str) else map(str, value if isinstance(value, list) else []))
     return Caller(str(subject or ""), scopes)
 
 
@@ -135,7 +135,12 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
     class Keys(jwt.PyJWKClient):
         def fetch_data(self) -> Any:
             verified.clear()  # the issuer may have withdrawn the key of some
-            return super().fetch_data()
+            try:
+                return super().fetch_data()
+            except jwt.PyJWKClientConnectionError:
+                raise
+            except (jwt.PyJWTError, ValueError, OSError, RecursionError) as error:  # an answer that is no key set
+                raise jwt.PyJWKClientConnectionError(str(error)) from error
 
     keys = Keys(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
     algorithms = config.auth_algorithms.split(",")
@@ -163,13 +168,13 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
             )
         except jwt.PyJWKClientConnectionError:
             raise Unavailable("The issuer's keys cannot be fetched, try again shortly.") from None
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, TypeError) as error:  # the latter of a key of another kind than the token's alg
             info(logger, f"A token was refused: {type(error).__name__}")  # whose owner is not told why
             raise Unauthenticated("The token is not valid.") from None
         if len(verified) >= MAX_VERIFIED:
             verified.clear()
         # no longer than the issuer's keys are kept
-        verified[token] = found | {GOOD_UNTIL: min(float(found["exp"]), now + JWKS_LIFE_SECONDS)}
+        verified[token] = found | {GOOD_UNTIL: min(int(found["exp"]), now + JWKS_LIFE_SECONDS)}
         return found
 
     return claims

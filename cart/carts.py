@@ -44,7 +44,7 @@ from cart.schemas import (
     plain_quantity,
 )
 from cart.table import Answer, get_table
-from cart.wire import CartBlueprint, idempotency_key, instance_of
+from cart.wire import CartBlueprint, asked_if_match, idempotency_key, instance_of
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ def clear(user_id: str) -> Response:
     With `If-Match` and the cart's ETag, only if it is as you read it; else 412, with the cart as it is.
     """
     info(logger, f"Clearing cart for user {user_id}")
-    if request.if_match:
+    if asked_if_match():
         _clear_if_unchanged(user_id)
     else:
         get_table().clear(user_id)

@@ -26,7 +26,7 @@ from cart.price_table import Holder, Job, holders, job, live_lines
 from cart.rows import CART, SAVED, Row
 from cart.schemas import EXAMPLE_CART, CartSchema
 from cart.table import Answer, get_table
-from cart.wire import CartBlueprint, UserId, instance_of
+from cart.wire import CartBlueprint, UserId, asked_if_match, instance_of
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[tuple[list[
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.everything(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
-    if request.if_match and not request.if_match.contains(read.etag):
+    if (if_match := asked_if_match()) and not if_match.contains(read.etag):
         raise VersionConflict(current=instance_of(CartSchema).dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)

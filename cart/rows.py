@@ -3,7 +3,6 @@
 import time
 import uuid
 import zlib
-from base64 import b64decode, b64encode
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -17,7 +16,6 @@ CENT = Decimal("0.01")
 CART: Place = "cart"
 SAVED: Place = "saved"
 PACK_FROM_CHARACTERS = 1024
-PACKED = "zlib:"  # as no JSON begins
 CHANGE = ("current_price", "price_changed_at", "price_changed_from")  # what a line has whose price has changed
 SHOWN = f"product_id, product_name, quantity, price, added_at, version, {', '.join(CHANGE)}"  # what a client sees
 PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}  # of the sort keys
@@ -139,12 +137,12 @@ def packed(text: str) -> Row:
     """JSON text as an attribute: as it is, or compressed where that saves units, and the bytes that a row can have."""
     if len(text) < PACK_FROM_CHARACTERS:
         return {"S": text}
-    return {"S": f"{PACKED}{b64encode(zlib.compress(text.encode())).decode()}"}
+    return {"B": zlib.compress(text.encode())}
 
 
 def unpacked(value: Row) -> str:
-    text: str = value["S"]
-    return zlib.decompress(b64decode(text.removeprefix(PACKED))).decode() if text.startswith(PACKED) else text
+    text: str = zlib.decompress(value["B"]).decode() if "B" in value else value["S"]
+    return text
 
 
 def is_live(row: Row) -> bool:

@@ -15,6 +15,7 @@ from flask.json.provider import JSONProvider
 from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api, Blueprint
 from marshmallow import Schema, ValidationError
+from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, MapAdapter, Rule
 
@@ -310,17 +311,29 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
+def asked_if_match() -> ETags | None:
+    """``If-Match``, None where it is not sent.
+
+    :raise InvalidInput: it cannot be read, and to go on without it would overwrite what the caller has not seen
+    """
+    if "HTTP_IF_MATCH" not in request.environ:
+        return None
+    if not request.if_match:
+        raise InvalidInput("Not valid: If-Match.", {"If-Match": ["Must be ETags in double quotes, or *."]})
+    return request.if_match
+
+
 def line_versions() -> IfMatch:
     """The versions of a line that ``If-Match`` allows (RFC 9110, section 13.1.1), None where it is not sent.
 
     :raise InvalidInput: there are more than a condition of DynamoDB takes
     """
-    if_match = request.if_match
-    if not if_match:
+    if_match = asked_if_match()
+    if if_match is None:
         return None
     if if_match.star_tag:
         return "*"
-    versions = frozenset(int(tag) for tag in if_match.as_set() if re.fullmatch(r"[0-9]{1,19}", tag))
+    versions = frozenset(int(tag) for tag in if_match.as_set() if tag and re.fullmatch(r"[0-9]{1,19}", tag))
     if len(versions) > MAX_ETAGS:
         raise InvalidInput("Not valid: If-Match.", {"If-Match": [f"At most {MAX_ETAGS} ETags."]})
     return versions

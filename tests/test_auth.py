@@ -247,10 +247,12 @@ def issuer():
         keys: dict = {}
         calls = 0
         status = 200
+        body = None  # or what it says instead of its keys
 
         def do_GET(self):
             Issuer.calls += 1
-            body = json.dumps({"keys": [jwk(key) | {"kid": kid} for kid, key in Issuer.keys.items()]}).encode()
+            keys = {"keys": [jwk(key) | {"kid": kid} for kid, key in Issuer.keys.items()]}
+            body = json.dumps(keys).encode() if Issuer.body is None else Issuer.body
             self.send_response(Issuer.status)
             self.end_headers()
             self.wfile.write(body)
@@ -269,6 +271,8 @@ def issuer():
 
 
 def jwk(key) -> dict:
+    if key is EC_KEY:
+        return jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"use": "sig", "alg": "ES256"}
     return jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"use": "sig", "alg": "RS256"}
 
 
@@ -519,3 +523,31 @@ def test_ids_and_names_cannot_forge_a_log_line(closed, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3  # the second is refused before it is an operation
     assert {json.loads(line)["level"] for line in lines} == {"INFO"}
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff", b"[]", b"{}", b'{"keys": []}', b"[" * 100_000, b"null", b'"x"'])
+def test_an_issuer_that_answers_nonsense_is_503(by_jwks, issuer, body):
+    issuer.body = body
+    response = by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    issuer.body, issuer.keys = None, {"first": RSA_KEY}
+    assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == 200
+
+
+def test_a_key_of_another_kind_than_the_token_says(by_jwks, issuer):
+    issuer.keys = {"rsa": RSA_KEY, "ec": EC_KEY}
+    for key, algorithm, kid in ((RSA_KEY, "RS256", "ec"), (EC_KEY, "ES256", "rsa")):
+        crossed = token(key=key, algorithm=algorithm, headers={"kid": kid})
+        assert by_jwks.get("/cart/alice", headers=bearer(crossed)).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["scope", "scp", "scopes"])
+@pytest.mark.parametrize("value", [5, True, {"carts:admin": 0}, 0.5])
+def test_scopes_of_no_known_form_are_none(client, name, value):
+    assert client.get("/cart/bob", headers=bearer(token(**{name: value}))).status_code == 403
+    assert client.get("/cart/alice", headers=bearer(token(**{name: value}))).status_code == 200
+
+
+def test_a_token_for_longer_than_floats_reach(client):
+    for _ in range(2):
+        assert client.get("/cart/alice", headers=bearer(token(exp=10**400))).status_code == 200

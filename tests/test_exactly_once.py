@@ -159,6 +159,23 @@ def test_other_forms_of_if_match(client, user, tag, status):
     assert client.put(f"/cart/{user}/items/43", json={"quantity": 5}, headers=headers).status_code == 404
 
 
+@pytest.mark.parametrize("tag", ['"unterminated', ",", "", " "])
+def test_an_if_match_that_cannot_be_read_is_not_left_out(client, user, tag):
+    """To go on without it would overwrite what the caller has not seen."""
+    add(client, user, {})
+    headers, line = {"If-Match": tag}, f"/cart/{user}/items/42"
+    for method, path, body in (
+        ("PUT", line, {"quantity": 5}),
+        ("DELETE", line, None),
+        ("DELETE", f"/cart/{user}", None),
+        ("POST", f"/cart/{user}/price-changes/accept", {}),
+    ):
+        answer = client.open(path, method=method, json=body, headers=headers)
+        assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["If-Match"])
+    assert [one["quantity"] for one in client.get(f"/cart/{user}").json["items"]] == [2]
+    assert client.delete(line, headers={"If-Match": '""'}).status_code == 412  # no line's
+
+
 def test_more_etags_than_a_condition_takes(client, user):
     tags = ", ".join(f'"{number}"' for number in range(51))
     response = client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers={"If-Match": tags})

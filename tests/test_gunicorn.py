@@ -3,12 +3,15 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,17 +28,25 @@ EMPTY = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0}).encode()
 
 
 @contextmanager
-def served(endpoint_url: str, log: Path, **environ: str) -> Iterator[str]:
+def served(endpoint_url: str, log: Path, config: str = "python:cart.serving", **environ: str) -> Iterator[str]:
+    """The value is where it listens."""
+    with running(endpoint_url, log, config, **environ) as (address, _):
+        yield address
+
+
+@contextmanager
+def running(
+    endpoint_url: str, log: Path, config: str = "python:cart.serving", **environ: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     port = engines.free_port()
+    command = [config if word == "python:cart.serving" else word for word in gunicorn_command("127.0.0.1", port)]
     keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "WEB_CONCURRENCY": "1"}
     given = os.environ | keys | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            gunicorn_command("127.0.0.1", port), cwd=ROOT, env=given, stdout=output, stderr=output, process_group=0
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=given, stdout=output, stderr=output, process_group=0)
     try:
         wait_for_health(f"http://127.0.0.1:{port}", process, log)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", process
     finally:
         engines.stop(process)
 
@@ -136,3 +147,58 @@ def test_requests_that_come_together_are_answered_in_order(address):
     came = wire(address, asked)
     assert [int(one.split()[0]) for one in came.split(b"HTTP/1.1 ")[1:]] == [200, 422, 200]
     assert came.index(b'"user_id": "a"') < came.index(b'"quantity": [') < came.index(b'"user_id": "c"')
+
+
+def test_bodies_that_do_not_come_do_not_hold_the_service(tmp_path):
+    """As many as it serves at a time; here it waits for one second, not fifteen."""
+    config = tmp_path / "config.py"
+    config.write_text("from cart.serving import *\nfrom cart import serving\nserving.REQUEST_SECONDS = 1\n")
+    with (
+        raw_server(lambda _: response(EMPTY)) as dynamodb,
+        served(dynamodb.url, tmp_path / "log", str(config), WEB_CONNECTIONS="2") as address,
+        ExitStack() as stack,
+    ):
+        parts = urlsplit(f"//{address}")
+        head = (
+            b"POST /cart/u/items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+        )
+        slow = [stack.enter_context(socket.create_connection((parts.hostname, parts.port), 30)) for _ in range(2)]
+        for one in slow:
+            one.sendall(head + b"{")
+        assert get(address, "/health") == (200, {"status": "ok"})
+        assert [one.recv(1) for one in slow] == [b"", b""]  # closed, unanswered
+
+
+def test_a_header_cannot_name_another_place_of_the_app(address):
+    """gunicorn takes SCRIPT_NAME from a peer on this machine, unless it is told not to."""
+    assert wire(address, "GET /health HTTP/1.1\nHost: x\nSCRIPT_NAME: /x\nConnection: close\n\n").startswith(
+        b"HTTP/1.1 200 "
+    )
+
+
+def test_who_has_connected_is_answered_though_it_ends(tmp_path):
+    """Each client of 24 has a connection for each request; those that were sent before it ended have their answer."""
+
+    def ask(address: str) -> list[str]:
+        said = []
+        while True:
+            try:
+                whole = wire(address, "GET /cart/u HTTP/1.1\nHost: x\nConnection: close\n\n")
+                said.append("answered" if whole.startswith(b"HTTP/1.1 200 ") else repr(whole[:40]))
+            except ConnectionRefusedError:
+                return said  # nobody listens any more
+            except OSError as error:
+                said.append(type(error).__name__)
+
+    with (
+        raw_server(lambda _: response(EMPTY)) as dynamodb,
+        running(dynamodb.url, tmp_path / "log") as (address, process),
+        ThreadPoolExecutor(24) as pool,
+    ):
+        asking = [pool.submit(ask, address) for _ in range(24)]
+        while len(dynamodb.requests) < 200:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        said = Counter(one for future in asking for one in future.result())
+        assert process.wait(30) == 0
+    assert said.keys() == {"answered"}, said
