@@ -35,7 +35,7 @@ from cart.analytics_schemas import (
 from cart.answers import shown
 from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
 from cart.observability import info
-from cart.wire import CartBlueprint, View, instance_of, judge
+from cart.wire import CartBlueprint, View, instance_of, judge, query_parameters
 
 if TYPE_CHECKING:
     from cart.aggregates import Aggregates, Day
@@ -100,7 +100,7 @@ def get_products() -> Response:
 
     Of equals, the one with the smaller id comes first. Four Query and a BatchGetItem, whatever the number of products.
     """
-    asked = judge(TopSchema, request.args.to_dict())
+    asked = judge(TopSchema, query_parameters())
     info(logger, f"Getting the top products by {asked['sort']}")
     products = _aggregates().top(asked["sort"], asked["limit"])
     return _shown(ProductsSchema, {"sort": asked["sort"], "products": products}, ProductTotalsSchema, products)
@@ -136,7 +136,7 @@ def get_abandonment() -> Response:
 
 
 def _period() -> Period:
-    period: Period = judge(PeriodSchema, request.args.to_dict())
+    period: Period = judge(PeriodSchema, query_parameters())
     return period
 
 

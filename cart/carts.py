@@ -44,7 +44,7 @@ from cart.schemas import (
     plain_quantity,
 )
 from cart.table import Answer, get_table
-from cart.wire import CartBlueprint, asked_if_match, idempotency_key, instance_of
+from cart.wire import CartBlueprint, asked_if_match, idempotency_key, instance_of, query_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def get_cart(user_id: str) -> Response:
 
 
 def _wants_saved() -> bool:
-    include = request.args.get("include") if request.query_string else None
+    include = query_parameters().get("include") if request.environ.get("QUERY_STRING") else None
     if include not in (None, "saved"):
         raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
     return include is not None
@@ -204,7 +204,7 @@ def validate_cart(user_id: str) -> Response:
 
 
 def _wants_fix() -> bool:
-    fix = request.args.get("fix", "false")
+    fix = query_parameters().get("fix", "false")
     if fix not in ("true", "false"):
         raise InvalidInput("Not valid: fix.", {"fix": ["Must be true or false."]})
     return fix == "true"

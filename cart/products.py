@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 
 from cart import prices
 from cart.answers import cart_json, respond, shown
@@ -26,7 +26,7 @@ from cart.price_table import Holder, Job, holders, job, live_lines
 from cart.rows import CART, SAVED, Row
 from cart.schemas import EXAMPLE_CART, CartSchema
 from cart.table import Answer, get_table
-from cart.wire import CartBlueprint, UserId, asked_if_match, instance_of
+from cart.wire import CartBlueprint, UserId, asked_if_match, instance_of, query_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -89,10 +89,11 @@ def get_carts(product_id: int) -> Response:
     Only lines that are live, which may be fewer than the limit: go on as long as there is a `next_cursor`. A line that
     was added in the last second may be missing. It needs the admin scope.
     """
-    if unknown := request.args.keys() - {"limit", "cursor"}:
+    asked = query_parameters()
+    if unknown := asked.keys() - {"limit", "cursor"}:
         raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: ["Unknown parameter."] for name in unknown})
     table = get_table()
-    page, cursor = holders(table, product_id, _limit(), _cursor())
+    page, cursor = holders(table, product_id, _limit(asked.get("limit")), _cursor(asked.get("cursor")))
     carts = [
         {"user_id": holder.user_id, "place": holder.place}
         | {name: getattr(line, name) for name in ("quantity", "price", "added_at")}
@@ -137,8 +138,9 @@ def _shown(made: Job, status: int = 200, location: str | None = None) -> Respons
     return shown(PriceJobSchema, made._asdict(), status, location)
 
 
-def _limit() -> int:
-    text = request.args.get("limit", str(DEFAULT_LIMIT))
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
         raise InvalidInput("Not valid: limit.", {"limit": [f"Must be a whole number from 1 to {MAX_LIMIT}."]})
     return int(text)
@@ -149,8 +151,7 @@ def _written(cursor: Holder) -> str:
     return urlsafe_b64encode(f"{cursor.place} {cursor.user_id}".encode()).decode().rstrip("=")
 
 
-def _cursor() -> Holder | None:
-    text = request.args.get("cursor")
+def _cursor(text: str | None) -> Holder | None:
     if text is None:
         return None
     try:

@@ -17,6 +17,7 @@ from cart.config import Config
 _config = Config.from_env()
 workers = _config.web_concurrency
 worker_connections = _config.web_connections
+limit_request_line = 8190  # the most that gunicorn takes: beyond it answers in its own words
 forwarder_headers = ""  # a client on this host could name another SCRIPT_NAME, which gunicorn answers with a 500
 preload_app = True  # a bad setting stops the start, and workers share the memory of what is loaded
 control_socket_disable = True  # it would leave a file behind in the home folder

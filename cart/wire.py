@@ -311,6 +311,13 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
+def query_parameters() -> dict[str, str]:
+    """:raise InvalidInput: one stands twice"""
+    if twice := {name: ["Must be given once."] for name, values in request.args.lists() if len(values) > 1}:
+        raise InvalidInput(f"Not valid: {', '.join(twice)}.", twice)
+    return request.args.to_dict()
+
+
 def asked_if_match() -> ETags | None:
     """``If-Match``, None where it is not sent.
 

@@ -303,3 +303,20 @@ def test_no_user_id_names_a_partition_of_ours():
     named = {value for module in modules for name in PARTITIONS if isinstance(value := vars(module).get(name), str)}
     assert len(named) == len(PARTITIONS)
     assert not [name for name in named if UserId.form.fullmatch(name)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "GET /cart/u?include=saved&include=saved",
+        "POST /cart/u/validate?fix=true&fix=false",
+        "GET /products/42/carts?limit=1&limit=2",
+        "GET /analytics/products?sort=units&sort=carts",
+        "GET /analytics/summary?from=2026-11-01&from=2026-11-02",
+    ],
+)
+def test_a_parameter_that_stands_twice_is_refused(client, path):
+    method, _, path = path.partition(" ")
+    answer = client.open(path, method=method)
+    assert answer.status_code == 422
+    assert list(answer.get_json(force=True)["errors"].values()) == [["Must be given once."]]
