@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 LINE = "ITEM#"  # what the sort key of a line in a cart begins with; what is saved for later is not counted
 CLEARED = "CLEARED#"  # and the partition key of the row that a clear leaves behind
+SKEW_SECONDS = 60  # far more than the clocks of those who write and of DynamoDB differ by
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"  # who deletes expired rows ("DynamoDB Streams and Time to Live")
 
 Image = Mapping[str, Any]  # a row, as DynamoDB's JSON has it
@@ -122,10 +123,15 @@ def held_of(row: Image | None) -> Held:
     return Held(int(row["quantity"]["N"]), int(Decimal(row["price"]["N"]) * 100)) if row else Held()
 
 
+def _is_same_life(old: Image, new: Image, at: float) -> bool:
+    """Nobody writes to a line that has run out, but to begin anew: so one of a copy can have the time of the last."""
+    return bool(old["added_at"] == new["added_at"]) and int(old["ttl"]["N"]) > at - SKEW_SECONDS
+
+
 def _flows(old: Image | None, new: Image | None, by_ttl: bool, at: float) -> Counter[str]:
     """What a write adds to its day. A line that is revived was abandoned, and is added."""
     before, after, flows = held_of(old), held_of(new), Counter[str]()
-    if old and not (new and old["added_at"] == new["added_at"]):  # which stays the same for as long as a line lives
+    if old and not (new and _is_same_life(old, new, at)):
         if new or by_ttl or int(old["ttl"]["N"]) <= at:
             flows.update(lines_abandoned=1, cents_abandoned=before.quantity * before.cents)
         else:

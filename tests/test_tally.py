@@ -29,6 +29,11 @@ FLOWS = {
         record(image(2, ttl=1), image(1, "3", added_at="b")),
         {"lines_abandoned": 1, "cents_abandoned": 3998, "lines_added": 1, "units_added": 1, "cents_added": 300},
     ),
+    "copied anew, with the time of the last copy": (
+        record(image(2, ttl=NOON - 61), image(1, "3")),
+        {"lines_abandoned": 1, "cents_abandoned": 3998, "lines_added": 1, "units_added": 1, "cents_added": 300},
+    ),
+    "changed in its last moment": (record(image(2, ttl=NOON), image(1, "3")), {}),
     "a cart was cleared": (cleared(), {"carts_cleared": 1}),
     "that row ran out": (cleared(eventName="REMOVE"), {}),
 }
