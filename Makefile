@@ -17,7 +17,7 @@ run: $(READY)
 	@exec .venv/bin/flask --app wsgi serve --port $(PORT) $(if $(ENGINE),--engine $(ENGINE))
 
 test: $(READY)
-	@exec .venv/bin/pytest --cov $(ARGS)
+	@exec .venv/bin/pytest $(ARGS)
 
 check: $(READY)
 	.venv/bin/ruff check .
