@@ -1,4 +1,4 @@
-"""gunicorn's configuration: `python -m gevent.monkey -m gunicorn -c python:cart.serving wsgi:app`.
+"""gunicorn's configuration: `python -m gevent.monkey --module gunicorn -c python:cart.serving wsgi:app`.
 
 gevent's patches come before all imports: boto3's TLS, once imported without them, does not work with them.
 """
