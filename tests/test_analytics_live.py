@@ -109,19 +109,23 @@ class Shopper:
     def be_deleted(self, user: str, product_id: int) -> None:
         """What DynamoDB's TTL does some time after that."""
         if self.client_update(user, product_id, DELETED_BY_TTL):
-            self.change("delete_item", user, product_id, ":ttl", DELETED_BY_TTL, ConditionExpression="#ttl = :ttl")
+            self.change("delete_item", user, product_id, "#ttl = :ttl", {":ttl": DELETED_BY_TTL})
 
     def client_update(self, user: str, product_id: int, ttl: int) -> bool:
-        update = {"UpdateExpression": "SET #ttl = :ttl", "ConditionExpression": "attribute_exists(item_id)"}
-        return self.change("update_item", user, product_id, ":ttl", ttl, **update)
+        """Only of a line that is live: nobody writes to one that has run out, but to begin anew."""
+        values, update = {":ttl": ttl, ":ended": DELETED_BY_TTL}, {"UpdateExpression": "SET #ttl = :ttl"}
+        return self.change("update_item", user, product_id, "#ttl > :ended", values, **update)
 
-    def change(self, operation: str, user: str, product_id: int, name: str, ttl: int, **how: Any) -> bool:
+    def change(
+        self, operation: str, user: str, product_id: int, condition: str, values: dict[str, int], **how: Any
+    ) -> bool:
         try:
             getattr(self.store.client, operation)(
                 TableName=self.store.config.dynamodb_table_name,
                 Key={"user_id": {"S": user}, "item_id": {"S": f"ITEM#{product_id}"}},
+                ConditionExpression=condition,
                 ExpressionAttributeNames={"#ttl": "ttl"},
-                ExpressionAttributeValues={name: {"N": str(ttl)}},
+                ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
                 **how,
             )
         except self.store.client.exceptions.ConditionalCheckFailedException:
@@ -203,8 +207,9 @@ def flows(records: list[dict[str, Any]]) -> Counter[str]:
             continue
         if not old and not new:
             continue  # a delete that found nothing, of which DynamoDB Local tells
-        revived = bool(old and new) and old["added_at"] != new["added_at"]
-        if revived or (new is None and ("userIdentity" in record or int(old["ttl"]["N"]) < 10)):
+        had_ended = bool(old) and int(old["ttl"]["N"]) <= DELETED_BY_TTL
+        revived = bool(old and new) and (had_ended or old["added_at"] != new["added_at"])
+        if revived or (new is None and ("userIdentity" in record or had_ended)):
             found["lines_abandoned"] += 1
             found["value_abandoned"] += int(old["quantity"]["N"]) * Decimal(old["price"]["N"])
         elif new is None:
