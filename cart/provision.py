@@ -1,7 +1,8 @@
 """The table itself: what it must be, how it is made, and how what is there differs from that."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cart.rows import PRODUCT_INDEX
@@ -129,9 +130,9 @@ def _encryption(table: Any) -> str:
 def _turn_on_ttl(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> None:
     if _ttl(client, name) != "DISABLED":
         return  # on, or on another attribute, which DynamoDB takes an hour to change: reported as a difference
-    client.update_time_to_live(
-        TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
-    )
+    wanted: Any = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+    with _or_found_done(client, lambda: _ttl(client, name) != "DISABLED"):
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification=wanted)
     _wait_until(lambda: _ttl(client, name) == WANTED["ttl"], "TTL")
     say(f"Table {name}: turned TTL on")
 
@@ -158,11 +159,21 @@ def _ask_for_recovery(client: "DynamoDBClient", name: str) -> bool:
 def _turn_on_stream(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> None:
     if aspects(client, name)["stream"] != "DISABLED":
         return  # on, or with other images, and then it would have to be made anew: reported as a difference
-    client.update_table(
-        TableName=name, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-    )
+    wanted: Any = {"StreamEnabled": True, "StreamViewType": WANTED["stream"]}
+    with _or_found_done(client, lambda: aspects(client, name)["stream"] != "DISABLED"):
+        client.update_table(TableName=name, StreamSpecification=wanted)
     _wait_until(lambda: aspects(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
     say(f"Table {name}: turned its stream on")
+
+
+@contextmanager
+def _or_found_done(client: "DynamoDBClient", is_done: Callable[[], bool]) -> Iterator[None]:
+    """A change that DynamoDB refuses is none of ours if another who makes the table has made it by now."""
+    try:
+        yield
+    except client.exceptions.ClientError:
+        if not is_done():
+            raise
 
 
 def _is_not_offered(error: Any) -> bool:

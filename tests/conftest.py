@@ -22,7 +22,7 @@ from products_service import ProductsService, products_service
 from cart import create_app, engines, provision
 from cart.config import Config
 from cart.dynamodb import connect
-from cart.table import CartTable
+from cart.table import BATCH_ROWS, CartTable
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
 
@@ -99,8 +99,10 @@ class Store:
     def empty(self) -> None:
         table = self.config.dynamodb_table_name
         pages = self.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id, item_id")
-        for key in [key for page in pages for key in page["Items"]]:
-            self.client.delete_item(TableName=table, Key=key)
+        deletes = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
+        for start in range(0, len(deletes), BATCH_ROWS):
+            left = {table: deletes[start : start + BATCH_ROWS]}
+            assert not self.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
 
 
 def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any) -> Store:

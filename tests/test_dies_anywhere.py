@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from test_faults import LOST, SLOW, THROTTLED, client_error, failing, hooked
 
-from cart import create_app
 from cart.lines import Limits
 from conftest import CUP
 
 BEFORE, AFTER = "before", "after"
 MOMENTS = [BEFORE, AFTER]
 ADDED = CUP | {"quantity": 3}
+# moto copies its tables at each transaction: one of 100 rows takes it longer than the service waits
+pytestmark = pytest.mark.parametrize("store", ["dynamodb-local"], indirect=True)
+
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93"'}
 BASE = {"new": 0, "known": 2, "expired": 0}  # units that are there before
 BATCH_ROWS = 25
@@ -89,12 +91,8 @@ def test_clear(client, user, store, table, rows):
 
 
 @pytest.mark.parametrize("rows", [1, 3, 101])  # the last takes two transactions
-def test_clear_with_if_match(client, user, store, table, rows, monkeypatch):
+def test_clear_with_if_match(client, user, store, table, rows):
     """Run again as the protocol wants it: where the first run has changed the cart, with the ETag of what is left."""
-    if store.engine == "moto":
-        # moto copies its tables at each transaction: one of 100 rows takes it longer than the service waits
-        monkeypatch.setattr("cart.table.TRANSACTION_ROWS", 2)
-        rows = min(rows, 3)
     etags = {}
 
     def fill(one: str) -> None:
@@ -237,11 +235,8 @@ LOGIN_EXPIRED = {("cart", 2): 40, ("saved", 2): 40}  # of which the guest's are 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
 @pytest.mark.parametrize(("count", "transactions"), [(5, 1), (60, 2)])
-def test_merge(client, user, store, table, count, transactions, headers, monkeypatch):
+def test_merge(client, user, store, table, count, transactions, headers):
     """Each line goes once, before the death or by the repeat; with a key, its receipt tells of both."""
-    if store.engine == "moto" and transactions > 1:
-        monkeypatch.setattr("cart.merge.TRANSACTION_ROWS", 7)
-        count, transactions = 8, 3
     coming = guest_lines(count)
     whole = added(coming, LOGIN_LINES)
 
@@ -287,31 +282,26 @@ def assert_receipt(receipt: dict[str, Any], coming: Units, there: Units) -> None
 
 
 @pytest.mark.parametrize("name", ["é" * 200, "".join(map(chr, range(0x1F300, 0x1F3C8)))])
-def test_the_longest_receipt_can_be_kept(user, real_store, name):
+def test_the_longest_receipt_can_be_kept(client, user, store, name):
     """A row has at most 400 KB: 100 lines in the cart, and 100 saved, of the longest names."""
-    client = create_app(real_store.config).test_client()
     for prefix in PREFIXES.values():
         for product_id in range(1, 101):
             one = {"S": f"{product_id:3}{name[3:]}"}
-            real_store.put(f"guest-of-{user}", product_id, item_id={"S": f"{prefix}{product_id}"}, product_name=one)
+            store.put(f"guest-of-{user}", product_id, item_id={"S": f"{prefix}{product_id}"}, product_name=one)
     answers = [
         client.post(f"/cart/{user}/merge", json={"source_user_id": f"guest-of-{user}"}, headers=KEY) for _ in range(2)
     ]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert len(answers[0].json["lines"]) == 200
     assert answers[0].data == answers[1].data
-    assert real_store.rows(f"guest-of-{user}") == []
+    assert store.rows(f"guest-of-{user}") == []
 
 
 @pytest.fixture
-def copying(client, store, monkeypatch):
+def copying(client, store):
     """A link to a full cart, what is in it, and the function that copies it; in two transactions if with a key."""
-    full = 100
-    if store.engine == "moto":
-        monkeypatch.setattr("cart.merge.TRANSACTION_ROWS", 4)
-        full = 4
     owner = f"owner-{uuid.uuid4().hex}"
-    coming = {("cart", product_id): product_id for product_id in range(1, full + 1)}
+    coming = {("cart", product_id): product_id for product_id in range(1, 101)}
     put(store, owner, coming | {("saved", 1): 1})
     put(store, owner, {("cart", 900): 30}, "1")
     token = client.post(f"/cart/{owner}/shares", json={}).json["token"]
@@ -369,7 +359,7 @@ def listed(client, owner: str) -> list[str]:
     return [share["share_id"] for share in client.get(f"/cart/{owner}/shares").json["shares"]]
 
 
-def test_create_share(client, user, table, monkeypatch):
+def test_create_share(client, user, store, table, monkeypatch):
     """A link that works is listed, even if nobody was told its token, so that it can be revoked."""
     tokens: list[str] = []
 

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -411,9 +411,12 @@ def run_of_shoppers(store: Store, log: Path, keyed: bool) -> tuple[Run, list[Sho
     return run, shoppers
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log"
+@pytest.fixture(scope="module")
+def runs(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, "Future[tuple[Run, list[Shopper]]]"]:
+    """With keys, and without; both at once, since most of either is waiting."""
+    logs = tmp_path_factory.mktemp("logs")
+    with ThreadPoolExecutor() as pool:
+        return {keyed: pool.submit(run_of_shoppers, store, logs / f"{keyed}", keyed) for keyed in (True, False)}
 
 
 @contextmanager
@@ -448,9 +451,9 @@ def shared_units(store: Store, run: Run) -> Counter[tuple[str, int]]:
     return sum((Counter(stored(store, cart)) for cart in run.shared_carts), Counter())
 
 
-def test_with_keys_every_change_is_there_exactly_once(store, log):
+def test_with_keys_every_change_is_there_exactly_once(store, runs):
     with seed_told():
-        run, shoppers = run_of_shoppers(store, log, keyed=True)
+        run, shoppers = runs[True].result()
         merged = merged_units(store, run, shoppers)
         assert shared_units(store, run) == merged + added_units(one.acknowledged for one in shoppers)
         assert set(sum((one.merged for one in shoppers), Counter()).values()) == {1}
@@ -459,9 +462,9 @@ def test_with_keys_every_change_is_there_exactly_once(store, log):
         assert sum(one.said["replayed"] for one in shoppers) > 0
 
 
-def test_without_keys_the_service_does_nothing_twice(store, log):
+def test_without_keys_the_service_does_nothing_twice(store, runs):
     with seed_told():
-        run, shoppers = run_of_shoppers(store, log, keyed=False)
+        run, shoppers = runs[False].result()
         least = merged_units(store, run, shoppers) + added_units(one.acknowledged for one in shoppers)
         in_doubt = added_units(one.in_doubt for one in shoppers)
         found = shared_units(store, run)

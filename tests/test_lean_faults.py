@@ -33,7 +33,6 @@ def store(dynamodb_local_url: str) -> Store:
 
 def told(store: Store, transport: str, fault: Fault, first_only: bool) -> list[Any]:
     """Of each request, on a cart of one line, with the fault at its first call to DynamoDB or at all."""
-    seen = []
     with fault_proxy(store.config.dynamodb_endpoint_url, SEED) as proxy:
         config = replace(store.config, dynamodb_endpoint_url=proxy.url, dynamodb_transport=transport)
         app = create_app(config)
@@ -45,16 +44,25 @@ def told(store: Store, transport: str, fault: Fault, first_only: bool) -> list[A
             calls.append(None)
 
         proxy.kinds = [fault]
-        for method, path, body, headers in REQUESTS if fault not in SLOW else [REQUESTS[0], REQUESTS[3]]:
-            user = f"user-{uuid.uuid4().hex}"
+        requests = REQUESTS if fault not in SLOW else [REQUESTS[0], REQUESTS[3]]
+        users = [f"user-{uuid.uuid4().hex}" for _ in requests]
+
+        def ask(user: str, request: tuple[str, str, Any, dict[str, str]]) -> Any:
+            method, path, body, headers = request
             store.put(user, 42)
             calls.clear()
             answer = app.test_client().open(f"/cart/{user}{path}", method=method, json=body, headers=headers)
+            if first_only:
+                proxy.settle()
             kind = answer.get_json(force=True).get("type") if answer.status_code >= 400 else None
-            proxy.settle()
-            seen.append((method, path, headers, answer.status_code, kind, stored(store, user)))
+            return method, path, headers, answer.status_code, kind
+
+        # most of it is waiting; but a refusal is all others' too, and the first of each has to be told from the rest
+        with ThreadPoolExecutor(1 if first_only or fault == Fault.REFUSE else len(requests)) as pool:
+            answers = list(pool.map(ask, users, requests))
+        proxy.settle()
     assert proxy.counts[fault] > 0
-    return seen
+    return [(*answer, stored(store, user)) for answer, user in zip(answers, users, strict=True)]
 
 
 @pytest.mark.parametrize("first_only", [True, False], ids=["once", "always"])

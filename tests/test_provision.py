@@ -1,6 +1,8 @@
 """`flask table create` and `flask table status` on both engines."""
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +65,22 @@ def test_create_again_changes_nothing(run, fresh, store):
     assert status == 0
     assert "already there" in output
     assert len(store_again.rows("u")) == 1
+
+
+def test_several_create_it_at_once(real_store):
+    """As when two containers start."""
+    name = f"fresh-{uuid.uuid4().hex[:8]}"
+    said: list[str] = []
+    clients = [connect(real_store.config, patient=True) for _ in range(4)]
+    together = threading.Barrier(len(clients), timeout=30)
+
+    def create(client):
+        together.wait()
+        return provision.create(client, name, said.append)
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        assert list(pool.map(create, clients)) == [{}] * len(clients)
+    assert said.count(f"Table {name}: creating") == 1
 
 
 def test_create_brings_ttl_recovery_and_stream_in_line(run, fresh, store):
