@@ -1,10 +1,15 @@
-"""64 connections that never pause, on 2 workers: no 5xx, no lost update, memory flat."""
+"""64 connections that never pause, on 2 workers: no 5xx of the service's making, no lost update, memory flat.
+
+DynamoDB Local shares the machine's cores with them. Now and then it leaves one request in tens of thousands unanswered
+for longer than the service waits: that is a 503, and the service's log has to say of each that this is why.
+"""
 
 import os
 import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,6 +22,8 @@ CONNECTIONS = 64
 LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS") or (60 if IN_CI else 10))
 WARM_UP_SECONDS = min(10, LOAD_SECONDS / 2)
 GROWTH = 1.10
+LATE_SHARE = 0.001  # of all requests, at most: those that the engine did not answer in time
+LATE = {"GET 503", "POST 503", "PUT 503", "DELETE 503"}
 SHARED_CARTS = 8
 PRODUCTS = range(1, 6)
 ENVIRON = {"WEB_CONCURRENCY": "2", "CART_MAX_QUANTITY": "1000000", "LOG_LEVEL": "WARNING"}
@@ -32,6 +39,7 @@ class Customer:
     """One connection: it adds to carts that all use, and does everything to one of its own.
 
     :ivar added: units that were acknowledged, by line; of its own cart, since it was last removed
+    :ivar in_doubt: lines of which one change was answered by a 503
     """
 
     def __init__(self, url: str, number: int) -> None:
@@ -39,6 +47,7 @@ class Customer:
         self.caller = Caller(url)
         self.cart = f"own-{number}"
         self.added: Counter[LineId] = Counter()
+        self.in_doubt: set[LineId] = set()
         self.said: Counter[str] = Counter()
         self.etag = '""'
 
@@ -58,8 +67,13 @@ class Customer:
             act()
         self.caller.connection.close()
 
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer | None:
+    def ask(
+        self, method: str, path: str, body: object = None, lines: Collection[LineId] = (), **headers: str
+    ) -> Answer | None:
+        """:param lines: those that it changes"""
         answer = self.caller.ask(method, path, body, **headers)
+        if answer and answer.status == 503:
+            self.in_doubt.update(lines)
         self.said[f"{method} {answer.status}" if answer else "connection lost"] += 1
         return answer
 
@@ -78,7 +92,7 @@ class Customer:
     def _add(self, line: LineId, **headers: str) -> None:
         quantity = self.random.randint(1, 5)
         body = CUP | {"product_id": line[1], "quantity": quantity}
-        answer = self.ask("POST", f"/cart/{line[0]}/items", body, **headers)
+        answer = self.ask("POST", f"/cart/{line[0]}/items", body, [line], **headers)
         if answer and answer.status == 201:
             self.added[line] += quantity
 
@@ -91,19 +105,20 @@ class Customer:
 
     def set_quantity(self) -> None:
         line, quantity = self.line(), self.random.randint(1, 20)
-        answer = self.ask("PUT", f"/cart/{line[0]}/items/{line[1]}", {"quantity": quantity})
+        answer = self.ask("PUT", f"/cart/{line[0]}/items/{line[1]}", {"quantity": quantity}, [line])
         if answer and answer.status == 200:
             self.added[line] = quantity
 
     def remove(self) -> None:
         line = self.line()
-        self.ask("DELETE", f"/cart/{line[0]}/items/{line[1]}")
+        self.ask("DELETE", f"/cart/{line[0]}/items/{line[1]}", lines=[line])
         del self.added[line]
 
     def clear(self) -> None:
-        self.ask("DELETE", f"/cart/{self.cart}")
-        for product_id in PRODUCTS:
-            del self.added[self.cart, product_id]
+        lines = [(self.cart, product_id) for product_id in PRODUCTS]
+        self.ask("DELETE", f"/cart/{self.cart}", lines=lines)
+        for line in lines:
+            del self.added[line]
 
 
 @pytest.fixture
@@ -134,14 +149,20 @@ def test_64_connections_on_2_workers(own_url, tmp_path):
 
     documented = {"GET 200", "GET 304", "POST 201", "PUT 200", "PUT 404", "DELETE 204"}
     complaints = [line for line in (tmp_path / "log").read_text().splitlines() if '"level": "ERROR"' in line]
-    assert said.keys() == documented, f"nothing is refused, and no connection lost: {complaints[:9]}"
+    assert said.keys() - LATE == documented, f"nothing is refused, and no connection lost: {complaints[:9]}"
+    late = sum(said[one] for one in LATE)
+    assert late <= LATE_SHARE * said.total()
+    assert ["Read timeout on endpoint" in line for line in complaints] == [True] * late, complaints[:9]
+    in_doubt = set[LineId]().union(*(customer.in_doubt for customer in customers))
     added = sum((customer.added for customer in customers), Counter())
     found = {
         (row["user_id"]["S"], int(row["product_id"]["N"])): int(row["quantity"]["N"])
         for cart in [*map(shared_cart, range(SHARED_CARTS)), *(customer.cart for customer in customers)]
         for row in store.rows(cart)
     }
-    assert found == added
+    assert {line: found[line] for line in found.keys() - in_doubt} == {
+        line: added[line] for line in added.keys() - in_doubt
+    }
     assert len(warm) == 2
     assert last.keys() == warm.keys(), "a worker has died"
     assert all(last[pid] < warm[pid] * GROWTH for pid in warm), (warm, last)
