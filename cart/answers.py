@@ -1,6 +1,7 @@
 """What is answered, as JSON. Lines and carts are written straight: the schemas say the same, at ten times the cost."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 from json.encoder import encode_basestring_ascii as quoted
 from typing import Any
 from urllib.parse import quote
@@ -9,9 +10,12 @@ from flask import Response, current_app, request
 from marshmallow import Schema
 from werkzeug.datastructures import Headers
 
-from cart.lines import Cart, CartAndSaved, Line
+from cart.lines import Cart, CartAndSaved, Line, etag_of
+from cart.rows import Row, exact_price, shown_line_of
 from cart.table import Answer
 from cart.wire import instance_of
+
+NOTHING = Decimal("0.00")
 
 
 def line_json(line: Line) -> str:
@@ -39,6 +43,36 @@ def cart_json(cart: Cart) -> str:
     """As ``CartSchema`` or ``CartAndSavedSchema`` has it, to the byte."""
     saved = f', "saved": {lines_json(cart.saved)}' if isinstance(cart, CartAndSaved) else ""
     return f'{{"user_id": {quoted(cart.user_id)}, {contents_json(cart)}{saved}}}'
+
+
+def cart_json_of(user_id: str, rows: Iterable[Row]) -> tuple[str, str]:
+    """The JSON and the ETag of a cart, straight from its live rows.
+
+    They are what ``cart_json`` and ``Cart.etag`` make of their lines, without the lines: this is what is asked most.
+    """
+    shown, units, total, price_changes = [], 0, NOTHING, 0
+    for row in rows:
+        product_id, version, price = row["product_id"]["N"], row["version"]["N"], exact_price(row["price"]["N"])
+        added_at, quantity = row["added_at"]["S"], int(row["quantity"]["N"])
+        news = _news_json(shown_line_of(row)) if "current_price" in row else ""
+        if news:
+            price_changes += 1
+        subtotal = price * quantity
+        units += quantity
+        total += subtotal
+        line = (
+            f'{{"product_id": {product_id}, "product_name": {quoted(row["product_name"]["S"])}, '
+            f'"quantity": {quantity}, "price": {price!s}, "subtotal": {subtotal!s}, "added_at": "{added_at}", '
+            f'"version": {version}{news}}}'
+        )
+        shown.append((added_at, int(product_id), f"{product_id}-{version}", line))
+    shown.sort()
+    lines = ", ".join([line for _, _, _, line in shown])
+    body = (
+        f'{{"user_id": {quoted(user_id)}, "items": [{lines}], "total_items": {units}, "total_price": {total!s}, '
+        f'"price_changes": {price_changes}}}'
+    )
+    return body, etag_of([state for _, _, state, _ in shown])
 
 
 def contents_json(cart: Cart) -> str:

@@ -27,7 +27,6 @@ CLOCK_SKEW_SECONDS = 30
 JWKS_TIMEOUT_SECONDS = 2
 JWKS_LIFE_SECONDS = 300  # PyJWT's own
 MAX_VERIFIED = 1000  # tokens whose signature need not be checked again
-GOOD_UNTIL = "cart:good_until"
 
 CACHEABLE_ENDPOINTS = {
     *("health.alive", "health.ready", "carts.create_guest_cart"),
@@ -56,7 +55,7 @@ def new_guest_id() -> str:
 def init_app(app: Flask, config: Config) -> None:
     """Check every request before its view, and say to caches and browsers what an answer may be used for."""
     if config.auth_mode != "none":
-        identify = _verifier(config) if config.auth_mode == "jwt" else _gateway_claims
+        identify = _verifier(config) if config.auth_mode == "jwt" else partial(_gateway_caller, config.auth_user_claim)
         app.extensions["cart_right_to"] = partial(_check, config, identify)
         app.before_request(_check_route)
     app.after_request(_harden)
@@ -81,13 +80,12 @@ def _check_route() -> None:
     require_right_to((asked.view_args or {}).get("user_id"))
 
 
-def _check(config: Config, identify: Callable[[], Claims | None], user_id: str | None) -> None:
-    if user_id and GUEST.fullmatch(user_id):
+def _check(config: Config, identify: Callable[[], Caller | None], user_id: str | None) -> None:
+    if user_id and user_id.startswith(GUEST_PREFIX) and GUEST.fullmatch(user_id):
         return
-    claims = identify()
-    if claims is None:
+    caller = identify()
+    if caller is None:
         raise Unauthenticated
-    caller = _caller(claims, config.auth_user_claim)
     if config.auth_admin_scope in caller.scopes:
         return
     # a subject that looks like a guest would own what somebody else was given
@@ -107,6 +105,11 @@ def _caller(claims: Claims, user_claim: str) -> Caller:
     return Caller(str(subject or ""), scopes)
 
 
+def _gateway_caller(user_claim: str) -> Caller | None:
+    claims = _gateway_claims()
+    return None if claims is None else _caller(claims, user_claim)
+
+
 def _gateway_claims() -> Claims | None:
     """What API Gateway's authorizer has verified. Zappa puts it where no header of a client can get to.
 
@@ -123,14 +126,14 @@ def _gateway_claims() -> Claims | None:
     return {"sub": authorizer.get("principalId"), **context} if isinstance(context, dict) else None
 
 
-def _verifier(config: Config) -> Callable[[], Claims | None]:
-    """A function that verifies the request's bearer token (RFC 6750) and answers its claims, None without one."""
+def _verifier(config: Config) -> Callable[[], Caller | None]:
+    """A function that verifies the request's bearer token (RFC 6750) and answers whose it is, None without one."""
     try:
         import jwt  # noqa: PLC0415 - only where it is used: it loads cryptography
     except ImportError:
         raise ConfigError("cart: AUTH_MODE=jwt needs PyJWT, which is not shipped to Lambda: use gateway") from None
 
-    verified: dict[str, Claims] = {}
+    verified: dict[str, tuple[Caller, float]] = {}  # by token, until when it is good
 
     class Keys(jwt.PyJWKClient):
         def fetch_data(self) -> Any:
@@ -145,15 +148,15 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
     keys = Keys(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
     algorithms = config.auth_algorithms.split(",")
 
-    def claims() -> Claims | None:
+    def caller() -> Caller | None:
         scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
         if len(token) > MAX_TOKEN_BYTES:
             raise Unauthenticated("The token is too long.")
         now = time.time()
-        if (known := verified.get(token)) and now < known[GOOD_UNTIL]:
-            return known
+        if (known := verified.get(token)) and now < known[1]:
+            return known[0]
         verified.pop(token, None)
         try:
             key: Any = keys.get_signing_key_from_jwt(token).key if keys else config.auth_public_key
@@ -174,14 +177,14 @@ def _verifier(config: Config) -> Callable[[], Claims | None]:
         if len(verified) >= MAX_VERIFIED:
             verified.clear()
         # no longer than the issuer's keys are kept
-        verified[token] = found | {GOOD_UNTIL: min(int(found["exp"]), now + JWKS_LIFE_SECONDS)}
-        return found
+        verified[token] = _caller(found, config.auth_user_claim), min(int(found["exp"]), now + JWKS_LIFE_SECONDS)
+        return verified[token][0]
 
-    return claims
+    return caller
 
 
 def _harden(response: Response) -> Response:
     response.headers.add("X-Content-Type-Options", "nosniff")
     if request.endpoint not in CACHEABLE_ENDPOINTS:
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.add("Cache-Control", "no-store")
     return response

@@ -6,7 +6,7 @@ from typing import Any
 from flask import Response, request
 
 from cart import auth, items, merge
-from cart.answers import cart_json, empty, respond, shown
+from cart.answers import cart_json, cart_json_of, empty, respond, shown
 from cart.dynamodb import TransactionCancelled
 from cart.errors import (
     BODY,
@@ -90,10 +90,14 @@ def get_cart(user_id: str) -> Response:
     A cart that nobody has filled is empty, not missing.
     """
     info(logger, f"Getting cart for user {user_id}")
-    cart = _cart_and_saved(user_id) if _wants_saved() else cart_of(user_id, get_table().lines(user_id))
-    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(cart.etag):
-        return empty(304, cart.etag)
-    return respond(Answer(200, cart_json(cart), cart.etag))
+    if _wants_saved():
+        cart = _cart_and_saved(user_id)
+        body, etag = cart_json(cart), cart.etag
+    else:
+        body, etag = cart_json_of(user_id, get_table().shown_rows(user_id))
+    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
+        return empty(304, etag)
+    return respond(Answer(200, body, etag))
 
 
 def _wants_saved() -> bool:

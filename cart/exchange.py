@@ -2,7 +2,6 @@
 
 import time
 from contextlib import suppress
-from queue import Empty
 from socket import MSG_PEEK
 from typing import Any
 
@@ -79,22 +78,11 @@ class _Reader:
         return self.take(self.left())
 
 
-def idle_connection(pool: Any) -> Any:
-    """What the ``_get_conn`` of urllib3's pool finds, if anything; closed, where the other end has closed it.
+def is_disturbed(connection: Any) -> bool:
+    """Whether the other end has closed it, or said something unasked.
 
     urllib3 itself asks ``poll``, which takes a twentieth of a request where it is gevent's.
     """
-    try:
-        connection = pool.pool.get(block=False)
-    except Empty:
-        return None
-    if connection and connection.sock and _is_disturbed(connection):
-        connection.close()
-    return connection
-
-
-def _is_disturbed(connection: Any) -> bool:
-    """Whether the other end has closed it, or said something unasked."""
     if connection.default_port == HTTPS_PORT:  # whose sockets do not let one peek
         return is_connection_dropped(connection)
     sock = connection.sock

@@ -12,6 +12,8 @@ later is one that says that the request may have been carried out.
 import hmac
 import os
 import time
+import weakref
+from collections import deque
 from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -32,10 +34,11 @@ from botocore.retries.standard import RetryQuotaChecker
 from urllib3.exceptions import ConnectTimeoutError as PoolTimeoutError
 from urllib3.exceptions import NewConnectionError
 
-from cart.exchange import Answer, ask, idle_connection
+from cart.exchange import Answer, ask, is_disturbed
 
 # Their answers have no times: but for what _may_differ, they are to botocore what they are to json
 OPERATIONS = {"Query", "GetItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+MAX_IDLE = 50  # connections that are kept, as many as a worker can use at once
 PLAIN_HOST = set("abcdefghijklmnopqrstuvwxyz0123456789.:_-")
 PLAIN_PATH = PLAIN_HOST - set(".:") | set("ABCDEFGHIJKLMNOPQRSTUVWXYZ/")
 PLAIN_HEADERS = {"X-Amz-Target", "Content-Type", "User-Agent", "X-Amzn-Trace-Id"}
@@ -46,11 +49,16 @@ PLAIN_CONTEXT = {
 
 
 class Target(NamedTuple):
-    """Where the requests of one URL go. The pool is urllib3's."""
+    """Where the requests of one URL go.
+
+    :ivar pool: urllib3's, which makes its connections
+    :ivar idle: connections on which nothing is under way
+    """
 
     pool: Any
     host: str
     path: str
+    idle: deque[Any]
 
 
 class _Learned(NamedTuple):
@@ -108,6 +116,7 @@ class _LeanPath:
         self._session = client._endpoint.http_session
         self._answer_within_seconds = client.meta.config.read_timeout
         self._targets: dict[str, Target | None] = {}
+        weakref.finalize(self, _close_idle, self._targets)
         self._process = os.getpid()
         self._may_be_traced = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 
@@ -184,7 +193,7 @@ class _LeanPath:
     def _target(self, url: str) -> Target | None:
         """None where a request does not go straight to a plain host."""
         if os.getpid() != self._process:  # forked: the connections are the parent's
-            self._targets = {}
+            _close_idle(self._targets)
             self._session.close()
             self._process = os.getpid()
         if url not in self._targets:
@@ -198,7 +207,7 @@ class _LeanPath:
             return None
         pool = self._session._manager.connection_from_url(url)
         self._session._setup_ssl_cert(pool, url, self._session._verify)
-        return Target(pool, host, f"/{path}")
+        return Target(pool, host, f"/{path}", deque())
 
     def _exchange(self, target: Target, connection: Any, request: bytes, url: str) -> Answer:
         """:raise HTTPClientError: the request may have been carried out"""
@@ -210,10 +219,18 @@ class _LeanPath:
         except (OSError, ValueError) as error:
             raise ConnectionClosedError(endpoint_url=url, error=error) from error
         finally:
-            if not reusable:
+            if reusable and len(target.idle) < MAX_IDLE:
+                target.idle.append(connection)
+            else:
                 connection.close()
-            target.pool._put_conn(connection)
         return answer
+
+
+def _close_idle(targets: dict[str, Target | None]) -> None:
+    for target in targets.values():
+        for connection in target.idle if target else ():
+            connection.close()
+    targets.clear()
 
 
 def _body(params: dict[str, Any]) -> bytes | None:
@@ -296,18 +313,32 @@ def _signing_key(secret: str, *scope: str) -> bytes:
 
 def _connection(target: Target, url: str) -> Any:
     """A connection on which nothing is under way; None where botocore is to find out why there is none."""
-    connection = idle_connection(target.pool) or target.pool._new_conn()
-    if connection.sock is None:
-        try:
-            connection.connect()
-        except NewConnectionError as error:
-            raise EndpointConnectionError(endpoint_url=url, error=error) from error
-        except (PoolTimeoutError, TimeoutError) as error:
-            raise ConnectTimeoutError(endpoint_url=url, error=error) from error
-        except Exception:
-            connection.close()
-            return None
+    connection = _idle_connection(target.idle)
+    if connection:
+        return connection
+    connection = target.pool._new_conn()
+    try:
+        connection.connect()
+    except NewConnectionError as error:
+        raise EndpointConnectionError(endpoint_url=url, error=error) from error
+    except (PoolTimeoutError, TimeoutError) as error:
+        raise ConnectTimeoutError(endpoint_url=url, error=error) from error
+    except Exception:
+        connection.close()
+        return None
     return connection
+
+
+def _idle_connection(idle: deque[Any]) -> Any:
+    """The one that was used last, if there is any that is as it was left."""
+    while True:
+        try:
+            connection = idle.pop()
+        except IndexError:
+            return None
+        if not is_disturbed(connection):
+            return connection
+        connection.close()
 
 
 def _parsed(model: Any, came: Answer) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import simplejson
-from flask import Flask, Request, current_app, request
+from flask import Flask, Request, Response, current_app, request
 from flask.json.provider import JSONProvider
 from flask.sessions import NullSession, SessionInterface
 from flask_smorest import Api, Blueprint
@@ -174,6 +174,30 @@ class CartFlask(Flask):
 
     def ensure_sync(self, func: View) -> View:
         return func
+
+    # No blueprint has hooks of its own, and no view registers one: those of the app are all there are.
+
+    def preprocess_request(self) -> Any:
+        for hook in self.before_request_funcs[None]:
+            if (answer := hook()) is not None:
+                return answer
+        return None
+
+    def process_response(self, response: Response) -> Response:
+        for hook in reversed(self.after_request_funcs[None]):
+            response = hook(response)
+        return response
+
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        for hook in self.teardown_request_funcs[None]:
+            hook(exc)
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        """Nothing is registered for it."""
+
+    def make_response(self, rv: Any) -> Response:
+        """Views answer with a Response, and errors with what Flask makes one of."""
+        return rv if isinstance(rv, Response) else super().make_response(rv)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Routes by path and method alone: no host or subdomain has routes of its own."""

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from cart import create_app
-from cart.answers import cart_json, line_json
+from cart.answers import cart_json, cart_json_of, line_json
 from cart.config import Config
-from cart.lines import Cart, CartAndSaved, Line, PriceChange
-from cart.rows import shown_line_of
+from cart.lines import Cart, CartAndSaved, Line, PriceChange, cart_of
+from cart.rows import line_values, shown_line_of
 from cart.schemas import (
     CartAndSavedSchema,
     CartSchema,
@@ -79,6 +79,18 @@ def test_a_cart_is_as_its_schema_has_it(user_id, items, saved):
     assert cart_json(Cart(user_id, items)) == dumped(CartSchema, Cart(user_id, items))
     both = CartAndSaved(user_id, items, saved)
     assert cart_json(both) == dumped(CartAndSavedSchema, both)
+
+
+CARTS = st.lists(LINES, max_size=6, unique_by=lambda line: line.product_id)
+
+
+@given(USERS, CARTS)
+def test_a_cart_is_the_same_straight_from_its_rows(user_id, lines):
+    rows = [line_values(line) for line in lines]
+    for row in rows:
+        row["price"]["N"] = f"{Decimal(row['price']['N']).normalize():f}"  # as DynamoDB has it
+    cart = cart_of(user_id, lines)
+    assert cart_json_of(user_id, rows) == (cart_json(cart), cart.etag)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -60,8 +61,17 @@ def test_a_request_that_matches_no_route_is_logged_without_its_path(logged):
     assert "secret" not in json.dumps(line)
 
 
+def test_all_hooks_are_the_apps_own(moto_store):
+    """``CartFlask`` calls no others."""
+    app = create_app(replace(moto_store.config, auth_mode="gateway", cors_origins="https://shop.example"))
+    for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
+        assert [scope for scope, registered in hooks.items() if registered] == [None]
+    assert not app.url_value_preprocessors
+    assert not app.teardown_appcontext_funcs
+
+
 def test_a_traceback_is_one_line_and_stays_in_the_log(logged, user, monkeypatch):
-    monkeypatch.setattr("cart.carts.cart_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("cart.carts.cart_json_of", lambda *_: 1 / 0)
     response, lines = logged("INFO", lambda client: client.get(f"/cart/{user}"))
     assert response.status_code == 500
     assert any("ZeroDivisionError" in line.get("exc_info", "") for line in lines)
