@@ -51,6 +51,16 @@ def own_moto_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def dynamodb_local_url() -> Iterator[str]:
+    yield from _dynamodb_local()
+
+
+@pytest.fixture(scope="module")
+def own_dynamodb_local_url() -> Iterator[str]:
+    """An engine that has nothing to do but this, and no tables but ours."""
+    yield from _dynamodb_local()
+
+
+def _dynamodb_local() -> Iterator[str]:
     with ExitStack() as stack:
         try:
             url = stack.enter_context(engines.dynamodb_local())

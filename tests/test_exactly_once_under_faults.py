@@ -312,8 +312,8 @@ class Killer(threading.Thread):
 
 
 @pytest.fixture(scope="module")
-def store(dynamodb_local_url: str) -> Store:
-    return make_store("dynamodb-local", dynamodb_local_url, cart_max_quantity=1_000_000)
+def store(own_dynamodb_local_url: str) -> Store:
+    return make_store("dynamodb-local", own_dynamodb_local_url, cart_max_quantity=1_000_000)
 
 
 @contextmanager

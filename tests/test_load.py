@@ -12,11 +12,9 @@ from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from running import Answer, Caller, resident_kilobytes, workers
 
-from cart import engines
-from conftest import CUP, IN_CI, make_store, missing, serving
+from conftest import CUP, IN_CI, make_store, serving
 
 CONNECTIONS = 64
 LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS") or (60 if IN_CI else 10))
@@ -121,20 +119,10 @@ class Customer:
             del self.added[line]
 
 
-@pytest.fixture
-def own_url():
-    """An engine that has nothing to do but this, and no tables but ours."""
-    try:
-        with engines.dynamodb_local() as url:
-            yield url
-    except engines.EngineMissing as error:
-        missing(str(error))
-
-
-def test_64_connections_on_2_workers(own_url, tmp_path):
-    store = make_store("dynamodb-local", own_url, cart_max_quantity=1_000_000)
+def test_64_connections_on_2_workers(own_dynamodb_local_url, tmp_path):
+    store = make_store("dynamodb-local", own_dynamodb_local_url, cart_max_quantity=1_000_000)
     environ = ENVIRON | {"DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name}
-    with serving(own_url, tmp_path / "log", **environ) as url:
+    with serving(own_dynamodb_local_url, tmp_path / "log", **environ) as url:
         customers = [Customer(url, number) for number in range(CONNECTIONS)]
         end = time.monotonic() + LOAD_SECONDS
         with ThreadPoolExecutor(CONNECTIONS) as pool:
