@@ -68,19 +68,17 @@ def cart_json_of(user_id: str, rows: Iterable[Row]) -> tuple[str, str]:
         shown.append((added_at, int(product_id), f"{product_id}-{version}", line))
     shown.sort()
     lines = ", ".join([line for _, _, _, line in shown])
-    body = (
-        f'{{"user_id": {quoted(user_id)}, "items": [{lines}], "total_items": {units}, "total_price": {total!s}, '
-        f'"price_changes": {price_changes}}}'
-    )
+    body = f'{{"user_id": {quoted(user_id)}, {_contents_json(f"[{lines}]", units, total, price_changes)}}}'
     return body, etag_of([state for _, _, state, _ in shown])
 
 
 def contents_json(cart: Cart) -> str:
     """The members of a cart that do not say whose it is."""
-    return (
-        f'"items": {lines_json(cart.items)}, "total_items": {cart.total_items}, "total_price": {cart.total_price!s}, '
-        f'"price_changes": {cart.price_changes}'
-    )
+    return _contents_json(lines_json(cart.items), cart.total_items, cart.total_price, cart.price_changes)
+
+
+def _contents_json(items: str, units: int, total: Decimal, price_changes: int) -> str:
+    return f'"items": {items}, "total_items": {units}, "total_price": {total!s}, "price_changes": {price_changes}'
 
 
 class _Answered(Response):

@@ -228,7 +228,7 @@ class _LeanPath:
 
 
 def _close_idle(targets: dict[str, Target | None]) -> None:
-    for target in targets.values():
+    for target in list(targets.values()):
         for connection in target.idle if target else ():
             connection.close()
     targets.clear()
