@@ -20,12 +20,25 @@ NOTHING = Decimal("0.00")
 
 def line_json(line: Line) -> str:
     """As ``LineSchema`` has it, to the byte."""
-    price, quantity = line.price, line.quantity
     news = _news_json(line) if line.change else ""
+    product_id, name, quantity, price = line.product_id, line.product_name, line.quantity, line.price
+    return _line_json(product_id, name, quantity, price, line.subtotal, line.added_at, line.version, news)
+
+
+def _line_json(
+    product_id: int | str,
+    product_name: str,
+    quantity: int,
+    price: Decimal,
+    subtotal: Decimal,
+    added_at: str,
+    version: int | str,
+    news: str,
+) -> str:
+    """:param news: further members, each with a comma before it"""
     return (
-        f'{{"product_id": {line.product_id}, "product_name": {quoted(line.product_name)}, "quantity": {quantity}, '
-        f'"price": {price!s}, "subtotal": {price * quantity!s}, "added_at": "{line.added_at}", '
-        f'"version": {line.version}{news}}}'
+        f'{{"product_id": {product_id}, "product_name": {quoted(product_name)}, "quantity": {quantity}, '
+        f'"price": {price!s}, "subtotal": {subtotal!s}, "added_at": "{added_at}", "version": {version}{news}}}'
     )
 
 
@@ -60,11 +73,8 @@ def cart_json_of(user_id: str, rows: Iterable[Row]) -> tuple[str, str]:
         subtotal = price * quantity
         units += quantity
         total += subtotal
-        line = (
-            f'{{"product_id": {product_id}, "product_name": {quoted(row["product_name"]["S"])}, '
-            f'"quantity": {quantity}, "price": {price!s}, "subtotal": {subtotal!s}, "added_at": "{added_at}", '
-            f'"version": {version}{news}}}'
-        )
+        name = row["product_name"]["S"]
+        line = _line_json(product_id, name, quantity, price, subtotal, added_at, version, news)
         shown.append((added_at, int(product_id), f"{product_id}-{version}", line))
     shown.sort()
     lines = ", ".join([line for _, _, _, line in shown])

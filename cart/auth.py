@@ -81,7 +81,7 @@ def _check_route() -> None:
 
 
 def _check(config: Config, identify: Callable[[], Caller | None], user_id: str | None) -> None:
-    if user_id and user_id.startswith(GUEST_PREFIX) and GUEST.fullmatch(user_id):
+    if user_id and GUEST.fullmatch(user_id):
         return
     caller = identify()
     if caller is None:

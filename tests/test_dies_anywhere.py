@@ -13,12 +13,12 @@ from test_faults import LOST, SLOW, THROTTLED, client_error, failing, hooked
 from cart.lines import Limits
 from conftest import CUP
 
-BEFORE, AFTER = "before", "after"
-MOMENTS = [BEFORE, AFTER]
-ADDED = CUP | {"quantity": 3}
 # moto copies its tables at each transaction: one of 100 rows takes it longer than the service waits
 pytestmark = pytest.mark.parametrize("store", ["dynamodb-local"], indirect=True)
 
+BEFORE, AFTER = "before", "after"
+MOMENTS = [BEFORE, AFTER]
+ADDED = CUP | {"quantity": 3}
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93"'}
 BASE = {"new": 0, "known": 2, "expired": 0}  # units that are there before
 BATCH_ROWS = 25
