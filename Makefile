@@ -28,7 +28,7 @@ check: $(READY)
 
 # Zappa, with the table before it and the health after: STAGE=dev, staging or production
 package deploy update undeploy: $(READY)
-	@exec .venv/bin/python -m cart.stages $@ $(STAGE)
+	@exec .venv/bin/python -m deploy.stages $@ $(STAGE)
 
 # instructions and time from the interpreter's start to the first answer, beside two other packages; needs valgrind
 bench-cold-start: $(READY)

@@ -85,3 +85,8 @@ def _read(setting: Field[Any], text: str) -> Any:
         wanted = f"must be a whole number from {low} to {high}"
     shown = "(a secret)" if setting.metadata.get("secret") else repr(text)
     raise ConfigError(f"cart: {setting.name.upper()}={shown} {wanted}")
+
+
+def uncounted_queue(function: str) -> str:
+    """The name of the queue that is told of the records that were given up."""
+    return f"{function}-uncounted"

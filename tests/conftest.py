@@ -1,39 +1,25 @@
 """Two engines, an app on each, and a user of one's own for every test."""
 
 import os
-import subprocess
 import sys
-import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
 
-import local_stage
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from products_service import ProductsService, products_service
 
-from cart import create_app, engines, provision
-from cart.config import Config
-from cart.dynamodb import connect
-from cart.table import BATCH_ROWS, CartTable
+from cart import create_app
+from cart.commands import engines
+from cart.dynamodb.table import CartTable
+from tests.support import local_stage
+from tests.support.products_service import ProductsService, products_service
+from tests.support.project import missing
+from tests.support.stores import Store, make_store
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
-
-IN_CI = os.environ.get("CI") == "true"
-ROOT = Path(__file__).parent.parent
-CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
-
-
-def missing(what: str) -> None:
-    """Skip where a part of the machine is missing; in CI that is a failure."""
-    pytest.fail(what) if IN_CI else pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
@@ -67,65 +53,6 @@ def _dynamodb_local() -> Iterator[str]:
         except engines.EngineMissing as error:
             missing(str(error))
         yield url
-
-
-@dataclass
-class Store:
-    """A table on one of the engines, looked at from behind the service's back."""
-
-    engine: str
-    config: Config
-    client: Any
-
-    def rows(self, user_id: str) -> list[dict[str, Any]]:
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.config.dynamodb_table_name,
-            KeyConditionExpression="user_id = :u",
-            ExpressionAttributeValues={":u": {"S": user_id}},
-            ConsistentRead=True,
-        )
-        return [row for page in pages for row in page["Items"]]
-
-    def put(self, user_id: str, product_id: int, **attributes: Any) -> None:
-        row = {
-            "user_id": {"S": user_id},
-            "item_id": {"S": f"ITEM#{product_id}"},
-            "product_id": {"N": str(product_id)},
-            "product_name": {"S": "Espresso cup"},
-            "quantity": {"N": "2"},
-            "price": {"N": "19.99"},
-            "added_at": {"S": "2026-01-01T00:00:00.000000Z"},
-            "updated_at": {"S": "2026-01-01T00:00:00.000000Z"},
-            "version": {"N": "1"},
-            "ttl": {"N": "4102444800"},
-        }
-        self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | attributes)
-
-    def expire(self, user_id: str, ttl: int = 1) -> None:
-        """Let all of a cart's life have passed."""
-        for row in self.rows(user_id):
-            self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}})
-
-    def empty(self) -> None:
-        table = self.config.dynamodb_table_name
-        pages = self.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id, item_id")
-        deletes = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
-        for start in range(0, len(deletes), BATCH_ROWS):
-            left = {table: deletes[start : start + BATCH_ROWS]}
-            assert not self.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
-
-
-def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any) -> Store:
-    config = Config(
-        dynamodb_endpoint_url=url, dynamodb_table_name=f"test-{uuid.uuid4().hex[:8]}", log_level="WARNING", **settings
-    )
-    client = connect(config, patient=True)
-    provision.create(client, config.dynamodb_table_name, lambda _: None, with_stream)
-    # DynamoDB Local deletes expired rows within the minute: the tests are about those that are still there
-    client.update_time_to_live(
-        TableName=config.dynamodb_table_name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
-    )
-    return Store(engine, config, client)
 
 
 @pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
@@ -211,35 +138,3 @@ def package(project: Path) -> Path:
     ended = local_stage.zappa(project, "package", "local", "--output", str(path))
     assert ended.returncode == 0, local_stage.said(ended)
     return path
-
-
-@contextmanager
-def serving(endpoint_url: str, log: Path, **environ: str) -> Iterator[str]:
-    """The service as `flask serve` runs it, in processes of its own; the value is its URL."""
-    port = engines.free_port()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(port)],
-            cwd=ROOT,
-            env=os.environ | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ,
-            stdout=output,
-            stderr=output,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_for_health(url, process, log)
-            yield url
-        finally:
-            engines.stop(process)
-
-
-def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=5).close()
-        except (URLError, OSError):
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"the service did not start: {log.read_text()}")

@@ -1,0 +1,178 @@
+"""The rows of the table: their keys, what they hold, and the conditions of a write to one."""
+
+import time
+import uuid
+import zlib
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from cart.model.lines import Line, Place, PriceChange
+
+Row = dict[str, Any]
+IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
+
+CENT = Decimal("0.01")
+CART: Place = "cart"
+SAVED: Place = "saved"
+PACK_FROM_CHARACTERS = 1024
+CHANGE = ("current_price", "price_changed_at", "price_changed_from")  # what a line has whose price has changed
+SHOWN = f"product_id, product_name, quantity, price, added_at, version, {', '.join(CHANGE)}"  # what a client sees
+PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}  # of the sort keys
+IDEMPOTENCY = "IDEMPOTENCY#"
+SHARE = "SHARE#"
+SHARES = "SHARES#"
+PRICE_JOB = "JOB#"
+PRICE_JOBS = "JOBS#"  # those that are not done
+PRODUCT_INDEX = "ProductIndex"  # of all rows with a `product_id`: no row but a line may have one
+CLEARED = "CLEARED#"
+CLEARED_TTL_SECONDS = 86_400
+
+
+class Share(NamedTuple):
+    """A link to a cart. Its token is not kept: ``share_id`` is the hash of it."""
+
+    share_id: str
+    owner: str
+    access: str
+    created_at: str
+    ttl: int
+
+    @property
+    def expires_at(self) -> str:
+        return datetime.fromtimestamp(self.ttl, UTC).isoformat().replace("+00:00", "Z")
+
+
+def row_key(user_id: str, item_id: str) -> Row:
+    return {"user_id": {"S": user_id}, "item_id": {"S": item_id}}
+
+
+def line_key(user_id: str, place: Place, product_id: int) -> Row:
+    return row_key(user_id, f"{PREFIXES[place]}{product_id}")
+
+
+def share_key(share_id: str) -> Row:
+    return row_key(f"{SHARE}{share_id}", "SHARE")
+
+
+def listed_share_key(owner: str, share_id: str) -> Row:
+    """Of the row by which an owner finds a share: the share's own is found by its token alone."""
+    return row_key(f"{SHARES}{owner}", share_id)
+
+
+def cleared_row(user_id: str) -> Row:
+    """By which the table's stream tells that a cart was cleared: else it tells of the lines alone."""
+    return row_key(f"{CLEARED}{user_id}", uuid.uuid4().hex) | {"ttl": number(time.time() + CLEARED_TTL_SECONDS)}
+
+
+def number(value: float) -> Row:
+    return {"N": str(int(value))}
+
+
+def exact_price(text: str) -> Decimal:
+    """With two decimals: DynamoDB leaves out zeros."""
+    return Decimal(text) if text[-3:-2] == "." else Decimal(text).quantize(CENT)
+
+
+def shown_line_of(row: Row) -> Line:
+    """The line of a row of which only ``SHOWN`` was read."""
+    line = Line(
+        int(row["product_id"]["N"]),
+        row["product_name"]["S"],
+        int(row["quantity"]["N"]),
+        exact_price(row["price"]["N"]),
+        row["added_at"]["S"],
+        int(row["version"]["N"]),
+    )
+    if "current_price" in row:
+        line.change = change_of(row)
+    return line
+
+
+def change_of(row: Row) -> PriceChange:
+    current_price, changed_at, line_price = (row[name] for name in CHANGE)
+    price, of_line = (Decimal(one["N"]).quantize(CENT) for one in (current_price, line_price))
+    return PriceChange(price, changed_at["S"], of_line)
+
+
+def change_values(change: PriceChange) -> Row:
+    values = ({"N": str(change.price)}, {"S": change.changed_at}, {"N": str(change.line_price)})
+    return dict(zip(CHANGE, values, strict=True))
+
+
+def line_of(row: Row) -> Line:
+    line = shown_line_of(row)
+    line.updated_at = row["updated_at"]["S"]
+    line.priced_at = row["priced_at"]["S"] if "priced_at" in row else line.added_at
+    line.ttl = int(row["ttl"]["N"])
+    return line
+
+
+def line_values(line: Line) -> Row:
+    """The attributes of a line's row but for its key."""
+    return {
+        "product_id": number(line.product_id),
+        "product_name": {"S": line.product_name},
+        "quantity": number(line.quantity),
+        "price": {"N": str(line.price)},
+        "priced_at": {"S": line.priced_at},
+        "added_at": {"S": line.added_at},
+        "updated_at": {"S": line.updated_at},
+        "version": number(line.version),
+        "ttl": number(line.ttl),
+    } | (change_values(line.change) if line.change else {})
+
+
+def share_values(share: Share) -> Row:
+    """The attributes of either of a share's rows but for its key."""
+    return {
+        "owner": {"S": share.owner},
+        "access": {"S": share.access},
+        "created_at": {"S": share.created_at},
+        "ttl": number(share.ttl),
+    }
+
+
+def share_of(share_id: str, row: Row) -> Share:
+    return Share(share_id, row["owner"]["S"], row["access"]["S"], row["created_at"]["S"], int(row["ttl"]["N"]))
+
+
+def packed(text: str) -> Row:
+    """JSON text as an attribute: as it is, or compressed where that saves units, and the bytes that a row can have."""
+    if len(text) < PACK_FROM_CHARACTERS:
+        return {"S": text}
+    return {"B": zlib.compress(text.encode())}
+
+
+def unpacked(value: Row) -> str:
+    text: str = zlib.decompress(value["B"]).decode() if "B" in value else value["S"]
+    return text
+
+
+def is_live(row: Row) -> bool:
+    return int(row["ttl"]["N"]) > int(time.time())
+
+
+def live_line(row: Row | None) -> Line | None:
+    """The line of a row that is there and has not expired."""
+    return line_of(row) if row and is_live(row) else None
+
+
+def live_condition(if_match: IfMatch) -> tuple[str, Row]:
+    """The condition of a write to a line that must be live, with one of these versions; and the versions' values."""
+    live = "attribute_exists(item_id) AND #ttl > :epoch"
+    if if_match is None or if_match == "*":
+        return live, {}
+    values = {f":version{place}": number(version) for place, version in enumerate(sorted(if_match))}
+    return f"{live} AND version IN ({', '.join(values) or ':none'})", values or {":none": number(-1)}
+
+
+def if_live(if_match: IfMatch) -> Row:
+    """``live_condition``, as the parameters of a delete."""
+    condition, versions = live_condition(if_match)
+    return {
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {"#ttl": "ttl"},
+        "ExpressionAttributeValues": {":epoch": number(time.time())} | versions,
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
