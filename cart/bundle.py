@@ -24,7 +24,8 @@ ENTRY = Path("cart") / "entry.py"  # becomes a module beside the package
 
 # For machines that develop and deploy; the app imports them nowhere
 NOT_SHIPPED = {
-    *("bundle.py", "engines.py", "follow.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py"),
+    *("bundle.py", "engines.py", "ministack_server.py", "serve.py", "supervisor.py"),
+    *("follow.py", "monitoring.py", "provision.py", "rebuild.py", "serving.py"),
     *("stages.py", "subscription.py"),
 }
 
