@@ -1,7 +1,17 @@
-# make run | make test | make check | make deploy STAGE=dev. Each sets up .venv first; nothing needs to be activated.
-PYTHON ?= python3
+# `make help` lists what there is. Each target sets up .venv first; nothing needs to be activated.
 PORT ?= 8000
 ENGINE ?=
+DATA ?=
+STAGE ?= dev
+ARGS ?=
+
+# The Python that .venv is made with. A .venv of another Python than the one that is named is removed, and made anew.
+ifdef PYTHON
+$(shell .ci/venv --remove-other "$(PYTHON)")
+endif
+PYTHON ?= python3
+
+RUN_READY := .venv/.ready-run
 READY := .venv/.ready
 
 # no look-up of credentials on the network, unless AWS itself is wanted
@@ -9,17 +19,19 @@ ifneq ($(ENGINE),aws)
 run test: export AWS_EC2_METADATA_DISABLED := true
 endif
 
-STAGE ?= dev
+.PHONY: help run test check package deploy update undeploy bench bench-cold-start setup clean
 
-.PHONY: run test check package deploy update undeploy bench bench-cold-start setup clean
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 36
 
-run: $(READY)
-	@exec .venv/bin/flask --app wsgi serve --port $(PORT) $(if $(ENGINE),--engine $(ENGINE))
+run: $(RUN_READY) ## the API on PORT=8000, with ENGINE=ministack or dynamodb-local, DATA=.cart-data or memory
+	@exec .venv/bin/flask --app wsgi serve --from-make --port "$(PORT)" \
+		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(DATA),--data "$(DATA)")
 
-test: $(READY)
+test: $(READY) ## all tests; ARGS="-k expiry" for some, ARGS="-m 'not slow'" for the quick ones
 	@exec .venv/bin/pytest $(ARGS)
 
-check: $(READY)
+check: $(READY) ## lint, format, types, Dockerfile, known vulnerabilities
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -27,15 +39,15 @@ check: $(READY)
 	.venv/bin/python .ci/audit
 
 # Zappa, with the table before it and the health after: STAGE=dev, staging or production
-package deploy update undeploy: $(READY)
+package deploy update undeploy: $(READY) ## by Zappa, for STAGE=dev, staging or production
 	@exec .venv/bin/python -m deploy.stages $@ $(STAGE)
 
 # instructions and time from the interpreter's start to the first answer, beside two other packages; needs valgrind
-bench-cold-start: $(READY)
+bench-cold-start: $(READY) ## the cold start beside two other packages; needs valgrind
 	@exec .venv/bin/python -m benchmarks.cold_start
 
 # CPU, throughput and more of a running service, beside a reference; ARGS="cpu --rounds 3" for some of it
-bench: .bench/.ready
+bench: .bench/.ready ## CPU, throughput, capacity; ARGS="cpu --rounds 3" for some of it
 	@exec .bench/bin/python -m benchmarks.bench $(ARGS)
 
 .bench/.ready: requirements.txt benchmarks/requirements.txt benchmarks/reference/requirements.txt requirements-dev.txt
@@ -44,16 +56,23 @@ bench: .bench/.ready
 		"$$(grep '^zappa==' requirements-dev.txt)"
 	@touch $@
 
-setup: $(READY)
+setup: $(READY) ## only make .venv, with all tools
 
-$(READY): requirements.txt requirements-dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "cart: needs Python 3.11 or newer; name one with PYTHON=python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' || \
-		{ echo "cart: $(PYTHON) has no venv (on Debian: apt-get install python3-venv)" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+$(RUN_READY): requirements.txt requirements-run.txt | .venv/bin/python
+	@$(call install,requirements-run.txt,what the service runs on,10 to 25 seconds)
 	@touch $@
 
-clean:
-	rm -rf .venv .bench .dynamodb-local .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+$(READY): requirements-dev.txt $(RUN_READY)
+	@$(call install,requirements-dev.txt,the tools for tests and checks,about a minute)
+	@touch $@
+
+# $(call install,FILE,WHAT,HOW LONG): by uv where it is there, else by pip
+install = echo "cart: installing $(2) into .venv, $(3)" >&2; \
+	if command -v uv >/dev/null; then uv pip install --quiet --python .venv/bin/python -r $(1); \
+	else .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r $(1); fi
+
+.venv/bin/python:
+	@.ci/venv "$(PYTHON)"
+
+clean: ## remove what was installed and built; the data in .cart-data stays
+	rm -rf .venv .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,11 +1,10 @@
-"""DynamoDB on this machine, as a process of its own: moto server or DynamoDB Local. For `flask serve` and tests."""
+"""Run a DynamoDB engine on this machine, in a process of its own: for `flask serve`, tests and benchmarks."""
 
 import base64
 import hashlib
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,14 +12,15 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+from cart.commands.supervisor import stop
 
 HOST = "127.0.0.1"
 START_WITHIN_SECONDS = 60
-STOP_WITHIN_SECONDS = 10
 
 # This npm package carries AWS's own distribution of DynamoDB Local 1.25.1, unmodified.
 PACKAGE = "amplify-dynamodb-simulator@2.9.30"
@@ -31,25 +31,52 @@ class EngineMissing(Exception):
     """The engine cannot run here. The message is one line that says what to install."""
 
 
-@contextmanager
-def moto(port: int | None = None) -> Iterator[str]:
-    """Run moto server, which keeps its tables in memory; the value is its endpoint URL.
+Popen = Callable[..., subprocess.Popen[bytes]]
 
-    :raise EngineMissing: moto is not installed, or does not start
+
+class Engine(NamedTuple):
+    """How to run an engine.
+
+    :ivar url: its endpoint
+    :ivar environment: variables that its process gets beside those of this one
     """
-    if importlib.util.find_spec("moto") is None:
-        raise EngineMissing("moto is not installed; run pip install -r requirements-dev.txt")
+
+    name: str
+    url: str
+    command: list[str]
+    environment: dict[str, str] = {}
+    folder: Path | None = None
+
+
+def ministack_engine(data_folder: Path | None = None, port: int | None = None) -> Engine:
+    """Return how to run ministack's DynamoDB and its streams.
+
+    :param data_folder: where its tables are kept, None for in memory
+    :raise EngineMissing: ministack is not installed
+    """
+    if importlib.util.find_spec("ministack") is None:
+        raise EngineMissing("ministack is not installed; run pip install -r requirements-run.txt")
     port = port or free_port()
-    with _running("moto server", [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], port) as url:
-        yield url
+    environment = {
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "dynamodb,dynamodbstreams",
+        "LOG_LEVEL": "WARNING",
+        "PERSIST_STATE": "1" if data_folder else "0",
+        "STATE_DIR": str(data_folder.resolve()) if data_folder else "",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    # -P: else the folder of the script comes first in the path, and its modules before the standard library's
+    command = [sys.executable, "-P", str(Path(__file__).with_name("ministack_server.py"))]
+    return Engine("ministack", _url(port), command, environment)
 
 
-@contextmanager
-def dynamodb_local(data_folder: Path | None = None, port: int | None = None) -> Iterator[str]:
-    """Run DynamoDB Local; the value is its endpoint URL.
+def dynamodb_local_engine(data_folder: Path | None = None, port: int | None = None) -> Engine:
+    """Return how to run DynamoDB Local; fetch its distribution if it is not there yet.
 
-    :param data_folder: where its tables are kept, or None for in memory
-    :raise EngineMissing: there is no Java, or the distribution cannot be had
+    :param data_folder: where its tables are kept, None for in memory
+    :raise EngineMissing: there is no Java, or the distribution cannot be fetched
     """
     if shutil.which("java") is None:
         raise EngineMissing("DynamoDB Local needs Java 11 or newer (on Debian: apt-get install default-jre-headless)")
@@ -59,8 +86,69 @@ def dynamodb_local(data_folder: Path | None = None, port: int | None = None) -> 
         data_folder.mkdir(parents=True, exist_ok=True)
     keep = ["-dbPath", str(data_folder.resolve())] if data_folder else ["-inMemory"]
     command = ["java", f"-Djava.library.path={folder}/DynamoDBLocal_lib", "-jar", f"{folder}/DynamoDBLocal.jar"]
-    with _running("DynamoDB Local", [*command, "-sharedDb", "-port", str(port), *keep], port, cwd=folder) as url:
-        yield url
+    return Engine("DynamoDB Local", _url(port), [*command, "-sharedDb", "-port", str(port), *keep], folder=folder)
+
+
+def moto_engine(port: int | None = None) -> Engine:
+    """Return how to run moto server, which keeps its tables in memory. For tests of one client at a time only.
+
+    :raise EngineMissing: moto is not installed
+    """
+    if importlib.util.find_spec("moto") is None:
+        raise EngineMissing("moto is not installed; run pip install -r requirements-dev.txt")
+    port = port or free_port()
+    return Engine("moto server", _url(port), [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)])
+
+
+def _popen_in_own_session(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, start_new_session=True, **options)
+
+
+def start(engine: Engine, popen: Popen = _popen_in_own_session) -> subprocess.Popen[bytes]:
+    """Start an engine and wait until it takes connections.
+
+    :param popen: starts the process, with the parameters of ``subprocess.Popen``
+    :raise EngineMissing: it ends, or does not listen within ``START_WITHIN_SECONDS``; the message has its own words
+    """
+    with tempfile.TemporaryFile() as log:
+        environment = os.environ | engine.environment
+        process = popen(engine.command, stdout=log, stderr=log, cwd=engine.folder, env=environment)
+        if not wait_until_listens(engine.url, START_WITHIN_SECONDS, lambda: process.poll() is None):
+            stop(process)
+            log.seek(0)
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+            errors = [line for line in lines if "Error" in line or "Exception" in line] or lines[-1:]
+            raise EngineMissing(f"{engine.name} did not start: {errors[0] if errors else 'it printed nothing'}")
+    return process
+
+
+@contextmanager
+def running(engine: Engine) -> Iterator[str]:
+    """Run an engine while the block runs; the value is its endpoint URL."""
+    process = start(engine)
+    try:
+        yield engine.url
+    finally:
+        stop(process)
+
+
+def ministack(data_folder: Path | None = None, port: int | None = None) -> AbstractContextManager[str]:
+    """Run ministack, see ``running``."""
+    return running(ministack_engine(data_folder, port))
+
+
+def dynamodb_local(data_folder: Path | None = None, port: int | None = None) -> AbstractContextManager[str]:
+    """Run DynamoDB Local, see ``running``."""
+    return running(dynamodb_local_engine(data_folder, port))
+
+
+def moto(port: int | None = None) -> AbstractContextManager[str]:
+    """Run moto server, see ``running``."""
+    return running(moto_engine(port))
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
 
 
 def free_port() -> int:
@@ -83,36 +171,6 @@ def wait_until_listens(url: str, seconds: float, is_alive: Callable[[], bool] = 
             time.sleep(0.1)
         else:
             return True
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a session, kindly at first, and then whatever of its session is left."""
-    try:
-        process.terminate()
-        process.wait(STOP_WITHIN_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-@contextmanager
-def _running(name: str, command: list[str], port: int, cwd: Path | None = None) -> Iterator[str]:
-    url = f"http://{HOST}:{port}"
-    with tempfile.TemporaryFile() as log:
-        # in a session of its own, so that Ctrl-C in a terminal reaches us alone and we end things in order
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=cwd, start_new_session=True)
-        try:
-            if not wait_until_listens(url, START_WITHIN_SECONDS, lambda: process.poll() is None):
-                log.seek(0)
-                lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-                telling = [line for line in lines if "Error" in line or "Exception" in line] or lines[-1:]
-                raise EngineMissing(f"{name} did not start: {telling[0] if telling else 'it said nothing'}")
-            yield url
-        finally:
-            stop(process)
 
 
 def _distribution() -> Path:

@@ -5,7 +5,7 @@ before counts no second time; so it can end at any time, and more than one may r
 """
 
 import logging
-import time
+import threading
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -84,14 +84,14 @@ def is_wanted(record: Record) -> bool:
     return is_clear or bool(keys["item_id"]["S"].startswith(LINE))
 
 
-def follow(stream: Stream, bookkeeper: Bookkeeper) -> None:
-    """Count what comes, for ever.
+def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> None:
+    """Count what the stream brings until ``is_over`` is set, and then what it has brought by then.
 
     :raise ClientError, BotoCoreError: the stream cannot be read
     """
-    while True:
+    while not is_over.wait(PAUSE_SECONDS):
         count_what_came(stream, bookkeeper)
-        time.sleep(PAUSE_SECONDS)
+    count_what_came(stream, bookkeeper)
 
 
 def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:

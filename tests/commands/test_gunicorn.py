@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from cart.commands import engines
-from cart.commands.cli import gunicorn_command
+from cart.commands.serve import gunicorn_command
 from tests.support.project import ROOT
 from tests.support.raw_server import Request, raw_server, response
 from tests.support.running import wait_for_health

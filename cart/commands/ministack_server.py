@@ -1,0 +1,81 @@
+"""Run ministack's DynamoDB, and save its tables every few seconds: ministack itself saves them only when it is stopped.
+
+Run as a script, since it imports nothing of this package: ``python -P cart/commands/ministack_server.py``. It is set
+up by ministack's environment variables (``GATEWAY_PORT``, ``BIND_HOST``, ``PERSIST_STATE``, ``STATE_DIR``).
+"""
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from ministack.app import app
+from ministack.core.persistence import PERSIST_STATE, save_state
+from ministack.services import dynamodb
+
+SAVE_EVERY_SECONDS = 3  # with the time that saving takes, what a SIGKILL loses stays below 10 seconds
+IDLE_CONNECTION_SECONDS = 75
+
+
+class Saver:
+    """Saves the tables, and notes when the next save is due."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._saved_requests = 0
+
+    async def count(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve a request as ministack does; any request may have changed a table."""
+        self._requests += scope["type"] == "http"
+        await app(scope, receive, send)
+
+    async def save_until(self, stopping: asyncio.Event) -> None:
+        """Save every ``SAVE_EVERY_SECONDS`` if there were requests. The last save, at the end, is ministack's own."""
+        while not stopping.is_set():
+            started = time.monotonic()
+            if PERSIST_STATE and self._requests != self._saved_requests:
+                self._saved_requests = self._requests
+                await _save_in_a_child()
+            pause = max(0.1, SAVE_EVERY_SECONDS - (time.monotonic() - started))
+            try:
+                await asyncio.wait_for(stopping.wait(), pause)
+            except TimeoutError:
+                continue
+
+
+async def _save_in_a_child() -> None:
+    """Save the tables as they are now, while requests go on: a forked child sees a copy that nobody changes."""
+    child = os.fork()
+    if child == 0:
+        try:
+            save_state("dynamodb", dynamodb.get_state())
+        finally:
+            os._exit(0)
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        await asyncio.sleep(0.05)
+
+
+async def run() -> None:
+    """Serve until SIGTERM. No save is under way any more when ministack makes its last one."""
+    config = Config()
+    config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
+    config.keep_alive_timeout = IDLE_CONNECTION_SECONDS
+    config.loglevel = "WARNING"
+    config.backlog = 1024
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    saver = Saver()
+    saves = asyncio.create_task(saver.save_until(stopping))
+
+    async def stopped() -> None:
+        await stopping.wait()
+        await saves
+
+    await serve(saver.count, config, shutdown_trigger=stopped)
+
+
+if __name__ == "__main__":
+    asyncio.run(run())
