@@ -1,45 +1,42 @@
-"""The error tree, and the one handler that turns every error into an RFC 9457 problem."""
+"""Every problem that a client can be told, as plain data. ``cart.http.problems`` makes answers of them."""
 
 import re
 from typing import Any
 
-from werkzeug.exceptions import HTTPException
-
 RETRY_AFTER_SECONDS = 1
 
 
-class Problem(HTTPException):
-    """An error a client can see. ``type`` is ``urn:cart:problem:`` and the class name in kebab case.
+class Problem(Exception):
+    """An error that is answered to the client as an RFC 9457 problem.
 
-    :param detail: a sentence for the developer who calls the API
-    :param errors: field name to messages
-    :param extra: further members of the problem, such as ``limit``
+    :cvar status: of HTTP
+    :cvar title: a short text, the same for all problems of a class
+    :cvar type: ``urn:cart:problem:`` and the class name in kebab case
+    :cvar example: members of an example for the OpenAPI document
+    :cvar headers: that are sent with each problem of a class
+    :ivar detail: a sentence for the developer who calls the API
+    :ivar members: further members of the answer, such as ``errors`` (field name to messages) or ``limit``
     """
 
-    code: int
+    status: int
     title: str
+    type: str
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
 
-    def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **extra: Any) -> None:
-        super().__init__(detail or self.title)
-        self.members = extra | ({"errors": errors} if errors else {})
+    def __init_subclass__(cls) -> None:
+        cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
 
-    @classmethod
-    def head(cls) -> dict[str, Any]:
-        name = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
-        return {"type": f"urn:cart:problem:{name}", "title": cls.title, "status": cls.code}
-
-    @classmethod
-    def documented(cls) -> dict[str, Any]:
-        """An example of the body, for OpenAPI."""
-        return cls.head() | {"detail": cls.title, "instance": "5f2c9e1b7a604f0d"} | cls.example
+    def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **members: Any) -> None:
+        self.detail = detail or self.title
+        self.members = members | ({"errors": errors} if errors else {})
+        super().__init__(self.detail)
 
 
 class MalformedJson(Problem):
     """The body is not UTF-8 JSON."""
 
-    code = 400
+    status = 400
     title = "The body is not JSON"
     example = {"detail": "Expecting value: line 1 column 14 (char 13)", "errors": {"body": ["Not valid JSON."]}}
 
@@ -47,14 +44,14 @@ class MalformedJson(Problem):
 class BadRequest(Problem):
     """The HTTP request itself cannot be read."""
 
-    code = 400
+    status = 400
     title = "Bad request"
 
 
 class Unauthenticated(Problem):
     """Nobody is calling, or with a token that does not hold."""
 
-    code = 401
+    status = 401
     title = "Say who you are"
     headers = {"WWW-Authenticate": "Bearer"}
 
@@ -62,21 +59,21 @@ class Unauthenticated(Problem):
 class Forbidden(Problem):
     """The caller may not touch this. It says nothing of whether it exists."""
 
-    code = 403
+    status = 403
     title = "Not yours"
 
 
 class NotFound(Problem):
     """No route has this path."""
 
-    code = 404
+    status = 404
     title = "Nothing is served at this path"
 
 
 class LineNotFound(Problem):
     """The cart, or what is saved, has no live line of this product."""
 
-    code = 404
+    status = 404
     title = "No such line"
     example = {"detail": "The cart has no line of product 42."}
 
@@ -84,7 +81,7 @@ class LineNotFound(Problem):
 class ProductNotFound(Problem):
     """The catalogue does not know the product."""
 
-    code = 404
+    status = 404
     title = "No such product"
     example = {"detail": "The catalogue has no product 42."}
 
@@ -92,28 +89,28 @@ class ProductNotFound(Problem):
 class ShareNotFound(Problem):
     """The link is not known, or revoked, or has expired."""
 
-    code = 404
+    status = 404
     title = "No such link"
 
 
 class JobNotFound(Problem):
     """No such job, or it is older than 7 days."""
 
-    code = 404
+    status = 404
     title = "No such job"
 
 
 class MethodNotAllowed(Problem):
     """The path is served, but not with this method. ``Allow`` lists those it has."""
 
-    code = 405
+    status = 405
     title = "Method not allowed"
 
 
 class NotAcceptable(Problem):
     """``Accept`` allows neither JSON nor CSV."""
 
-    code = 406
+    status = 406
     title = "Only JSON or CSV is to be had"
     headers = {"Vary": "Accept"}
     example = {
@@ -125,7 +122,7 @@ class NotAcceptable(Problem):
 class LinesLimit(Problem):
     """The cart, or what is saved, would have more lines than ``CART_MAX_LINES``; nothing was changed."""
 
-    code = 409
+    status = 409
     title = "Too many products in one cart"
     example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
 
@@ -133,7 +130,7 @@ class LinesLimit(Problem):
 class QuantityLimit(Problem):
     """The line would hold more units than ``CART_MAX_QUANTITY``; nothing was changed."""
 
-    code = 409
+    status = 409
     title = "Too many units of one product"
     example = {
         "detail": "The line holds 998 units; 2 more would exceed the limit.",
@@ -146,7 +143,7 @@ class QuantityLimit(Problem):
 class InsufficientStock(Problem):
     """The line would hold more units than the catalogue has in stock; nothing was changed."""
 
-    code = 409
+    status = 409
     title = "Not enough in stock"
     example = {
         "detail": "There are 3 units in stock, and the line holds 2.",
@@ -158,14 +155,14 @@ class InsufficientStock(Problem):
 class NoCatalog(Problem):
     """The service runs without a catalogue (``CATALOG_URL``), so there is nothing to check a cart against."""
 
-    code = 409
+    status = 409
     title = "There is no catalogue"
 
 
 class VersionConflict(Problem):
     """``If-Match`` names another version than the one that is there; nothing was changed."""
 
-    code = 412
+    status = 412
     title = "It has changed since you read it"
     example = {"detail": "It has changed since you read it.", "current": None}
 
@@ -173,7 +170,7 @@ class VersionConflict(Problem):
 class BodyTooLarge(Problem):
     """The body is larger than 64 KiB."""
 
-    code = 413
+    status = 413
     title = "The body is too large"
     example = {"detail": "A body is at most 65536 bytes.", "errors": {"body": ["At most 65536 bytes."]}}
 
@@ -181,7 +178,7 @@ class BodyTooLarge(Problem):
 class UnsupportedMediaType(Problem):
     """The body is not declared as ``application/json``."""
 
-    code = 415
+    status = 415
     title = "The body must be application/json"
     example = {
         "detail": "Send Content-Type: application/json.",
@@ -192,7 +189,7 @@ class UnsupportedMediaType(Problem):
 class InvalidInput(Problem):
     """A field of the path or the body is missing, unknown or out of bounds."""
 
-    code = 422
+    status = 422
     title = "A field is not valid"
     example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
 
@@ -200,14 +197,14 @@ class InvalidInput(Problem):
 class IdempotencyKeyReused(Problem):
     """The ``Idempotency-Key`` came before with another request; nothing was changed."""
 
-    code = 422
+    status = 422
     title = "This Idempotency-Key belongs to another request"
 
 
 class Throttled(Problem):
     """DynamoDB throttles this table or key. Nothing was changed by the request that was refused."""
 
-    code = 429
+    status = 429
     title = "Too many requests, try again shortly"
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
@@ -215,14 +212,14 @@ class Throttled(Problem):
 class InternalError(Problem):
     """A defect of the service."""
 
-    code = 500
+    status = 500
     title = "Internal error"
 
 
 class Unavailable(Problem):
     """DynamoDB cannot be reached, or does not answer in time."""
 
-    code = 503
+    status = 503
     title = "The cart store is not available, try again shortly"
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 

@@ -179,7 +179,7 @@ def one_line_for_errors() -> Iterator[None]:
     except (*AWS_ERRORS, TimeoutError) as error:
         fail(" ".join(str(error).split()))
     except Problem as problem:
-        fail(str(problem.description))
+        fail(problem.detail)
 
 
 def create_table_or_fail(config: Config) -> None:

@@ -9,7 +9,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema
 
 from cart.errors import InternalError, Problem
-from cart.http.problems import problem_reference
+from cart.http.problems import response_name
 from cart.http.request import has_body, judge, read_json
 
 View = Callable[..., Any]
@@ -32,6 +32,10 @@ class CartBlueprint(Blueprint):
 
     A view answers with a Response, so flask-smorest's own have nothing to do at each request.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.problem_groups: list[list[type[Problem]]] = []  # that its operations refer to, by their ``response_name``
 
     def body(
         self,
@@ -107,11 +111,12 @@ class CartBlueprint(Blueprint):
         by_status: dict[int, list[type[Problem]]] = {}
         answered: list[type[Problem]] = [*kinds, InternalError]
         for kind in answered:
-            by_status.setdefault(kind.code, []).append(kind)
+            by_status.setdefault(kind.status, []).append(kind)
+        self.problem_groups += by_status.values()
 
         def document(view: View) -> View:
             responses = _documentation(view).setdefault("response", {}).setdefault("responses", {})
-            responses.update({status: [problem_reference(kinds)] for status, kinds in by_status.items()})
+            responses.update({status: [response_name(kinds)] for status, kinds in by_status.items()})
             return view
 
         return document

@@ -6,6 +6,7 @@ from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
 from cart.errors import InvalidInput
+from cart.http.problems import ProblemInPath
 
 MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, section 6)
 
@@ -27,7 +28,7 @@ class UserId(_Segment):
 
     def to_python(self, value: str) -> str:
         if not self.form.fullmatch(value):
-            raise InvalidInput("Not valid: user_id.", {"user_id": [self.message]})
+            raise ProblemInPath(InvalidInput("Not valid: user_id.", {"user_id": [self.message]}))
         return value
 
 
@@ -39,7 +40,7 @@ class ProductId(_Segment):
     def to_python(self, value: str) -> int:
         form = re.fullmatch(r"([1-9][0-9]{0,15})(\.0{1,9})?", value)
         if not form or int(form[1]) > MAX_PRODUCT_ID:
-            raise InvalidInput("Not valid: product_id.", {"product_id": [self.message]})
+            raise ProblemInPath(InvalidInput("Not valid: product_id.", {"product_id": [self.message]}))
         return int(form[1])
 
 
@@ -50,7 +51,9 @@ class ShareId(_Segment):
 
     def to_python(self, value: str) -> str:
         if not re.fullmatch(self.pattern, value):
-            raise InvalidInput("Not valid: share_id.", {"share_id": ["Must be 64 of the digits 0 to 9 and a to f."]})
+            raise ProblemInPath(
+                InvalidInput("Not valid: share_id.", {"share_id": ["Must be 64 of the digits 0 to 9 and a to f."]})
+            )
         return value
 
 
@@ -62,7 +65,9 @@ class JobId(BaseConverter):
 
     def to_python(self, value: str) -> str:
         if not re.fullmatch(self.pattern, value):
-            raise InvalidInput("Not valid: job_id.", {"job_id": ["Must be 32 of the digits 0 to 9 and a to f."]})
+            raise ProblemInPath(
+                InvalidInput("Not valid: job_id.", {"job_id": ["Must be 32 of the digits 0 to 9 and a to f."]})
+            )
         return value
 
 

@@ -38,14 +38,18 @@ class ProblemSchema(Schema):
     )
 
 
-_documented: dict[str, list[type[Problem]]] = {}  # what the operations refer to, by the name of the reference
+class ProblemInPath(HTTPException):
+    """A problem that a converter raises: of a converter, Werkzeug hands on only its own exceptions."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.code = problem.status  # without one, Flask would take the exception for the response
+        self.problem = problem
 
 
-def problem_reference(kinds: list[type[Problem]]) -> str:
-    """The name, in the OpenAPI document, of the response that is one of these problems of one status."""
-    name = "Or".join(kind.__name__ for kind in kinds)
-    _documented[name] = kinds
-    return name
+def response_name(kinds: list[type[Problem]]) -> str:
+    """Return the name, in the OpenAPI document, of the response that is one of these problems of one status."""
+    return "Or".join(kind.__name__ for kind in kinds)
 
 
 class ProblemApi(Api):
@@ -61,6 +65,7 @@ class ProblemApi(Api):
         self._undocumented: list[Blueprint] = []
         self._documenting = RLock()
         super().__init__(app)
+        app.register_error_handler(Problem, respond_to_problem)
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
         """Register its routes now, and its documentation when that is first asked for."""
@@ -71,10 +76,10 @@ class ProblemApi(Api):
     def spec(self) -> APISpec:
         """The OpenAPI document."""
         with self._documenting:
-            if self._undocumented:
-                self._register_problems()
             while self._undocumented:
                 blueprint = self._undocumented.pop(0)
+                for kinds in getattr(blueprint, "problem_groups", []):
+                    self._document_problems(kinds)
                 blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
                 self._spec.tag({"name": blueprint.name, "description": blueprint.description})
         return self._spec
@@ -83,9 +88,10 @@ class ProblemApi(Api):
     def spec(self, spec: APISpec) -> None:
         self._spec = spec
 
-    def _register_problems(self) -> None:
-        for name, kinds in _documented.items():
-            self._spec.components.response(name, _response(kinds), lazy=True)
+    def _document_problems(self, kinds: list[type[Problem]]) -> None:
+        name, components = response_name(kinds), self._spec.components
+        if name not in components.responses:
+            components.response(name, _response(kinds), lazy=True)
 
     def _register_responses(self) -> None:
         """Not flask-smorest's, which no operation refers to."""
@@ -94,18 +100,24 @@ class ProblemApi(Api):
         """Nothing here is in pages."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Answer any error of Flask, Werkzeug, webargs or our own as ``application/problem+json``."""
-        problem = error if isinstance(error, Problem) else _as_problem(error)
-        of_this_one = {"status": problem.code, "detail": problem.description, "instance": request_id()}
-        body = problem.head() | of_this_one | problem.members
-        response = Response(current_app.json.dumps(body), problem.code, problem.headers, mimetype=PROBLEM_JSON)
+        """Answer an error of Flask, Werkzeug or webargs as ``application/problem+json``."""
+        if isinstance(error, ProblemInPath):
+            return respond_to_problem(error.problem)
+        response = respond_to_problem(_as_problem(error))
         if allow := getattr(error, "valid_methods", None):
             response.headers["Allow"] = ", ".join(sorted(allow))
         return response
 
 
+def respond_to_problem(problem: Problem) -> Response:
+    """Answer a problem as ``application/problem+json``."""
+    head = {"type": problem.type, "title": problem.title, "status": problem.status}
+    body = head | {"detail": problem.detail, "instance": request_id()} | problem.members
+    return Response(current_app.json.dumps(body), problem.status, problem.headers, mimetype=PROBLEM_JSON)
+
+
 def _as_problem(error: HTTPException) -> Problem:
-    """One of ours for one of Werkzeug's."""
+    """Return the problem that stands for an error of Flask or Werkzeug."""
     status = error.code or 500
     if status == 404 and f"{request.path}/".startswith("/cart/"):
         return NotFound(
@@ -113,12 +125,17 @@ def _as_problem(error: HTTPException) -> Problem:
             {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
         )
     problem = FOR_STATUS.get(status, BadRequest if status < 500 else InternalError)()
-    problem.code = status
+    problem.status = status
     return problem
 
 
+def _example(kind: type[Problem]) -> dict[str, Any]:
+    head = {"type": kind.type, "title": kind.title, "status": kind.status}
+    return head | {"detail": kind.title, "instance": "5f2c9e1b7a604f0d"} | kind.example
+
+
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
-    examples = {kind.__name__: {"value": kind.documented()} for kind in kinds}
+    examples = {kind.__name__: {"value": _example(kind)} for kind in kinds}
     headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in kinds[0].headers.items()}
     return {
         "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),

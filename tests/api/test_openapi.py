@@ -77,8 +77,8 @@ def test_every_problem_is_documented_or_of_no_operation(document):
         for content in response.get("content", {}).values()
         for example in content.get("examples", {}).values()
     }
-    of_no_operation = {kind.head()["type"] for kind in (errors.BadRequest, errors.NotFound, errors.MethodNotAllowed)}
-    kinds = {kind.head()["type"] for kind in vars(errors).values() if is_problem(kind)}
+    of_no_operation = {kind.type for kind in (errors.BadRequest, errors.NotFound, errors.MethodNotAllowed)}
+    kinds = {kind.type for kind in vars(errors).values() if is_problem(kind)}
     assert kinds == documented | of_no_operation
 
 

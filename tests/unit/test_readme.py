@@ -29,8 +29,8 @@ def test_endpoints():
 
 def test_errors():
     listed = {row[0].strip("`"): int(row[1]) for row in table_under("Errors")}
-    heads = [kind.head() for kind in vars(errors).values() if is_problem(kind)]
-    assert listed == {head["type"].removeprefix("urn:cart:problem:"): head["status"] for head in heads}
+    kinds = [kind for kind in vars(errors).values() if is_problem(kind)]
+    assert listed == {kind.type.removeprefix("urn:cart:problem:"): kind.status for kind in kinds}
 
 
 def test_settings():
