@@ -1,4 +1,4 @@
-"""Requests per second of `make run` itself, with the engine that it starts: ``make bench ARGS="laptop --tree ../before"``.
+"""Requests per second of `make run`, with the engine that it starts: ``make bench ARGS="laptop --tree ../before"``.
 
 Two trees are measured in turn. Each `make run` gets a cart of 10 lines, is read by GET and then added to by POST, over
 16 connections. Each POST adds to one line, which is what an engine finds hardest.
