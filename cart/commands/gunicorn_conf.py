@@ -3,6 +3,7 @@
 gevent's patches come before all imports: boto3's TLS, once imported without them, does not work with them.
 """
 
+import logging
 from typing import Any
 
 import gevent
@@ -13,6 +14,7 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import ggevent
 
 from cart.config import Config
+from cart.logs import without_secrets
 
 _config = Config.from_env()
 workers = _config.web_concurrency
@@ -21,6 +23,17 @@ limit_request_line = 8190  # the most that gunicorn takes: beyond it answers in 
 forwarder_headers = ""  # a client on this host could name another SCRIPT_NAME, which gunicorn answers with a 500
 preload_app = True  # a bad setting stops the start, and workers share the memory of what is loaded
 control_socket_disable = True  # it would leave a file behind in the home folder
+
+
+def on_starting(server: Any) -> None:
+    """Keep secrets out of gunicorn's own log lines, such as "Error handling request /shared/..."."""
+    server.log.error_log.addFilter(_remove_secrets)
+
+
+def _remove_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
+
 
 REQUEST_SECONDS = 15  # with the reading of its body; the service itself takes 5
 

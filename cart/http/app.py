@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter, Rule
 
@@ -39,6 +39,11 @@ class CartFlask(Flask):
     json_provider_class = DecimalJSON
     url_rule_class = LazyRule
     session_interface = _NoSessions()
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log an unhandled error with the route: Flask logs the path, which can hold the token of a link."""
+        route = request.url_rule.rule if request.url_rule else "no route"
+        self.logger.error("Unhandled error of %s %s", request.method, route, exc_info=exc_info)
 
     def ensure_sync(self, func: View) -> View:
         return func
