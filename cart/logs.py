@@ -1,6 +1,6 @@
 """JSON log lines on stdout, one for each event, with the id of the request that it belongs to; and metrics in them.
 
-A line that cannot be written (a full disk, a closed pipe) is dropped and counted, and changes no answer. Before the next
+A line that cannot be written (full disk, closed pipe) is dropped and counted, and changes no answer. Before the next
 line that can be written, another says how many are missing. A reader that keeps the pipe open but does not read blocks
 the process at its next line, as the kernel blocks the write.
 """

@@ -122,7 +122,7 @@ def test_an_unhandled_error_logs_the_route(path, capsys):
     app.extensions["cart_table"].client = Defect()
     assert app.test_client().get(path).status_code == 500
     lines = capsys.readouterr().out.splitlines()
-    (error,) = [json.loads(line) for line in lines if '"ERROR"' in line]
+    (error,) = [json.loads(line) for line in lines if '"exc_info"' in line]
     route = "/shared/<share_token>" if "shared" in path else "/cart/<user_id:user_id>"
     assert error["message"].startswith("Unhandled error of GET /")
     assert "RuntimeError: something about guest-#" in error["exc_info"]
