@@ -25,7 +25,7 @@ from cart.model.lines import (
     SAVED_FOR_LATER,
 )
 from cart.model.money import CENT
-from cart.model.transfer import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
+from cart.model.transfer import COPY, LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
 
 
 class UpToMaxQuantity(validate.Validator):
@@ -182,8 +182,8 @@ class ReceiptLineSchema(Schema):
     place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
     rule = fields.String(
         required=True,
-        validate=validate.OneOf([*STRATEGIES, MOVE]),
-        metadata={"description": "The strategy, or `move` where the target had no such line"},
+        validate=validate.OneOf([*STRATEGIES, MOVE, COPY]),
+        metadata={"description": "The strategy; where the target had no such line, `move` or, in a copy, `copy`"},
     )
     source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "As it was"})
     target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)

@@ -15,7 +15,7 @@ from cart.http.extensions import get_table
 from cart.http.request import instance_of
 from cart.model.limits import line_not_found, refuse_line
 from cart.model.lines import CART, SAVED, CartAndSaved, Line, Place, in_order, is_live, live
-from cart.model.transfer import Move, plan_moves
+from cart.model.transfer import COPY, MOVE, Move, plan_moves
 
 Lists = dict[Place, dict[int, Line]]
 
@@ -100,6 +100,7 @@ def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: 
 def _plan(wanted: Transfer, source: Lists, target: Lists, done: set[tuple[str, int]]) -> list[Move]:
     """What is to become of each line that is not done yet."""
     now, limits = datetime.now(UTC), get_table().limits
+    rule_for_new_lines = COPY if wanted.keep_source else MOVE
     moves: list[Move] = []
     for place, to in wanted.places.items():
         lines = [
@@ -109,7 +110,7 @@ def _plan(wanted: Transfer, source: Lists, target: Lists, done: set[tuple[str, i
             and wanted.product_id in (None, line.product_id)
             and (place, line.product_id) not in done
         ]
-        moves += plan_moves(place, lines, target[to], wanted.strategy, limits, now)
+        moves += plan_moves(place, lines, target[to], wanted.strategy, limits, now, rule_for_new_lines)
     return moves
 
 

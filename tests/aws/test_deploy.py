@@ -469,7 +469,7 @@ def test_no_active_environment_is_said(project):
     ("stage", "line"),
     [
         ("nosuch", f"there is no stage 'nosuch' in zappa_settings.json; there are {', '.join(sorted(settings()))}"),
-        ("local", "AWS does not know you: Unable to locate credentials"),
+        ("local", f"set {CREDENTIALS}"),
     ],
 )
 def test_make_says_what_is_wrong_before_it_begins(project, stage, line):
