@@ -1,4 +1,4 @@
-"""The redirect from / to /docs; and the page /analytics, as it lies in cart/pages.
+"""The page /analytics, as it lies in pages/.
 
 That page holds no data: it asks the API for it, as any client does, and only when a reader asks. uPlot is that of the
 npm package, pinned by ``tests/test_page.py``.
@@ -6,10 +6,10 @@ npm package, pinned by ``tests/test_page.py``.
 
 from pathlib import Path
 
-from flask import Blueprint, Response, redirect, request
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Blueprint, Response, request
 
 from cart.errors import NotFound
+from cart.http.auth import open_to_all
 
 PAGES = Path(__file__).parent / "pages"
 ASSETS = {
@@ -22,17 +22,8 @@ POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancesto
 blueprint = Blueprint("page", __name__)
 
 
-@blueprint.route("/")
-def show_docs() -> BaseResponse:
-    """Redirect to Swagger UI.
-
-    Under a known prefix the Location has it, since API Gateway serves its stage without a slash at the end, too.
-    Otherwise it is relative, so that it holds under a prefix that a proxy takes away.
-    """
-    return redirect(f"{request.root_path}/docs" if request.root_path else "docs")
-
-
 @blueprint.route("/analytics")
+@open_to_all
 def show() -> Response:
     """The page. Its addresses are relative, so that they hold under a prefix such as API Gateway's stage."""
     response = _file("analytics.html", "text/html")
@@ -42,6 +33,7 @@ def show() -> Response:
 
 
 @blueprint.route("/analytics/assets/<name>")
+@open_to_all
 def show_asset(name: str) -> Response:
     """:raise NotFound: there is no such file (404)"""
     if name not in ASSETS:

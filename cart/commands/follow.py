@@ -14,12 +14,11 @@ from botocore.exceptions import ClientError
 
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.stream_batch import count_or_raise
+from cart.analytics.tally import is_counted
 from cart.dynamodb.client import AWS_ERRORS
-from cart.dynamodb.keys import CLEARED, LINE_PREFIXES
 from cart.dynamodb.retries import attempts
 from cart.errors import Problem
 from cart.logs import info
-from cart.model.lines import CART
 
 logger = logging.getLogger(__name__)
 
@@ -93,13 +92,6 @@ def _as_lambda_has_it(record: Record, arn: str) -> Record:
     return record | {"eventSourceARN": arn, "dynamodb": told | {"ApproximateCreationDateTime": seconds}}
 
 
-def is_wanted(record: Record) -> bool:
-    """As the subscription's filter has it, see ``subscription``."""
-    keys = record["dynamodb"]["Keys"]
-    is_clear = keys["user_id"]["S"].startswith(CLEARED) and record["eventName"] == "INSERT"
-    return is_clear or bool(keys["item_id"]["S"].startswith(LINE_PREFIXES[CART]))
-
-
 def _has_keys_alone(record: Record) -> bool:
     """Return whether the image of a new row lacks all that is not its key, as moto's do."""
     changed = record["dynamodb"]
@@ -119,7 +111,7 @@ def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> 
 
 def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:
     """Count all that the stream has brought since it was last read."""
-    records = [record for record in stream.read() if is_wanted(record)]
+    records = [record for record in stream.read() if is_counted(record)]
     if any(map(_has_keys_alone, records)):
         raise StreamUnreadable("its records hold keys instead of whole rows; use ministack or DynamoDB Local")
     for start in range(0, len(records), BATCH_RECORDS):
