@@ -1,5 +1,6 @@
-"""The processes of a service: which are whose."""
+"""The processes of a service: which are whose, and which still run."""
 
+import time
 from pathlib import Path
 
 
@@ -13,3 +14,24 @@ def parent_of(stat: Path) -> int | None:
         return int(stat.read_text().rpartition(")")[2].split()[1])
     except OSError:
         return None  # it has just ended
+
+
+def all_started(pid: int, processes: int = 6) -> set[int]:
+    """The guardian, the engine, the counting process, gunicorn and its two workers."""
+    deadline = time.monotonic() + 30
+    while len(started := descendants(pid)) < processes:
+        assert time.monotonic() < deadline, started
+        time.sleep(0.1)
+    return started
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that run: one that has ended may stand in the table until its new parent, init, has looked."""
+    return {pid for pid in pids if state_of(pid) not in (None, "Z")}
+
+
+def state_of(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return None

@@ -154,3 +154,11 @@ def request(method: str, url: str, body: object = None) -> tuple[int, dict[str, 
             return response.status, dict(response.headers), json.loads(response.read() or b"null")
     except HTTPError as error:
         return error.code, dict(error.headers), json.loads(error.read())
+
+
+def wait_until_counted(url: str, units: int) -> None:
+    """By the process that counts beside the service."""
+    deadline = time.monotonic() + 30
+    while (found := request("GET", f"{url}/analytics/summary")[2])["totals"]["units"] != units:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
