@@ -30,7 +30,8 @@ MAX_VERIFIED = 1000  # tokens whose signature need not be checked again
 
 CACHEABLE_ENDPOINTS = {
     *("health.alive", "health.ready", "carts.create_guest_cart"),
-    *("static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui", "page.show", "page.show_asset"),
+    *("static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui"),
+    *("page.show_docs", "page.show", "page.show_asset"),
 }
 BY_LINK_ENDPOINTS = {  # whose callers show a token of another kind, which the view itself judges
     *("shares.get_shared_cart", "shares.add_shared_item", "shares.set_shared_quantity", "shares.remove_shared_item"),

@@ -1,11 +1,13 @@
-"""The page /analytics, as it lies in cart/pages: it holds no data, and asks the API for it as anybody would.
+"""The redirect from / to /docs; and the page /analytics, as it lies in cart/pages.
 
-Nothing is read before it is asked for. uPlot is that of the npm package, pinned by ``tests/test_page.py``.
+That page holds no data: it asks the API for it, as any client does, and only when a reader asks. uPlot is that of the
+npm package, pinned by ``tests/test_page.py``.
 """
 
 from pathlib import Path
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, redirect, request
+from werkzeug.wrappers import Response as BaseResponse
 
 from cart.errors import NotFound
 
@@ -18,6 +20,16 @@ ASSETS = {
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 
 blueprint = Blueprint("page", __name__)
+
+
+@blueprint.route("/")
+def show_docs() -> BaseResponse:
+    """Redirect to Swagger UI.
+
+    Under a known prefix the Location has it, since API Gateway serves its stage without a slash at the end, too.
+    Otherwise it is relative, so that it holds under a prefix that a proxy takes away.
+    """
+    return redirect(f"{request.root_path}/docs" if request.root_path else "docs")
 
 
 @blueprint.route("/analytics")
