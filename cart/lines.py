@@ -17,7 +17,7 @@ STRATEGIES: dict[str, Callable[[int, int], int]] = {
     "keep": lambda there, _: there,
     "replace": lambda _, coming: coming,
 }
-MOVE = "move"  # the rule for a line that only the source has
+MOVE, COPY = "move", "copy"  # the rule for a line that only the source has
 QUANTITY_LIMIT, LINES_LIMIT = "quantity-limit", "lines-limit"  # why units were cut, or a line left
 # What a catalogue can have against a line, and what is done about it
 PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK = "price_changed", "out_of_stock", "insufficient_stock"
@@ -164,7 +164,7 @@ class Move:
     :ivar place: of the source: ``cart`` or ``saved``
     :ivar row: what the target's row holds, live or not
     :ivar target: the same if it is live
-    :ivar rule: a strategy, or ``MOVE`` where the target has no such line
+    :ivar rule: a strategy, or ``MOVE`` or ``COPY`` where the target has no such line
     :ivar result: the target's line after the move, None where the line is left in the source
     :ivar cut: units beyond the limit
     :ivar reason: why units were cut, or the line left
@@ -196,7 +196,13 @@ class Move:
 
 
 def plan_moves(
-    place: Place, source: Iterable[Line], rows: dict[int, Line], strategy: str, limits: Limits, now: datetime
+    place: Place,
+    source: Iterable[Line],
+    rows: dict[int, Line],
+    strategy: str,
+    limits: Limits,
+    now: datetime,
+    rule_for_new_lines: str = MOVE,
 ) -> list[Move]:
     """What to do with each line of a source, in the order in which they were added, until the target is full.
 
@@ -204,13 +210,14 @@ def plan_moves(
     :param source: live lines
     :param rows: all that the target has, expired or not, by product
     :param strategy: one of ``STRATEGIES``
+    :param rule_for_new_lines: ``MOVE``, or ``COPY`` where the source keeps its lines
     """
     room = limits.lines - sum(is_live(row, now) for row in rows.values())
     moves = []
     for line in in_order(source):
         row = rows.get(line.product_id)
         target = unless_expired(row, now)
-        move = Move(place, line, row, target, strategy if target else MOVE)
+        move = Move(place, line, row, target, strategy if target else rule_for_new_lines)
         if target or room > 0:
             _combine(move, limits.quantity, now)
             room -= target is None

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from flask import current_app
 
-from cart.lines import CartAndSaved, Line, Move, Place, in_order, is_live, live, plan_moves
+from cart.lines import COPY, MOVE, CartAndSaved, Line, Move, Place, in_order, is_live, live, plan_moves
 from cart.rows import CART, SAVED, Row
 from cart.schemas import CartAndSavedSchema, MovedLineSchema, ReceiptLineSchema
 from cart.table import TRANSACTION_ROWS, UNFINISHED, Answer, IdempotencyKey, get_table, line_not_found, refuse_line
@@ -98,6 +98,7 @@ def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: 
 def _plan(wanted: Transfer, source: Lists, target: Lists, done: set[tuple[str, int]]) -> list[Move]:
     """What is to become of each line that is not done yet."""
     now, limits = datetime.now(UTC), get_table().limits
+    rule_for_new_lines = COPY if wanted.keep_source else MOVE
     moves: list[Move] = []
     for place, to in wanted.places.items():
         lines = [
@@ -107,7 +108,7 @@ def _plan(wanted: Transfer, source: Lists, target: Lists, done: set[tuple[str, i
             and wanted.product_id in (None, line.product_id)
             and (place, line.product_id) not in done
         ]
-        moves += plan_moves(place, lines, target[to], wanted.strategy, limits, now)
+        moves += plan_moves(place, lines, target[to], wanted.strategy, limits, now, rule_for_new_lines)
     return moves
 
 

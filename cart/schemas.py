@@ -9,6 +9,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_dump, val
 
 from cart.lines import (
     CHANGED,
+    COPY,
     DISCONTINUED,
     INSUFFICIENT_STOCK,
     LEFT,
@@ -329,8 +330,8 @@ class ReceiptLineSchema(Schema):
     place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
     rule = fields.String(
         required=True,
-        validate=validate.OneOf([*STRATEGIES, MOVE]),
-        metadata={"description": "The strategy, or `move` where the target had no such line"},
+        validate=validate.OneOf([*STRATEGIES, MOVE, COPY]),
+        metadata={"description": "The strategy; where the target had no such line, `move` or, in a copy, `copy`"},
     )
     source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "As it was"})
     target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)

@@ -82,7 +82,7 @@ def transfer(
                 "product_id": product_id,
                 "product_name": coming["product_name"],
                 "place": place,
-                "rule": strategy if there else "move",
+                "rule": strategy if there else "copy" if keep else "move",
                 "source": shown_price(coming),
                 "target": shown_price(there),
                 "result": None,
