@@ -20,18 +20,20 @@ RETRY_AFTER_SECONDS = 1
 class Problem(HTTPException):
     """An error a client can see. ``type`` is ``urn:cart:problem:`` and the class name in kebab case.
 
-    :param detail: a sentence for the developer who calls the API
+    :cvar detail: what happened and what to do, for the developer who calls the API; never the title again
+    :param detail: the same, where more is known
     :param errors: field name to messages
     :param extra: further members of the problem, such as ``limit``
     """
 
     code: int
     title: str
+    detail: str
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
 
     def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **extra: Any) -> None:
-        super().__init__(detail or self.title)
+        super().__init__(detail or self.detail)
         self.members = extra | ({"errors": errors} if errors else {})
 
     @classmethod
@@ -42,7 +44,7 @@ class Problem(HTTPException):
     @classmethod
     def documented(cls) -> dict[str, Any]:
         """An example of the body, for OpenAPI."""
-        return cls.head() | {"detail": cls.title, "instance": "5f2c9e1b7a604f0d"} | cls.example
+        return cls.head() | {"detail": cls.detail, "instance": "5f2c9e1b7a604f0d"} | cls.example
 
 
 class MalformedJson(Problem):
@@ -50,6 +52,7 @@ class MalformedJson(Problem):
 
     code = 400
     title = "The body is not JSON"
+    detail = "The body cannot be read as JSON. Send one JSON object, encoded as UTF-8."
     example = {"detail": "Expecting value: line 1 column 14 (char 13)", "errors": {"body": ["Not valid JSON."]}}
 
 
@@ -58,6 +61,7 @@ class BadRequest(Problem):
 
     code = 400
     title = "Bad request"
+    detail = "The HTTP request cannot be read. Check its path, its headers and its body."
 
 
 class Unauthenticated(Problem):
@@ -65,6 +69,7 @@ class Unauthenticated(Problem):
 
     code = 401
     title = "Say who you are"
+    detail = "No valid token came with this request. Send `Authorization: Bearer` and a token."
     headers = {"WWW-Authenticate": "Bearer"}
 
 
@@ -73,6 +78,7 @@ class Forbidden(Problem):
 
     code = 403
     title = "Not yours"
+    detail = "The token gives no right to this cart. Use a token of its owner, or one with the admin scope."
 
 
 class NotFound(Problem):
@@ -80,6 +86,7 @@ class NotFound(Problem):
 
     code = 404
     title = "Nothing is served at this path"
+    detail = "No route has this path. All paths are listed in openapi.json."
 
 
 class LineNotFound(Problem):
@@ -87,6 +94,7 @@ class LineNotFound(Problem):
 
     code = 404
     title = "No such line"
+    detail = "There is no line of this product. Read the cart to see its lines."
     example = {"detail": "The cart has no line of product 42."}
 
 
@@ -95,6 +103,7 @@ class ProductNotFound(Problem):
 
     code = 404
     title = "No such product"
+    detail = "The catalogue has no product of this id. Check product_id."
     example = {"detail": "The catalogue has no product 42."}
 
 
@@ -103,6 +112,7 @@ class ShareNotFound(Problem):
 
     code = 404
     title = "No such link"
+    detail = "The link is unknown, revoked or expired. Ask the owner of the cart for another."
 
 
 class JobNotFound(Problem):
@@ -110,6 +120,7 @@ class JobNotFound(Problem):
 
     code = 404
     title = "No such job"
+    detail = "This product has no price change of this id, or it is older than 7 days."
 
 
 class MethodNotAllowed(Problem):
@@ -117,6 +128,7 @@ class MethodNotAllowed(Problem):
 
     code = 405
     title = "Method not allowed"
+    detail = "This path is served with other methods, which the header Allow lists."
 
 
 class NotAcceptable(Problem):
@@ -124,11 +136,9 @@ class NotAcceptable(Problem):
 
     code = 406
     title = "Only JSON or CSV is to be had"
+    detail = "Accept application/json or text/csv."
     headers = {"Vary": "Accept"}
-    example = {
-        "detail": "Accept application/json or text/csv.",
-        "errors": {"Accept": ["Must allow application/json or text/csv."]},
-    }
+    example = {"errors": {"Accept": ["Must allow application/json or text/csv."]}}
 
 
 class LinesLimit(Problem):
@@ -136,6 +146,7 @@ class LinesLimit(Problem):
 
     code = 409
     title = "Too many products in one cart"
+    detail = "The list has as many lines as it may have. Remove a line before you add another product."
     example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
 
 
@@ -144,6 +155,7 @@ class QuantityLimit(Problem):
 
     code = 409
     title = "Too many units of one product"
+    detail = "The line would hold more units than allowed. Use a smaller quantity."
     example = {
         "detail": "The line holds 998 units; 2 more would exceed the limit.",
         "errors": {"quantity": ["At most 1 more."]},
@@ -157,6 +169,7 @@ class InsufficientStock(Problem):
 
     code = 409
     title = "Not enough in stock"
+    detail = "The line would hold more units than are in stock. Use a smaller quantity."
     example = {
         "detail": "There are 3 units in stock, and the line holds 2.",
         "errors": {"quantity": ["At most 1 more."]},
@@ -169,6 +182,7 @@ class NoCatalog(Problem):
 
     code = 409
     title = "There is no catalogue"
+    detail = "The service has no products service to ask. Set CATALOG_URL to the base URL of yours and start it again."
 
 
 class VersionConflict(Problem):
@@ -176,7 +190,8 @@ class VersionConflict(Problem):
 
     code = 412
     title = "It has changed since you read it"
-    example = {"detail": "It has changed since you read it.", "current": None}
+    detail = "If-Match names another version than `current`, which is what is there now. Decide anew, with its ETag."
+    example = {"current": None}
 
 
 class BodyTooLarge(Problem):
@@ -184,7 +199,8 @@ class BodyTooLarge(Problem):
 
     code = 413
     title = "The body is too large"
-    example = {"detail": "A body is at most 65536 bytes.", "errors": {"body": ["At most 65536 bytes."]}}
+    detail = "A body is at most 65536 bytes."
+    example = {"errors": {"body": ["At most 65536 bytes."]}}
 
 
 class UnsupportedMediaType(Problem):
@@ -192,10 +208,8 @@ class UnsupportedMediaType(Problem):
 
     code = 415
     title = "The body must be application/json"
-    example = {
-        "detail": "Send Content-Type: application/json.",
-        "errors": {"Content-Type": ["Must be application/json."]},
-    }
+    detail = "Send Content-Type: application/json."
+    example = {"errors": {"Content-Type": ["Must be application/json."]}}
 
 
 class InvalidInput(Problem):
@@ -203,6 +217,7 @@ class InvalidInput(Problem):
 
     code = 422
     title = "A field is not valid"
+    detail = "The member `errors` names each field that is not valid, and says what it must be."
     example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
 
 
@@ -211,6 +226,7 @@ class IdempotencyKeyReused(Problem):
 
     code = 422
     title = "This Idempotency-Key belongs to another request"
+    detail = "The key was sent in the last 24 hours with another request. Use a new key for each new request."
 
 
 class Throttled(Problem):
@@ -218,6 +234,7 @@ class Throttled(Problem):
 
     code = 429
     title = "Too many requests, try again shortly"
+    detail = "DynamoDB limits the requests to this cart or its table. Send the request again in a few seconds."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
@@ -226,6 +243,7 @@ class InternalError(Problem):
 
     code = 500
     title = "Internal error"
+    detail = "The service has a defect. Report it with the `instance`, under which the log has the cause."
 
 
 class Unavailable(Problem):
@@ -233,6 +251,7 @@ class Unavailable(Problem):
 
     code = 503
     title = "The cart store is not available, try again shortly"
+    detail = "DynamoDB cannot be reached or does not answer in time. Send the request again in a few seconds."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
@@ -240,12 +259,14 @@ class CatalogUnavailable(Unavailable):
     """The catalogue cannot be reached, does not answer in time, or answers what it should not."""
 
     title = "The catalogue is not available, try again shortly"
+    detail = "The products service gives no valid answer in time. Send the request again in a few seconds."
 
 
 class OutcomeUnknown(Unavailable):
     """The answer to a change was lost: it may have been made. Read the cart before sending it again."""
 
     title = "The change may or may not have been made"
+    detail = "The answer of DynamoDB to this change was lost. Read the cart before you send the request again."
 
 
 # What an operation can answer beside its own problems: one that is closed, reads a JSON body, or calls DynamoDB
@@ -348,7 +369,7 @@ def _as_problem(error: HTTPException) -> Problem:
     status = error.code or 500
     if status == 404 and f"{request.path}/".startswith("/cart/"):
         return NotFound(
-            f"{NotFound.title}. (A user_id is one path segment: it has no '/', plain or percent-encoded.)",
+            "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
             {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
         )
     problem = FOR_STATUS.get(status, BadRequest if status < 500 else InternalError)()
