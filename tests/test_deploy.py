@@ -38,7 +38,7 @@ from local_stage import (
 )
 from records import image, record
 
-from cart import create_app, engines, provision, subscription
+from cart import create_app, dynamodb, engines, provision, subscription
 from cart.config import Config
 from cart.follow import is_wanted
 from conftest import CUP, ROOT
@@ -466,7 +466,7 @@ def test_no_active_environment_is_said(project):
     ("stage", "line"),
     [
         ("nosuch", f"there is no stage 'nosuch' in zappa_settings.json; there are {', '.join(sorted(settings()))}"),
-        ("local", "AWS does not know you: Unable to locate credentials"),
+        ("local", f"set {dynamodb.CREDENTIALS}"),
     ],
 )
 def test_make_says_what_is_wrong_before_it_begins(project, stage, line):
