@@ -9,16 +9,16 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from botocore.exceptions import NoCredentialsError
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from cart.config import Config
-from cart.dynamodb import AWS_ERRORS, connect
+from cart.dynamodb import AWS_ERRORS, CREDENTIALS, connect
 from cart.errors import Problem
-from cart.table import CartTable
 
 table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
 monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
@@ -49,16 +49,13 @@ def table_status() -> None:
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
-        try:
-            found = provision.aspects(client, config.dynamodb_table_name)
-        except client.exceptions.ResourceNotFoundException:
-            fail(f"there is no table {config.dynamodb_table_name}; flask --app wsgi table create makes it")
-        items, size_bytes = CartTable(client, config).size()
+        table = describe_table_or_fail(client, config.dynamodb_table_name)
+        found = provision.aspects(client, config.dynamodb_table_name)
     different = provision.differences(found)
     for aspect, value in found.items():
         wanted = f"  DIFFERS, must be {provision.WANTED[aspect]}" if aspect in different else ""
         click.echo(f"{aspect + ':':<12}{value}{wanted}")
-    click.echo(f"{'items:':<12}{items}\n{'size:':<12}{size_bytes} bytes")
+    click.echo(f"{'items:':<12}{table['ItemCount']}\n{'size:':<12}{table['TableSizeBytes']} bytes")
     sys.exit(1 if different else 0)
 
 
@@ -69,7 +66,7 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
     """Make the stage's dashboard and alarms, and set how long its logs are kept. Can be run again at any time."""
     from cart import monitoring
 
-    with one_line_for_errors():
+    with one_line_for_errors(without_credentials=f"dashboards and alarms are made in AWS: set {CREDENTIALS}"):
         monitoring.create(app_config(), retention_days, topic_arn, click.echo)
 
 
@@ -81,6 +78,7 @@ def resume_prices() -> None:
 
     table, bus = get_table(), prices.get_bus()
     with one_line_for_errors():
+        describe_table_or_fail(connect(app_config(), patient=True), table.name)
         left = [job for job in price_table.unfinished_jobs(table) if job.is_left]
         for one in left:
             prices.run(table, bus, one.job_id)
@@ -92,24 +90,28 @@ def resume_prices() -> None:
 
 @analytics_group.command("rebuild")
 def rebuild_analytics() -> None:
-    """Count what carts hold anew, from the table, and say how far it was from what had been counted.
+    """Count what carts hold anew, from the table, and print what was corrected.
 
     Shoppers and the stream go on meanwhile. What was not counted yet differs too: on a quiet table all that is left is
     drift. What happened on each day stays as it is. One that was cut off is gone on with by the next.
     """
     from cart.bookkeeping import Bookkeeper
-    from cart.rebuild import Rebuild
+    from cart.rebuild import Rebuild, in_words
 
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
+        table = describe_table_or_fail(client, config.dynamodb_table_name)
+        rows = 2 * table["ItemCount"]  # each is read twice; DynamoDB counts every six hours
         rebuild = Rebuild(Bookkeeper(client, config))
-        rows = 2 * CartTable(client, config).size()[0]  # each is looked at twice; DynamoDB counts every six hours
         with click.progressbar(length=max(rows, 1), label="Rows", width=0) as bar:
             for looked_at in rebuild.run():
                 bar.update(looked_at)
-        for of, differing, lines, units, value in rebuild.drift():
-            click.echo(f"{of + ' that differed:':<24}{differing}, by {lines:+} lines, {units:+} units, {value:+.2f}")
+        corrections = [drift for drift in rebuild.drift() if drift.differing]
+    for drift in corrections:
+        click.echo(f"Corrected {in_words(drift)}")
+    if not corrections:
+        click.echo("Nothing differed: what was counted is what the carts hold")
 
 
 @analytics_group.command("follow")
@@ -118,7 +120,7 @@ def rebuild_analytics() -> None:
 def follow_stream(context: click.Context, rebuild_first: bool) -> None:
     """Count the changes that the table's stream brings, until SIGINT or SIGTERM: where no Lambda does it."""
     from cart.bookkeeping import Bookkeeper
-    from cart.follow import Stream, follow
+    from cart.follow import Stream, StreamUnreadable, follow
 
     is_over = threading.Event()
     for end in (signal.SIGINT, signal.SIGTERM):
@@ -129,21 +131,31 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
-        arn = client.describe_table(TableName=config.dynamodb_table_name)["Table"].get("LatestStreamArn")
+        arn = describe_table_or_fail(client, config.dynamodb_table_name).get("LatestStreamArn")
         if not arn:
             fail(f"table {config.dynamodb_table_name} has no stream; flask --app wsgi table create turns it on")
         click.echo(f"Counting the changes of {config.dynamodb_table_name}; Ctrl-C ends it")
         stream = Stream(connect(config, patient=True, service="dynamodbstreams"), arn)
         try:
             follow(stream, Bookkeeper(client, config), is_over)
-        except AWS_ERRORS:
+        except Problem:
             if not is_over.is_set():  # else the engine was stopped too: what it still has is counted at the next start
                 raise
+        except StreamUnreadable as error:
+            if not is_over.is_set():
+                fail(f"the stream of table {config.dynamodb_table_name} cannot be read: {error}")
+
+
+def _port_or_fail(_: click.Context, __: click.Parameter, text: str) -> int:
+    """Return the port, or exit with one line, without the usage that click would print."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        fail(f"PORT={text} must be a whole number from 1 to 65535")
+    return int(text)
 
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default="8000", show_default=True, callback=_port_or_fail)
 @click.option(
     "--engine",
     type=click.Choice(["ministack", "dynamodb-local", "aws"]),
@@ -178,14 +190,37 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def one_line_for_errors() -> Iterator[None]:
-    """Turn what DynamoDB or AWS refuses into one line, and exit with status 1."""
+def one_line_for_errors(without_credentials: str = "") -> Iterator[None]:
+    """Turn what DynamoDB or AWS refuses into one line, and exit with status 1.
+
+    :param without_credentials: the line where there are no credentials, if an engine on this machine does not help
+    """
     try:
         yield
+    except NoCredentialsError:
+        fail(without_credentials or _what_to_set())
     except (*AWS_ERRORS, TimeoutError) as error:
         fail(" ".join(str(error).split()))
     except Problem as problem:
         fail(str(problem.description))
+
+
+def _what_to_set() -> str:
+    """Return what to set where neither an engine nor credentials are set."""
+    from cart.engines import running_endpoint_url
+
+    url = running_endpoint_url()
+    engine = f"={url}, the engine of `make run`" if url else " to the URL of an engine (`make run` starts one)"
+    return f"no DynamoDB to connect to: set DYNAMODB_ENDPOINT_URL{engine}, or {CREDENTIALS}"
+
+
+def describe_table_or_fail(client: Any, name: str) -> dict[str, Any]:
+    """Return what DescribeTable answers; exit 1 with one line where the table does not exist."""
+    try:
+        table: dict[str, Any] = client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        fail(f"there is no table {name}; flask --app wsgi table create makes it")
+    return table
 
 
 def create_table_or_fail(config: Config) -> None:

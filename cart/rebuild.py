@@ -60,6 +60,17 @@ class Drift(NamedTuple):
     value: Decimal
 
 
+def in_words(drift: Drift) -> str:
+    """Return what was corrected, such as ``the count of 1 product: +0 lines, -4 units, +2.50 in value``."""
+    number = drift.differing
+    of = {
+        LINES: f"the count of {number} line{'s' * (number != 1)}",
+        PRODUCTS: f"the count of {number} product{'s' * (number != 1)}",
+        ALL: "the totals over all carts",
+    }
+    return f"{of[drift.of]}: {drift.lines:+} lines, {drift.units:+} units, {drift.value:+.2f} in value"
+
+
 class Rebuild:
     """One rebuild, or the rest of one."""
 
