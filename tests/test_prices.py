@@ -255,6 +255,19 @@ def test_a_merge_keeps_the_newest_change(client, user, store, product, newer_is_
     assert merged.json["cart"]["price_changes"] == 1
 
 
+@pytest.mark.parametrize("order", [[("guest-", 5), ("", 7)], [("", 7), ("guest-", 5)]])
+def test_a_merge_of_lines_with_the_same_change_shows_it(client, user, product, change, order):
+    """Whichever line is newer, its price holds, and the change is one of that price."""
+    for prefix, price in order:
+        body = CUP | {"product_id": product, "price": price}
+        assert client.post(f"/cart/{prefix}{user}/items", json=body).status_code == 201
+    change(NEW, T2)
+    merged = client.post(f"/cart/{user}/merge", json={"source_user_id": f"guest-{user}"})
+    (line,) = merged.json["cart"]["items"]
+    assert line["price"] == order[-1][1]
+    assert news(line) == news(line_of(client, user)) == (NEW, T2)
+
+
 def test_a_merge_over_an_expired_line_takes_nothing_of_its_change(client, user, store, product):
     store.put(
         user,
