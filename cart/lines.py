@@ -223,7 +223,7 @@ def plan_moves(
 def _combine(move: Move, max_quantity: int, now: datetime) -> None:
     source, target = move.source, move.target
     wanted = STRATEGIES[move.rule](target.quantity, source.quantity) if target else source.quantity
-    newer = source if target is None or _is_newer(source, target) else target
+    newer, older = (source, target) if target is None or _is_newer(source, target) else (target, source)
     move.cut = max(wanted - max_quantity, 0)
     move.reason = QUANTITY_LIMIT if move.cut else None
     move.result = replace(
@@ -232,12 +232,13 @@ def _combine(move: Move, max_quantity: int, now: datetime) -> None:
         added_at=(target or source).added_at,
         updated_at=iso(now),
         version=next_version(move.row, now),
-        change=_newest_change(source, target),
+        change=_newest_change(newer, older),
     )
 
 
-def _newest_change(source: Line, target: Line | None) -> PriceChange | None:
-    changes = [line.change for line in (source, target) if line and line.change]
+def _newest_change(newer: Line, older: Line | None) -> PriceChange | None:
+    """Return the newest change of price; where both lines have it, that of the line whose price is kept."""
+    changes = [line.change for line in (newer, older) if line and line.change]
     return max(changes, key=lambda change: (change.changed_at, change.price), default=None)
 
 

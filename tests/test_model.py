@@ -52,13 +52,14 @@ def shown_price(line: ModelLine | None) -> dict[str, Any] | None:
 def join(coming: ModelLine, there: ModelLine | None, strategy: str) -> tuple[ModelLine, int]:
     """The line that two become, and how many units are beyond the limit."""
     if there is None:
-        wanted, newer, added = coming["quantity"], coming, coming["added"]
+        wanted, newer, older, added = coming["quantity"], coming, None, coming["added"]
     else:
         wanted = UNITS[strategy](there["quantity"], coming["quantity"])
-        newer = coming if coming["priced"] > there["priced"] else there
+        newer, older = (coming, there) if coming["priced"] > there["priced"] else (there, coming)
         added = there["added"]
     quantity = min(wanted, MAX_QUANTITY)
-    change = max((line["change"] for line in (coming, there) if line and line["change"]), default=None)
+    changes = [line["change"] for line in (newer, older) if line and line["change"]]
+    change = max(changes, key=lambda change: change[:2], default=None)  # of equal ones the first
     return newer | {"quantity": quantity, "added": added, "change": change}, wanted - quantity
 
 
