@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import canned, capacity, cpu, growth, prices, report, service, throughput, tls
+from benchmarks import canned, capacity, cpu, growth, laptop, prices, report, service, throughput, tls
 from cart.engines import EngineMissing
 
 ROUNDS, REQUESTS = 7, 200
@@ -110,6 +110,11 @@ def _prices(options: argparse.Namespace) -> None:
     report.keep("prices", {"carts": measured})
 
 
+def _laptop(options: argparse.Namespace) -> None:
+    trees = [service.ROOT, *([options.tree.resolve()] if options.tree else [])]
+    print(laptop.show(laptop.measure(trees, options.rounds or 1, options.seconds or SECONDS)))
+
+
 def _throughput(options: argparse.Namespace) -> None:
     wanted = options.servers.split(",") if options.servers else [""]
     servers = [one for one in throughput.SERVERS if any(part in one.title for part in wanted)]
@@ -143,6 +148,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "capacity": _capacity,
     "growth": _growth,
     "prices": _prices,
+    "laptop": _laptop,
 }
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utili
 
 # Of requirements.txt: the server, and what only AUTH_MODE=jwt loads; on Lambda, API Gateway stands in for both
 NOT_INSTALLED = {
-    *("gunicorn", "gunicorn-h1c", "gevent", "greenlet", "zope-event", "zope-interface"),
+    *("gunicorn", "gevent", "greenlet", "zope-event", "zope-interface"),
     *("pyjwt", "cryptography", "cffi", "pycparser"),
 }
 

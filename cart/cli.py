@@ -124,6 +124,7 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
     for end in (signal.SIGINT, signal.SIGTERM):
         signal.signal(end, lambda *_: is_over.set())
     if rebuild_first:
+        click.echo("The last run did not end in order: counting what carts hold anew")
         context.invoke(rebuild_analytics)
     config = app_config()
     with one_line_for_errors():
@@ -133,7 +134,11 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
             fail(f"table {config.dynamodb_table_name} has no stream; flask --app wsgi table create turns it on")
         click.echo(f"Counting the changes of {config.dynamodb_table_name}; Ctrl-C ends it")
         stream = Stream(connect(config, patient=True, service="dynamodbstreams"), arn)
-        follow(stream, Bookkeeper(client, config), is_over)
+        try:
+            follow(stream, Bookkeeper(client, config), is_over)
+        except AWS_ERRORS:
+            if not is_over.is_set():  # else the engine was stopped too: what it still has is counted at the next start
+                raise
 
 
 @click.command("serve")
