@@ -1,4 +1,4 @@
-"""Two engines, an app on each, and a user of one's own for every test."""
+"""Three engines, an app on each, and a user of one's own for every test."""
 
 import os
 import subprocess
@@ -26,6 +26,7 @@ from cart.table import BATCH_ROWS, CartTable
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
 
+ENGINES = ["moto", "ministack", "dynamodb-local"]
 IN_CI = os.environ.get("CI") == "true"
 ROOT = Path(__file__).parent.parent
 CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
@@ -46,6 +47,12 @@ def moto_url() -> Iterator[str]:
 def own_moto_url() -> Iterator[str]:
     """For many transactions: for each action of one, moto copies all that is in the table."""
     with engines.moto() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ministack_url() -> Iterator[str]:
+    with engines.ministack() as url:
         yield url
 
 
@@ -121,20 +128,30 @@ def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any
     )
     client = connect(config, patient=True)
     provision.create(client, config.dynamodb_table_name, lambda _: None, with_stream)
-    # DynamoDB Local deletes expired rows within the minute: the tests are about those that are still there
+    # ministack and DynamoDB Local delete expired rows within the minute: the tests are about those that are still there
     client.update_time_to_live(
         TableName=config.dynamodb_table_name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
     )
     return Store(engine, config, client)
 
 
-@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
-def store(request: pytest.FixtureRequest) -> Store:
-    """On moto and on DynamoDB Local: a test that takes this runs twice."""
-    made = make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """Return the URL of the shared engine that is the parameter of a fixture."""
+    return request.getfixturevalue(f"{request.param.replace('-', '_')}_url")
+
+
+def shared_store(request: pytest.FixtureRequest) -> Store:
+    """Make a table on the shared engine that is the parameter of a fixture."""
+    made = make_store(request.param, engine_url(request))
     if made.engine == "moto":
         _shared_on_moto.append(made)
     return made
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def store(request: pytest.FixtureRequest) -> Store:
+    """On each of the engines: a test that takes this runs three times."""
+    return shared_store(request)
 
 
 @pytest.fixture(scope="session")
@@ -156,10 +173,10 @@ def light_moto() -> Iterator[None]:
         shared.empty()
 
 
-@pytest.fixture(scope="session")
-def real_store(dynamodb_local_url: str) -> Store:
-    """On DynamoDB Local, for what moto does not model."""
-    return make_store("dynamodb-local", dynamodb_local_url)
+@pytest.fixture(scope="session", params=ENGINES[1:])
+def real_store(request: pytest.FixtureRequest) -> Store:
+    """On ministack and on DynamoDB Local, for what moto does not model."""
+    return make_store(request.param, engine_url(request))
 
 
 @pytest.fixture(scope="session")

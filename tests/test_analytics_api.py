@@ -13,7 +13,7 @@ from cart import create_app
 from cart.aggregates import DAYS, PRODUCT, SHARDS, TOTALS, board_key, entry_key
 from cart.analytics_schemas import EXAMPLE_ABANDONMENT_CSV, EXAMPLE_DAYS_CSV, EXAMPLE_PRODUCTS_CSV
 from cart.rows import number, row_key
-from conftest import Store, make_store
+from conftest import ENGINES, Store, make_store
 
 CSV_TYPE = "text/csv; charset=utf-8; header=present"
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"
@@ -46,7 +46,7 @@ def fill(store: Store) -> None:
         put_product(store, product_id, *amounts)
 
 
-@pytest.fixture(scope="module", params=["moto", "dynamodb-local"])
+@pytest.fixture(scope="module", params=ENGINES)
 def filled(request: pytest.FixtureRequest) -> Store:
     """A table of its own: the aggregates are those of all carts."""
     store = make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))

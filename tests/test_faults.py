@@ -23,9 +23,15 @@ from botocore.exceptions import (
 from botocore.handlers import BUILTIN_HANDLERS
 
 from cart import engines
-from conftest import CUP, missing, serving
+from conftest import CUP, Store, missing, serving, shared_store
 
 LIMIT_SECONDS = 5
+
+
+@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """The failures are made on this side of the engine, and take their time: two engines are enough."""
+    return shared_store(request)
 
 
 @contextmanager

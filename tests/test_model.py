@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from products_service import ProductsService
 
 from cart import create_app, engines, prices
-from conftest import Store, make_store
+from conftest import ENGINES, Store, make_store
 
 MAX_QUANTITY = 20  # small, so that units are cut
 MAX_LINES = 3  # fewer than products, so that lines are left
@@ -26,7 +26,7 @@ PRICES = st.integers(1, 9).map(Decimal) | st.decimals("0.01", "9999999.99", plac
 KEYED = st.booleans()
 NAME_SOLD = "Moka pot"
 NAMES = st.sampled_from(["Espresso cup", "Tasse à café", "☕"])
-EXAMPLES = {"moto": 10, "dynamodb-local": 50}  # moto copies its tables at each transaction
+EXAMPLES = {"moto": 10, "ministack": 25, "dynamodb-local": 50}  # moto copies its tables at each transaction
 WHO = st.integers(0, 1)  # the shopper or the guest
 PLACES = st.sampled_from(["cart", "saved"])
 SOLD = st.dictionaries(PRODUCTS, st.tuples(PRICES, st.integers(0, MAX_QUANTITY)))  # price and stock
@@ -366,11 +366,11 @@ class CartMachine(RuleBasedStateMachine):
             assert line.get("current_price") == shown_change(one)
 
 
-@pytest.fixture(scope="module", params=["moto", "dynamodb-local"])
+@pytest.fixture(scope="module", params=ENGINES)
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """With a moto of its own: it copies all of its tables at each transaction, and those of other tests are large."""
     with engines.moto() if request.param == "moto" else nullcontext() as own:
-        url = own or request.getfixturevalue("dynamodb_local_url")
+        url = own or request.getfixturevalue(request.param.replace("-", "_") + "_url")
         yield make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
 
 
