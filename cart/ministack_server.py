@@ -1,10 +1,11 @@
 """Run ministack's DynamoDB, and save its tables every few seconds: ministack itself saves them only when it is stopped.
 
-Run as a script, since it imports nothing of this package: ``python -P cart/ministack_server.py``. It is set up by
-ministack's environment variables (``GATEWAY_PORT``, ``BIND_HOST``, ``PERSIST_STATE``, ``STATE_DIR``).
+Run as a script, since it imports nothing of this package: ``python -P cart/commands/ministack_server.py``. It is set
+up by ministack's environment variables (``GATEWAY_PORT``, ``BIND_HOST``, ``PERSIST_STATE``, ``STATE_DIR``).
 """
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -48,9 +49,12 @@ class Saver:
 
 async def _save_in_a_child() -> None:
     """Save the tables as they are now, while requests go on: a forked child sees a copy that nobody changes."""
+    gc.freeze()  # no later collection walks through the rows, which would stop all requests for a while
     child = os.fork()
     if child == 0:
         try:
+            os.nice(10)
+            gc.disable()
             save_state("dynamodb", dynamodb.get_state())
         finally:
             os._exit(0)
