@@ -20,7 +20,7 @@ from raw_server import Request, raw_server, response
 from test_lean import tls_server
 
 from cart import engines
-from cart.cli import gunicorn_command
+from cart.serve import gunicorn_command
 from conftest import ROOT, wait_for_health
 
 AT_ONCE = 40
