@@ -32,7 +32,7 @@ class Config:
     aws_region: str = _text("us-east-1", r"[a-z]{2}(-[a-z]+)+-\d+")
     dynamodb_table_name: str = _text("", r"[A-Za-z0-9_.-]{3,255}")
     dynamodb_endpoint_url: str | None = _text(None, URL)
-    dynamodb_transport: str = _text("lean", "lean|botocore")
+    dynamodb_transport: str = _text("direct", "direct|lean|botocore")  # lean: the older name of direct
     metrics_namespace: str | None = _text(None, r"[A-Za-z0-9_./#:-]{1,255}")
     cart_ttl_days: int = _whole_number(30, 1, 3650)
     saved_ttl_days: int = _whole_number(180, 1, 3650)

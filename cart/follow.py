@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from cart.bookkeeping import Bookkeeper
 from cart.counting import count_records
-from cart.dynamodb import back_off
+from cart.dynamodb import back_off, member
 from cart.observability import info
 from cart.tally import CLEARED, LINE
 
@@ -38,12 +38,16 @@ class Stream:
         self.iterators: dict[str, str | None] = {}
 
     def read(self) -> list[Record]:
-        """What has come since the last call, shard by shard; after a pause of minutes, all of it again."""
+        """Return what has come since the last call, shard by shard; after a pause of minutes, all of it again.
+
+        :raise ClientError, BotoCoreError, ResponseParserError: the stream cannot be read
+        """
         try:
             for shard in self._new_shards():
-                self.iterators[shard] = self.streams.get_shard_iterator(
+                answer = self.streams.get_shard_iterator(
                     StreamArn=self.arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-                )["ShardIterator"]
+                )
+                self.iterators[shard] = member(answer, "ShardIterator", str)
             return [record for shard in sorted(self.iterators) for record in self._read_shard(shard)]
         except ClientError as error:
             if error.response["Error"]["Code"] not in GONE:
@@ -55,8 +59,9 @@ class Stream:
         found: list[str] = []
         params: dict[str, Any] = {"StreamArn": self.arn}
         while True:
-            told = self.streams.describe_stream(**params)["StreamDescription"]
-            found += [shard["ShardId"] for shard in told["Shards"] if shard["ShardId"] not in self.iterators]
+            told = member(self.streams.describe_stream(**params), "StreamDescription")
+            shards = member(told, "Shards", list)
+            found += [shard["ShardId"] for shard in shards if shard["ShardId"] not in self.iterators]
             if "LastEvaluatedShardId" not in told:
                 return found
             params["ExclusiveStartShardId"] = told["LastEvaluatedShardId"]
@@ -64,9 +69,10 @@ class Stream:
     def _read_shard(self, shard: str) -> Iterator[Record]:
         while iterator := self.iterators[shard]:
             answer = self.streams.get_records(ShardIterator=iterator, Limit=PAGE_RECORDS)
+            records = member(answer, "Records", list)
             self.iterators[shard] = answer.get("NextShardIterator")
-            yield from (_as_lambda_has_it(record, self.arn) for record in answer["Records"])
-            if not answer["Records"]:
+            yield from (_as_lambda_has_it(record, self.arn) for record in records)
+            if not records:
                 return
 
 
@@ -87,7 +93,7 @@ def is_wanted(record: Record) -> bool:
 def follow(stream: Stream, bookkeeper: Bookkeeper) -> None:
     """Count what comes, for ever.
 
-    :raise ClientError, BotoCoreError: the stream cannot be read
+    :raise ClientError, BotoCoreError, ResponseParserError: the stream cannot be read
     """
     while True:
         count_what_came(stream, bookkeeper)

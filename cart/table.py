@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from flask import current_app
 
 from cart.config import Config
-from cart.dynamodb import ConditionFailed, TransactionCancelled, back_off, call
+from cart.dynamodb import ConditionFailed, TransactionCancelled, back_off, call, member
 from cart.errors import (
     CatalogUnavailable,
     IdempotencyKeyReused,
@@ -440,8 +440,8 @@ class CartTable:
 
     def size(self) -> tuple[int, int]:
         """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""
-        table = self.client.describe_table(TableName=self.name)["Table"]
-        return table["ItemCount"], table["TableSizeBytes"]
+        table = member(self.client.describe_table(TableName=self.name), "Table")
+        return member(table, "ItemCount", int), member(table, "TableSizeBytes", int)
 
     def check(self) -> None:
         """Prove that the table answers: one Query of a key that no cart can have, half a read unit."""

@@ -15,13 +15,14 @@ from urllib.error import URLError
 
 import local_stage
 import pytest
+from faulty_client import FaultyClient
 from flask import Flask
 from flask.testing import FlaskClient
 from products_service import ProductsService, products_service
 
 from cart import create_app, engines, provision
 from cart.config import Config
-from cart.dynamodb import connect
+from cart.dynamodb import connect, retry_budget
 from cart.table import BATCH_ROWS, CartTable
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
@@ -67,6 +68,25 @@ def _dynamodb_local() -> Iterator[str]:
         except engines.EngineMissing as error:
             missing(str(error))
         yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def faulty_clients() -> Iterator[None]:
+    """Let tests act at the calls of every app's clients, see ``faulty_client``."""
+
+    def connect_faulty(*args: Any, **options: Any) -> FaultyClient:
+        return FaultyClient(connect(*args, **options))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("cart", "cart.bus"):
+            patch.setattr(f"{module}.connect", connect_faulty)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def full_retry_budget() -> None:
+    """Let no test suffer from the retries of another: the budget is the process's."""
+    retry_budget.refill()
 
 
 @dataclass

@@ -8,7 +8,8 @@ from itertools import count
 from typing import Any
 
 import pytest
-from test_faults import LOST, SLOW, THROTTLED, client_error, failing, hooked
+from faulty_client import failing, hooked
+from test_faults import LOST, SLOW, THROTTLED, client_error
 
 from cart.lines import Limits
 from conftest import CUP
@@ -43,7 +44,7 @@ def dying(table, moment: str, point: int) -> Iterator[None]:
         if next(numbers) == point:
             raise Died
 
-    with hooked(table, f"{moment}-call.dynamodb", die):
+    with hooked(table, moment, die):
         yield
 
 
@@ -427,7 +428,7 @@ def test_a_transaction_that_may_have_been_applied_is_not_called_undone(client, u
     etag = client.get(f"/cart/{user}").headers["ETag"]
     with (
         failing(table, "TransactWriteItems", [first], applied=True) as calls,
-        hooked(table, "before-call.dynamodb.TransactWriteItems", lambda **_: fail_if(calls, then)),
+        hooked(table, "before", lambda **_: fail_if(calls, then), "TransactWriteItems"),
     ):
         told = client.delete(f"/cart/{user}", headers={"If-Match": etag})
     assert store.rows(user) == []

@@ -6,7 +6,6 @@ import signal
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -21,35 +20,12 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.handlers import BUILTIN_HANDLERS
+from faulty_client import failing, hooked
 
 from cart import engines
 from conftest import CUP, missing, serving
 
 LIMIT_SECONDS = 5
-
-
-@contextmanager
-def hooked(table, event: str, hook):
-    table.client.meta.events.register(event, hook)
-    try:
-        yield
-    finally:
-        table.client.meta.events.unregister(event, hook)
-
-
-@contextmanager
-def failing(table, operation: str, errors: list[Exception], applied: bool = False):
-    """Let the next calls fail, one for each error; ``applied``: after DynamoDB did them. Yields the calls."""
-    calls: list[str] = []
-    left = list(errors)
-
-    def fail(**_):
-        calls.append(operation)
-        if left:
-            raise left.pop(0)
-
-    with hooked(table, f"{'after' if applied else 'before'}-call.dynamodb.{operation}", fail):
-        yield calls
 
 
 def client_error(code: str, status: int) -> ClientError:
@@ -143,7 +119,7 @@ def test_a_request_ends_in_time_even_if_each_call_is_slow(client, user, store, t
     for product_id in range(1, 61):
         store.put(user, product_id)
     started = time.monotonic()
-    with hooked(table, "before-call.dynamodb", lambda **_: time.sleep(1.4)):
+    with hooked(table, "before", lambda **_: time.sleep(1.4)):
         assert_problem(client.delete(f"/cart/{user}"), 503, "unavailable")
     assert time.monotonic() - started < LIMIT_SECONDS
     assert 0 < len(store.rows(user)) < 60
@@ -172,12 +148,12 @@ def test_unprocessed_items_are_sent_again(client, user, store, table):
             return params | {"RequestItems": {table.name: requests[:3]}}
         return params
 
-    def report(parsed, **_):
-        parsed["UnprocessedItems"] = take_only_three.kept
+    def report(answer, **_):
+        answer["UnprocessedItems"] = take_only_three.kept
 
     with (
-        hooked(table, "provide-client-params.dynamodb.BatchWriteItem", take_only_three),
-        hooked(table, "after-call.dynamodb.BatchWriteItem", report),
+        hooked(table, "change", take_only_three, "BatchWriteItem"),
+        hooked(table, "after", report, "BatchWriteItem"),
     ):
         assert client.delete(f"/cart/{user}").status_code == 204
     assert sizes == [25, 22, 19, 16, 13, 10, 6]  # 30 lines, and the row that tells of the clear
@@ -193,12 +169,12 @@ def test_items_that_stay_unprocessed_are_429_and_clear_can_be_run_again(client, 
         take_only_one.kept = {name: requests[1:]}
         return params | {"RequestItems": {name: requests[:1]}}
 
-    def report(parsed, **_):
-        parsed["UnprocessedItems"] = take_only_one.kept
+    def report(answer, **_):
+        answer["UnprocessedItems"] = take_only_one.kept
 
     with (
-        hooked(table, "provide-client-params.dynamodb.BatchWriteItem", take_only_one),
-        hooked(table, "after-call.dynamodb.BatchWriteItem", report),
+        hooked(table, "change", take_only_one, "BatchWriteItem"),
+        hooked(table, "after", report, "BatchWriteItem"),
     ):
         assert_problem(client.delete(f"/cart/{user}"), 429, "throttled")
     assert 0 < len(store.rows(user)) < 30

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from raw_server import Request, raw_server, response
-from test_lean import tls_server
+from test_direct import tls_server
 
 from cart import engines
 from cart.cli import gunicorn_command
@@ -80,7 +80,7 @@ def test_one_process_waits_for_many_answers_of_dynamodb_at_once(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("transport", ["lean", "botocore"])
+@pytest.mark.parametrize("transport", ["direct", "botocore"])
 def test_tls_to_dynamodb(tmp_path, transport):
     """Answers of 300 KB, by way of gevent's sockets."""
     with tls_server(tmp_path, "IP:127.0.0.1") as (dynamodb, certificate):

@@ -1,6 +1,5 @@
 """Merge on login, and copies of a shared cart: what moves, what is told, what it costs, and races on DynamoDB Local."""
 
-import json
 import random
 import time
 from collections.abc import Iterator
@@ -10,9 +9,10 @@ from decimal import Decimal
 from itertools import count
 
 import pytest
+from faulty_client import hooked
 from test_capacity import billed
 from test_concurrency import at_once
-from test_faults import REFUSED, THROTTLED, hooked
+from test_faults import REFUSED, THROTTLED
 
 from cart import create_app
 from conftest import CUP
@@ -285,7 +285,7 @@ def test_a_merge_that_is_half_done_is_not_called_undone(real_app, real_store, us
             raise error
 
     client = real_app.test_client()
-    with hooked(real_app.extensions["cart_table"], "before-call.dynamodb.TransactWriteItems", fail):
+    with hooked(real_app.extensions["cart_table"], "before", fail, "TransactWriteItems"):
         told = merge(client, user, f"{user}-guest", headers)
     assert (told.status_code, told.get_json(force=True)["type"]) == (503, "urn:cart:problem:outcome-unknown")
     assert 0 < len(real_store.rows(user)) < 60
@@ -310,9 +310,9 @@ def transactions(table) -> Iterator[list[int]]:
     sizes: list[int] = []
 
     def see(params, **_):
-        sizes.append(len(json.loads(params["body"])["TransactItems"]))
+        sizes.append(len(params["TransactItems"]))
 
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", see):
+    with hooked(table, "before", see, "TransactWriteItems"):
         yield sizes
 
 

@@ -4,9 +4,9 @@ from decimal import Decimal
 from itertools import count as counting_up
 
 import pytest
+from faulty_client import hooked
 from records import DAY, history, image
 from test_dies_anywhere import MOMENTS, Died, dying
-from test_faults import hooked
 
 from cart import create_app, rebuild
 from cart.aggregates import ProductTotals, Totals
@@ -150,7 +150,7 @@ def test_one_who_counts_in_the_old_generation_does_not_get_through(books, app):
             assert run(Bookkeeper(other, app.extensions["cart_config"])) == [Drift("lines", 3, 3, 6, 17.5), *NONE[1:]]
 
     other = create_app(app.extensions["cart_config"]).extensions["cart_table"].client
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", rebuild_first):
+    with hooked(table, "before", rebuild_first, "TransactWriteItems"):
         assert count_records(books, TOLD) == []
     assert began
     assert_right(books)
