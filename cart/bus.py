@@ -19,6 +19,7 @@ from cart.dynamodb import (
     connect,
     failure_of,
     member,
+    send,
 )
 from cart.errors import Unavailable
 from cart.observability import seconds_since
@@ -26,6 +27,7 @@ from cart.observability import seconds_since
 logger = logging.getLogger(__name__)
 
 SOURCE = "cart"
+RESULT = {"EventId", "ErrorCode"}  # either is in the result of each event
 ENTRIES = 10  # the most that one PutEvents takes
 
 Entry = dict[str, Any]
@@ -89,7 +91,7 @@ class Bus:
 
         :raise NotAnAnswer: the answer does not tell of each event whether it was taken
         """
-        results = member(self.client.put_events(Entries=entries), "Entries", list)
-        if len(results) != len(entries) or not all("EventId" in result or "ErrorCode" in result for result in results):
+        results = member(send(self.client.put_events, Entries=entries), "Entries", list)
+        if len(results) != len(entries) or not all(result and RESULT & result.keys() for result in results):
             raise NotAnAnswer("an answer of EventBridge does not tell of each event whether it was taken")
         return [(entry, result) for entry, result in zip(entries, results, strict=True) if "ErrorCode" in result]

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 import time
+from collections.abc import Callable
 from enum import Enum, auto
 from threading import Lock
 from typing import Any
@@ -294,7 +295,7 @@ def call(client: Any, operation: str, **params: Any) -> Any:
     while True:
         try:
             count("DynamoDBRequests")
-            answer = getattr(client, operation)(ReturnConsumedCapacity="TOTAL", **params)
+            answer = send(getattr(client, operation), ReturnConsumedCapacity="TOTAL", **params)
             count("DynamoDBCapacityUnits", _capacity_units(operation, answer))
         except AWS_ERRORS as error:
             failure = failure_of(error)
@@ -311,6 +312,19 @@ def call(client: Any, operation: str, **params: Any) -> Any:
         else:
             retries.succeeded()
             return answer
+
+
+def send(method: Callable[..., Any], **params: Any) -> Any:
+    """Call a method of an AWS client once.
+
+    :raise NotAnAnswer: the client cannot read the answer, such as one with a list where a structure belongs
+    """
+    try:
+        return method(**params)
+    except AWS_ERRORS:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # as botocore's parsers fail
+        raise NotAnAnswer(f"an answer of AWS cannot be read: {error!r}") from error
 
 
 def _capacity_units(operation: str, answer: Any) -> float:

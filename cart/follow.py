@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from cart.bookkeeping import Bookkeeper
 from cart.counting import count_records
-from cart.dynamodb import back_off, member
+from cart.dynamodb import back_off, member, send
 from cart.observability import info
 from cart.tally import CLEARED, LINE
 
@@ -44,8 +44,11 @@ class Stream:
         """
         try:
             for shard in self._new_shards():
-                answer = self.streams.get_shard_iterator(
-                    StreamArn=self.arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
+                answer = send(
+                    self.streams.get_shard_iterator,
+                    StreamArn=self.arn,
+                    ShardId=shard,
+                    ShardIteratorType="TRIM_HORIZON",
                 )
                 self.iterators[shard] = member(answer, "ShardIterator", str)
             return [record for shard in sorted(self.iterators) for record in self._read_shard(shard)]
@@ -59,7 +62,7 @@ class Stream:
         found: list[str] = []
         params: dict[str, Any] = {"StreamArn": self.arn}
         while True:
-            told = member(self.streams.describe_stream(**params), "StreamDescription")
+            told = member(send(self.streams.describe_stream, **params), "StreamDescription")
             shards = member(told, "Shards", list)
             found += [shard["ShardId"] for shard in shards if shard["ShardId"] not in self.iterators]
             if "LastEvaluatedShardId" not in told:
@@ -68,7 +71,7 @@ class Stream:
 
     def _read_shard(self, shard: str) -> Iterator[Record]:
         while iterator := self.iterators[shard]:
-            answer = self.streams.get_records(ShardIterator=iterator, Limit=PAGE_RECORDS)
+            answer = send(self.streams.get_records, ShardIterator=iterator, Limit=PAGE_RECORDS)
             records = member(answer, "Records", list)
             self.iterators[shard] = answer.get("NextShardIterator")
             yield from (_as_lambda_has_it(record, self.arn) for record in records)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from flask import current_app
 
 from cart.config import Config
-from cart.dynamodb import ConditionFailed, TransactionCancelled, back_off, call, member
+from cart.dynamodb import ConditionFailed, TransactionCancelled, back_off, call, member, send
 from cart.errors import (
     CatalogUnavailable,
     IdempotencyKeyReused,
@@ -440,7 +440,7 @@ class CartTable:
 
     def size(self) -> tuple[int, int]:
         """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""
-        table = member(self.client.describe_table(TableName=self.name), "Table")
+        table = member(send(self.client.describe_table, TableName=self.name), "Table")
         return member(table, "ItemCount", int), member(table, "TableSizeBytes", int)
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 class Hook(NamedTuple):
     """What a test does at the calls of an operation, or of all.
 
-    :ivar moment: ``change`` (returns the parameters to send), ``before`` or ``after`` (also after an error of AWS)
+    :ivar moment: ``before`` or ``after`` a call, also after an error of AWS; ``change`` may return other parameters
     :ivar act: called with ``operation``, ``params`` and, after the call, ``answer``
     """
 
@@ -40,7 +40,7 @@ class FaultyClient:
 
     def _call(self, send: Any, operation: str, **params: Any) -> Any:
         for change in self._acts("change", operation):
-            params = change(operation=operation, params=params)
+            params = change(operation=operation, params=params) or params
         for act in self._acts("before", operation):
             act(operation=operation, params=params)
         try:

@@ -499,7 +499,7 @@ class AndClose:
     def reset(connection: socket.socket) -> None:
         """As a host that knows nothing of the connection."""
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.close()
+        raise ConnectionAbortedError
 
     @staticmethod
     def hang(connection: socket.socket) -> None:
