@@ -530,7 +530,8 @@ def assert_same(wire: RawServer, clients: list[Any]) -> Callable[..., tuple[Any,
 
 
 def page(size: int) -> bytes:
-    empty = json.dumps({"Items": [{"x": {"S": ""}}], "Count": 1}, separators=(",", ":")).encode()
+    content = {"Items": [{"x": {"S": ""}}], "Count": 1, "ConsumedCapacity": {"CapacityUnits": 0.5}}
+    empty = json.dumps(content, separators=(",", ":")).encode()
     return empty.replace(b'""', b'"%s"' % (b"x" * max(0, size - len(empty))))
 
 
@@ -1013,6 +1014,7 @@ def test_tls_by_a_ca_bundle(monkeypatch, tmp_path, how):
             assert query(client)["Count"] == 1
         client.close()
     assert [is_direct(one) for one in server.requests] == [True] * 3
+    assert {one.connection for one in server.requests} == {0}
 
 
 @pytest.mark.parametrize("name", ["IP:127.0.0.1", "DNS:other.example"])

@@ -24,7 +24,8 @@ from cart.cli import gunicorn_command
 from conftest import ROOT, wait_for_health
 
 AT_ONCE = 40
-EMPTY = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0}).encode()
+CONSUMED = {"TableName": "dev-carts", "CapacityUnits": 0.5}
+EMPTY = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0, "ConsumedCapacity": CONSUMED}).encode()
 
 
 @contextmanager
