@@ -28,7 +28,7 @@ from cart.carts.schemas import (
     ValidationSchema,
 )
 from cart.context import count
-from cart.dynamodb.client import TransactionCancelled
+from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.idempotency import KeptAnswer
 from cart.errors import (
     BODY,

@@ -17,7 +17,8 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from cart.config import Config
-from cart.dynamodb.client import AWS_ERRORS, CREDENTIALS, connect
+from cart.dynamodb.client import CREDENTIALS, connect
+from cart.dynamodb.failures import AWS_ERRORS
 from cart.errors import Problem
 
 table_group = AppGroup("table", help="Make or look at the DynamoDB table.")

@@ -11,15 +11,10 @@ from hypothesis import strategies as st
 from cart.dynamodb import keys
 from cart.http.converters import UserId
 from tests.support.project import ROOT
-from tests.support.stores import CUP, Store, shared_store
+from tests.support.stores import CUP
 
+ENGINES = ["moto", "dynamodb-local"]  # what is refused does not reach the engine: two are enough
 JSON = "application/json"
-
-
-@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
-def store(request: pytest.FixtureRequest) -> Store:
-    """What is refused does not reach the engine: two engines are enough."""
-    return shared_store(request)
 
 
 def body_with(field: str, literal: str) -> str:
