@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import health, logs
+from cart import docs, health, logs
 from cart.analytics import page
 from cart.analytics import views as analytics_views
 from cart.bus import Bus
@@ -83,6 +83,7 @@ def create_app(config: Config | None = None) -> Flask:
     document_url_parts(api)
     for views in (cart_views, saved_views, share_views, price_views, analytics_views, health):
         api.register_blueprint(views.blueprint)
+    app.register_blueprint(docs.blueprint)
     app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:

@@ -12,15 +12,18 @@ class Problem(Exception):
     :cvar status: of HTTP
     :cvar title: a short text, the same for all problems of a class
     :cvar type: ``urn:cart:problem:`` and the class name in kebab case
+    :cvar detail: what happened and what to do, for the developer who calls the API; never the title again
     :cvar example: members of an example for the OpenAPI document
     :cvar headers: that are sent with each problem of a class
-    :ivar detail: a sentence for the developer who calls the API
-    :ivar members: further members of the answer, such as ``errors`` (field name to messages) or ``limit``
+    :param detail: the same as the class has, where more is known
+    :param errors: field name to messages
+    :param members: further members of the answer, such as ``limit``
     """
 
     status: int
     title: str
     type: str
+    detail: str
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
 
@@ -28,7 +31,7 @@ class Problem(Exception):
         cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
 
     def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **members: Any) -> None:
-        self.detail = detail or self.title
+        self.detail = detail or self.detail
         self.members = members | ({"errors": errors} if errors else {})
         super().__init__(self.detail)
 
@@ -38,6 +41,7 @@ class MalformedJson(Problem):
 
     status = 400
     title = "The body is not JSON"
+    detail = "The body cannot be read as JSON. Send one JSON object, encoded as UTF-8."
     example = {"detail": "Expecting value: line 1 column 14 (char 13)", "errors": {"body": ["Not valid JSON."]}}
 
 
@@ -46,6 +50,7 @@ class BadRequest(Problem):
 
     status = 400
     title = "Bad request"
+    detail = "The HTTP request cannot be read. Check its path, its headers and its body."
 
 
 class Unauthenticated(Problem):
@@ -53,6 +58,7 @@ class Unauthenticated(Problem):
 
     status = 401
     title = "Say who you are"
+    detail = "No valid token came with this request. Send `Authorization: Bearer` and a token."
     headers = {"WWW-Authenticate": "Bearer"}
 
 
@@ -61,6 +67,7 @@ class Forbidden(Problem):
 
     status = 403
     title = "Not yours"
+    detail = "The token gives no right to this cart. Use a token of its owner, or one with the admin scope."
 
 
 class NotFound(Problem):
@@ -68,6 +75,7 @@ class NotFound(Problem):
 
     status = 404
     title = "Nothing is served at this path"
+    detail = "No route has this path. All paths are listed in openapi.json."
 
 
 class LineNotFound(Problem):
@@ -75,6 +83,7 @@ class LineNotFound(Problem):
 
     status = 404
     title = "No such line"
+    detail = "There is no line of this product. Read the cart to see its lines."
     example = {"detail": "The cart has no line of product 42."}
 
 
@@ -83,6 +92,7 @@ class ProductNotFound(Problem):
 
     status = 404
     title = "No such product"
+    detail = "The catalogue has no product of this id. Check product_id."
     example = {"detail": "The catalogue has no product 42."}
 
 
@@ -91,6 +101,7 @@ class ShareNotFound(Problem):
 
     status = 404
     title = "No such link"
+    detail = "The link is unknown, revoked or expired. Ask the owner of the cart for another."
 
 
 class JobNotFound(Problem):
@@ -98,6 +109,7 @@ class JobNotFound(Problem):
 
     status = 404
     title = "No such job"
+    detail = "This product has no price change of this id, or it is older than 7 days."
 
 
 class MethodNotAllowed(Problem):
@@ -105,6 +117,7 @@ class MethodNotAllowed(Problem):
 
     status = 405
     title = "Method not allowed"
+    detail = "This path is served with other methods, which the header Allow lists."
 
 
 class NotAcceptable(Problem):
@@ -112,11 +125,9 @@ class NotAcceptable(Problem):
 
     status = 406
     title = "Only JSON or CSV is to be had"
+    detail = "Accept application/json or text/csv."
     headers = {"Vary": "Accept"}
-    example = {
-        "detail": "Accept application/json or text/csv.",
-        "errors": {"Accept": ["Must allow application/json or text/csv."]},
-    }
+    example = {"errors": {"Accept": ["Must allow application/json or text/csv."]}}
 
 
 class LinesLimit(Problem):
@@ -124,6 +135,7 @@ class LinesLimit(Problem):
 
     status = 409
     title = "Too many products in one cart"
+    detail = "The list has as many lines as it may have. Remove a line before you add another product."
     example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
 
 
@@ -132,6 +144,7 @@ class QuantityLimit(Problem):
 
     status = 409
     title = "Too many units of one product"
+    detail = "The line would hold more units than allowed. Use a smaller quantity."
     example = {
         "detail": "The line holds 998 units; 2 more would exceed the limit.",
         "errors": {"quantity": ["At most 1 more."]},
@@ -145,6 +158,7 @@ class InsufficientStock(Problem):
 
     status = 409
     title = "Not enough in stock"
+    detail = "The line would hold more units than are in stock. Use a smaller quantity."
     example = {
         "detail": "There are 3 units in stock, and the line holds 2.",
         "errors": {"quantity": ["At most 1 more."]},
@@ -157,6 +171,7 @@ class NoCatalog(Problem):
 
     status = 409
     title = "There is no catalogue"
+    detail = "The service has no products service to ask. Set CATALOG_URL to the base URL of yours and start it again."
 
 
 class VersionConflict(Problem):
@@ -164,7 +179,8 @@ class VersionConflict(Problem):
 
     status = 412
     title = "It has changed since you read it"
-    example = {"detail": "It has changed since you read it.", "current": None}
+    detail = "If-Match names another version than `current`, which is what is there now. Decide anew, with its ETag."
+    example = {"current": None}
 
 
 class BodyTooLarge(Problem):
@@ -172,7 +188,8 @@ class BodyTooLarge(Problem):
 
     status = 413
     title = "The body is too large"
-    example = {"detail": "A body is at most 65536 bytes.", "errors": {"body": ["At most 65536 bytes."]}}
+    detail = "A body is at most 65536 bytes."
+    example = {"errors": {"body": ["At most 65536 bytes."]}}
 
 
 class UnsupportedMediaType(Problem):
@@ -180,10 +197,8 @@ class UnsupportedMediaType(Problem):
 
     status = 415
     title = "The body must be application/json"
-    example = {
-        "detail": "Send Content-Type: application/json.",
-        "errors": {"Content-Type": ["Must be application/json."]},
-    }
+    detail = "Send Content-Type: application/json."
+    example = {"errors": {"Content-Type": ["Must be application/json."]}}
 
 
 class InvalidInput(Problem):
@@ -191,6 +206,7 @@ class InvalidInput(Problem):
 
     status = 422
     title = "A field is not valid"
+    detail = "The member `errors` names each field that is not valid, and says what it must be."
     example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
 
 
@@ -199,6 +215,7 @@ class IdempotencyKeyReused(Problem):
 
     status = 422
     title = "This Idempotency-Key belongs to another request"
+    detail = "The key was sent in the last 24 hours with another request. Use a new key for each new request."
 
 
 class Throttled(Problem):
@@ -206,6 +223,7 @@ class Throttled(Problem):
 
     status = 429
     title = "Too many requests, try again shortly"
+    detail = "DynamoDB limits the requests to this cart or its table. Send the request again in a few seconds."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
@@ -214,6 +232,7 @@ class InternalError(Problem):
 
     status = 500
     title = "Internal error"
+    detail = "The service has a defect. Report it with the `instance`, under which the log has the cause."
 
 
 class Unavailable(Problem):
@@ -221,6 +240,7 @@ class Unavailable(Problem):
 
     status = 503
     title = "The cart store is not available, try again shortly"
+    detail = "DynamoDB cannot be reached or does not answer in time. Send the request again in a few seconds."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
@@ -228,6 +248,7 @@ class CatalogUnavailable(Unavailable):
     """The catalogue cannot be reached, is too slow, or gives a wrong answer. Nothing was changed."""
 
     title = "The catalogue is not available, try again shortly"
+    detail = "The products service gives no valid answer in time. Send the request again in a few seconds."
 
 
 class OutcomeUnknown(Unavailable):
@@ -236,6 +257,7 @@ class OutcomeUnknown(Unavailable):
     """
 
     title = "The change may or may not have been made"
+    detail = "The answer of DynamoDB to this change was lost. Read the cart before you send the request again."
 
 
 # What an operation can answer beside its own problems: one that is closed, reads a JSON body, or calls DynamoDB

@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from botocore.exceptions import NoCredentialsError
+
 from cart.config import Config
-from cart.dynamodb.client import AWS_ERRORS, connect
+from cart.dynamodb.client import AWS_ERRORS, CREDENTIALS, connect
 from deploy.subscription import unsubscribe
 
 ACTIONS = ("package", "deploy", "update", "undeploy")
@@ -49,6 +53,8 @@ def _settings(stage: str) -> dict[str, Any]:
 def _say_whose_account() -> None:
     try:
         caller = connect(Config.from_env(), patient=True, service="sts").get_caller_identity()
+    except NoCredentialsError:
+        _fail(f"set {CREDENTIALS}")
     except AWS_ERRORS as error:
         _fail(f"AWS does not know you: {error}")
     print(f"Account {caller['Account']}, as {caller['Arn']}")  # noqa: T201
@@ -67,9 +73,23 @@ def _run(command: list[str]) -> None:
 
 def _url(stage: str) -> str:
     command = [str(Path(sys.executable).with_name("zappa")), "status", stage, "--json"]
-    status = subprocess.run(command, check=True, capture_output=True, text=True)
-    url: str = json.loads(status.stdout)["API Gateway URL"]
+    status = subprocess.run(command, check=False, capture_output=True, text=True)
+    if status.returncode:
+        sys.stderr.write(status.stdout + status.stderr)
+        sys.exit(status.returncode)
+    url: str = read_status(status.stdout)["API Gateway URL"]
     return url.rstrip("/")
+
+
+def read_status(output: str) -> dict[str, Any]:
+    """Return the JSON object that `zappa status --json` prints, on a line of its own after its warnings."""
+    status: dict[str, Any] = {}
+    for line in re.finditer(r"^\{", output, re.MULTILINE):
+        with suppress(ValueError):
+            status, _ = json.JSONDecoder().raw_decode(output, line.start())
+    if "API Gateway URL" not in status:
+        _fail(f"zappa status --json printed no API Gateway URL: {' '.join(output.split())}")
+    return status
 
 
 def _check_health(url: str) -> None:

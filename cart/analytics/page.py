@@ -1,6 +1,7 @@
-"""The page /analytics, as it lies in cart/pages: it holds no data, and asks the API for it as anybody would.
+"""The page /analytics, as it lies in pages/.
 
-Nothing is read before it is asked for. uPlot is that of the npm package, pinned by ``tests/test_page.py``.
+That page holds no data: it asks the API for it, as any client does, and only when a reader asks. uPlot is that of the
+npm package, pinned by ``tests/test_page.py``.
 """
 
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 
 from cart.errors import NotFound
+from cart.http.auth import open_to_all
 
 PAGES = Path(__file__).parent / "pages"
 ASSETS = {
@@ -21,6 +23,7 @@ blueprint = Blueprint("page", __name__)
 
 
 @blueprint.route("/analytics")
+@open_to_all
 def show() -> Response:
     """The page. Its addresses are relative, so that they hold under a prefix such as API Gateway's stage."""
     response = _file("analytics.html", "text/html")
@@ -30,6 +33,7 @@ def show() -> Response:
 
 
 @blueprint.route("/analytics/assets/<name>")
+@open_to_all
 def show_asset(name: str) -> Response:
     """:raise NotFound: there is no such file (404)"""
     if name not in ASSETS:

@@ -13,22 +13,38 @@ logger = logging.getLogger(__name__)
 
 
 def count_records(bookkeeper: Bookkeeper, records: list[Any]) -> list[str]:
-    """Count records, and then bring the boards in line with each product that they touch.
-
-    That is done for records that were counted before, too: whoever did it may have died before this.
+    """Count records as ``count_or_raise`` does, for Lambda, which brings those that failed again.
 
     :return: the sequence numbers of those that failed, all of them where DynamoDB is away or throttles
     """
     changes, failed = _read(records)
-    numbers = list(changes)
     try:
-        for start in range(0, len(numbers), CHUNK):
-            failed |= _count(bookkeeper, {number: changes[number] for number in numbers[start : start + CHUNK]})
-        for product_id in {change.line.product_id for change in changes.values() if change.line}:
-            bookkeeper.refresh(product_id)
+        failed |= _count_all(bookkeeper, changes)
     except Problem:
         failed |= changes.keys()
     return sorted(failed, key=int)
+
+
+def count_or_raise(bookkeeper: Bookkeeper, records: list[Any]) -> set[str]:
+    """Count records, and return the sequence numbers of those that cannot be counted.
+
+    :raise Throttled, Unavailable: some may not have been counted
+    """
+    changes, failed = _read(records)
+    return failed | _count_all(bookkeeper, changes)
+
+
+def _count_all(bookkeeper: Bookkeeper, changes: Mapping[str, Change]) -> set[str]:
+    """Count changes, and then bring the boards in line with each product that they touch.
+
+    That is done for records that were counted before, too: the process that counted them may have ended before this.
+    """
+    failed, numbers = set[str](), list(changes)
+    for start in range(0, len(numbers), CHUNK):
+        failed |= _count(bookkeeper, {number: changes[number] for number in numbers[start : start + CHUNK]})
+    for product_id in {change.line.product_id for change in changes.values() if change.line}:
+        bookkeeper.refresh(product_id)
+    return failed
 
 
 def _read(records: list[Any]) -> tuple[dict[str, Change], set[str]]:

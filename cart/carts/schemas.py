@@ -7,7 +7,6 @@ from marshmallow import EXCLUDE, Schema, fields, post_dump, validate
 
 from cart.http.converters import MAX_PRODUCT_ID, UserId
 from cart.http.fields import (
-    CENT,
     MAX_NAME_CHARACTERS,
     MAX_PRICE,
     Price,
@@ -25,7 +24,8 @@ from cart.model.lines import (
     PRICE_CHANGED,
     SAVED_FOR_LATER,
 )
-from cart.model.transfer import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
+from cart.model.money import CENT
+from cart.model.transfer import COPY, LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
 
 
 class UpToMaxQuantity(validate.Validator):
@@ -50,15 +50,12 @@ class QuantitySchema(Schema):
 
 
 class ItemSchema(Schema):
-    """Where there is a catalogue, name and price are its, and those of the request need not be there."""
+    """An item to add. With a catalogue, its name and price count, and the request need not have any."""
 
-    @property
-    def partial(self) -> tuple[str, ...]:
-        return ("product_name", "price") if current_app.config["CATALOG_URL"] else ()
-
-    @partial.setter
-    def partial(self, _: Any) -> None:
-        """marshmallow's own is of the instance, which all apps of a process share."""
+    def __init__(self, **kwargs: Any) -> None:
+        """Make the schema for the current app."""
+        partial = ("product_name", "price") if current_app.config["CATALOG_URL"] else None
+        super().__init__(**{"partial": partial} | kwargs)
 
     product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
     product_name = fields.String(
@@ -190,8 +187,8 @@ class ReceiptLineSchema(Schema):
     place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
     rule = fields.String(
         required=True,
-        validate=validate.OneOf([*STRATEGIES, MOVE]),
-        metadata={"description": "The strategy; `move` if the target did not have the product"},
+        validate=validate.OneOf([*STRATEGIES, MOVE, COPY]),
+        metadata={"description": "The strategy; if the target did not have the product: `move`, or `copy` in a copy"},
     )
     source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "The source's line before"})
     target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)

@@ -9,15 +9,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from botocore.exceptions import NoCredentialsError
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from cart.config import Config
-from cart.dynamodb.client import AWS_ERRORS, connect
-from cart.dynamodb.table import CartTable
+from cart.dynamodb.client import AWS_ERRORS, CREDENTIALS, connect
 from cart.errors import Problem
 
 table_group = AppGroup("table", help="Create or check the DynamoDB table.")
@@ -48,16 +48,13 @@ def table_status() -> None:
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
-        try:
-            found = provision.aspects(client, config.dynamodb_table_name)
-        except client.exceptions.ResourceNotFoundException:
-            fail(f"there is no table {config.dynamodb_table_name}; flask --app wsgi table create makes it")
-        items, size_bytes = CartTable(client, config).size()
+        table = describe_table_or_fail(client, config.dynamodb_table_name)
+        found = provision.aspects(client, config.dynamodb_table_name)
     different = provision.differences(found)
     for aspect, value in found.items():
         wanted = f"  DIFFERS, must be {provision.WANTED[aspect]}" if aspect in different else ""
         click.echo(f"{aspect + ':':<12}{value}{wanted}")
-    click.echo(f"{'items:':<12}{items}\n{'size:':<12}{size_bytes} bytes")
+    click.echo(f"{'items:':<12}{table['ItemCount']}\n{'size:':<12}{table['TableSizeBytes']} bytes")
     sys.exit(1 if different else 0)
 
 
@@ -71,18 +68,19 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
     """
     from cart.commands import monitoring
 
-    with one_line_for_errors():
+    with one_line_for_errors(without_credentials=f"dashboards and alarms are made in AWS: set {CREDENTIALS}"):
         monitoring.create(app_config(), retention_days, topic_arn, click.echo)
 
 
 @prices_group.command("resume")
 def resume_prices() -> None:
     """Continue every price change that no worker is working on, until it is done. Exits with 1 if one is not done."""
-    from cart.dynamodb.table import get_table
+    from cart.http.extensions import get_bus, get_table
     from cart.prices import job_rows, jobs
 
-    table, bus = get_table(), jobs.get_bus()
+    table, bus = get_table(), get_bus()
     with one_line_for_errors():
+        describe_table_or_fail(connect(app_config(), patient=True), table.name)
         left = [job for job in job_rows.unfinished_jobs(table) if job.is_left]
         for one in left:
             jobs.run(table, bus, one.job_id)
@@ -94,25 +92,29 @@ def resume_prices() -> None:
 
 @analytics_group.command("rebuild")
 def rebuild_analytics() -> None:
-    """Count again what carts hold, from the table, and print how much the counts differed.
+    """Count again what carts hold, from the table, and print what was corrected.
 
     Shoppers can continue meanwhile. Changes that the stream has not brought yet differ too; on a quiet table every
     difference is an error that is now corrected. The figures of the days are not changed. If it is interrupted, the
     next run continues.
     """
     from cart.analytics.counter import Bookkeeper
-    from cart.commands.rebuild import Rebuild
+    from cart.commands.rebuild import Rebuild, in_words
 
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
+        table = describe_table_or_fail(client, config.dynamodb_table_name)
+        rows = 2 * table["ItemCount"]  # each is read twice; DynamoDB counts every six hours
         rebuild = Rebuild(Bookkeeper(client, config))
-        rows = 2 * CartTable(client, config).size()[0]  # each is looked at twice; DynamoDB counts every six hours
         with click.progressbar(length=max(rows, 1), label="Rows", width=0) as bar:
             for looked_at in rebuild.run():
                 bar.update(looked_at)
-        for of, differing, lines, units, value in rebuild.drift():
-            click.echo(f"{of + ' that differed:':<24}{differing}, by {lines:+} lines, {units:+} units, {value:+.2f}")
+        corrections = [drift for drift in rebuild.drift() if drift.differing]
+    for drift in corrections:
+        click.echo(f"Corrected {in_words(drift)}")
+    if not corrections:
+        click.echo("Nothing differed: what was counted is what the carts hold")
 
 
 @analytics_group.command("follow")
@@ -124,7 +126,7 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
     On AWS the Lambda function does this. Elsewhere run this next to the service.
     """
     from cart.analytics.counter import Bookkeeper
-    from cart.commands.follow import Stream, follow
+    from cart.commands.follow import Stream, StreamUnreadable, follow
 
     is_over = threading.Event()
     for end in (signal.SIGINT, signal.SIGTERM):
@@ -135,21 +137,31 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
-        arn = client.describe_table(TableName=config.dynamodb_table_name)["Table"].get("LatestStreamArn")
+        arn = describe_table_or_fail(client, config.dynamodb_table_name).get("LatestStreamArn")
         if not arn:
             fail(f"table {config.dynamodb_table_name} has no stream; flask --app wsgi table create turns it on")
         click.echo(f"Counting the changes of {config.dynamodb_table_name}; Ctrl-C ends it")
         stream = Stream(connect(config, patient=True, service="dynamodbstreams"), arn)
         try:
             follow(stream, Bookkeeper(client, config), is_over)
-        except AWS_ERRORS:
+        except Problem:
             if not is_over.is_set():  # else the engine was stopped too: what it still has is counted at the next start
                 raise
+        except StreamUnreadable as error:
+            if not is_over.is_set():
+                fail(f"the stream of table {config.dynamodb_table_name} cannot be read: {error}")
+
+
+def _port_or_fail(_: click.Context, __: click.Parameter, text: str) -> int:
+    """Return the port, or exit with one line, without the usage that click would print."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        fail(f"PORT={text} must be a whole number from 1 to 65535")
+    return int(text)
 
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="The port to listen on.")
+@click.option("--port", default="8000", show_default=True, callback=_port_or_fail, help="The port to listen on.")
 @click.option(
     "--engine",
     type=click.Choice(["ministack", "dynamodb-local", "aws"]),
@@ -187,14 +199,37 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def one_line_for_errors() -> Iterator[None]:
-    """Turn what DynamoDB or AWS refuses into one line, and exit with status 1."""
+def one_line_for_errors(without_credentials: str = "") -> Iterator[None]:
+    """Turn what DynamoDB or AWS refuses into one line, and exit with status 1.
+
+    :param without_credentials: the line where there are no credentials, if an engine on this machine does not help
+    """
     try:
         yield
+    except NoCredentialsError:
+        fail(without_credentials or _what_to_set())
     except (*AWS_ERRORS, TimeoutError) as error:
         fail(" ".join(str(error).split()))
     except Problem as problem:
         fail(problem.detail)
+
+
+def _what_to_set() -> str:
+    """Return what to set where neither an engine nor credentials are set."""
+    from cart.commands.engines import running_endpoint_url
+
+    url = running_endpoint_url()
+    engine = f"={url}, the engine of `make run`" if url else " to the URL of an engine (`make run` starts one)"
+    return f"no DynamoDB to connect to: set DYNAMODB_ENDPOINT_URL{engine}, or {CREDENTIALS}"
+
+
+def describe_table_or_fail(client: Any, name: str) -> dict[str, Any]:
+    """Return what DescribeTable answers; exit 1 with one line where the table does not exist."""
+    try:
+        table: dict[str, Any] = client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        fail(f"there is no table {name}; flask --app wsgi table create makes it")
+    return table
 
 
 def create_table_or_fail(config: Config) -> None:

@@ -27,6 +27,10 @@ PACKAGE = "amplify-dynamodb-simulator@2.9.30"
 PACKAGE_SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 
 
+DATA_FOLDER = Path(".cart-data")
+ENDPOINT_FILE = "endpoint"  # in the data folder: the running engine's URL; left behind by a run that crashed
+
+
 class EngineMissing(Exception):
     """The engine cannot run here. The message is one line that says what to install."""
 
@@ -171,6 +175,15 @@ def wait_until_listens(url: str, seconds: float, is_alive: Callable[[], bool] = 
             time.sleep(0.1)
         else:
             return True
+
+
+def running_endpoint_url() -> str | None:
+    """Return the URL of the engine that `make run` has started in this folder, None where none listens."""
+    try:
+        url = (DATA_FOLDER / ENDPOINT_FILE).read_text().strip()
+    except OSError:
+        return None
+    return url if wait_until_listens(url, 0) else None
 
 
 def _distribution() -> Path:

@@ -13,9 +13,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cart.analytics.counter import Bookkeeper
-from cart.analytics.stream_batch import count_records
-from cart.analytics.tally import CLEARED, LINE
-from cart.dynamodb.client import back_off
+from cart.analytics.stream_batch import count_or_raise
+from cart.analytics.tally import is_counted
+from cart.dynamodb.client import AWS_ERRORS
+from cart.dynamodb.retries import attempts
+from cart.errors import Problem
 from cart.logs import info
 
 logger = logging.getLogger(__name__)
@@ -24,9 +26,15 @@ BATCH_RECORDS = 100
 PAGE_RECORDS = 1000  # the most that one GetRecords takes
 PAUSE_SECONDS = 1
 ATTEMPTS = 6
+MAX_REASON_CHARACTERS = 300  # of an error that an engine answers, which may be a whole page
+WHOLE_ROWS = "NEW_AND_OLD_IMAGES"
 GONE = {"ExpiredIteratorException", "TrimmedDataAccessException"}  # it stood still for too long
 
 Record = dict[str, Any]
+
+
+class StreamUnreadable(Exception):
+    """The table's stream cannot be read. The message says why, in one line."""
 
 
 class Stream:
@@ -38,24 +46,31 @@ class Stream:
         self.iterators: dict[str, str | None] = {}
 
     def read(self) -> list[Record]:
-        """What has come since the last call, shard by shard; after a pause of minutes, all of it again."""
+        """Return what has come since the last call, shard by shard; after a pause of minutes, all of it again.
+
+        :raise StreamUnreadable: the engine refuses it, has no streams, or its records do not hold whole rows
+        """
         try:
             for shard in self._new_shards():
                 self.iterators[shard] = self.streams.get_shard_iterator(
                     StreamArn=self.arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
                 )["ShardIterator"]
             return [record for shard in sorted(self.iterators) for record in self._read_shard(shard)]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in GONE:
-                raise
+        except AWS_ERRORS as error:
+            if not (isinstance(error, ClientError) and error.response["Error"]["Code"] in GONE):
+                raise StreamUnreadable(" ".join(str(error).split())[:MAX_REASON_CHARACTERS]) from error
             self.iterators.clear()
             return []
+        except KeyError as error:  # botocore reads an answer of another service as an empty one
+            raise StreamUnreadable(f"an answer has no {error}") from error
 
     def _new_shards(self) -> list[str]:
         found: list[str] = []
         params: dict[str, Any] = {"StreamArn": self.arn}
         while True:
             told = self.streams.describe_stream(**params)["StreamDescription"]
+            if (view := told.get("StreamViewType", WHOLE_ROWS)) != WHOLE_ROWS:
+                raise StreamUnreadable(f"it holds {view}, must hold {WHOLE_ROWS}")
             found += [shard["ShardId"] for shard in told["Shards"] if shard["ShardId"] not in self.iterators]
             if "LastEvaluatedShardId" not in told:
                 return found
@@ -77,17 +92,17 @@ def _as_lambda_has_it(record: Record, arn: str) -> Record:
     return record | {"eventSourceARN": arn, "dynamodb": told | {"ApproximateCreationDateTime": seconds}}
 
 
-def is_wanted(record: Record) -> bool:
-    """As the subscription's filter has it, see ``subscription``."""
-    keys = record["dynamodb"]["Keys"]
-    is_clear = keys["user_id"]["S"].startswith(CLEARED) and record["eventName"] == "INSERT"
-    return is_clear or bool(keys["item_id"]["S"].startswith(LINE))
+def _has_keys_alone(record: Record) -> bool:
+    """Return whether the image of a new row lacks all that is not its key, as moto's do."""
+    changed = record["dynamodb"]
+    return changed.get("NewImage", {}).keys() == changed["Keys"].keys()
 
 
 def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> None:
     """Count what the stream brings until ``is_over`` is set, and then what it has brought by then.
 
-    :raise ClientError, BotoCoreError: the stream cannot be read
+    :raise StreamUnreadable: nothing is counted then
+    :raise Throttled, Unavailable: DynamoDB takes no counts; the next start reads the same records again
     """
     while not is_over.wait(PAUSE_SECONDS):
         count_what_came(stream, bookkeeper)
@@ -96,18 +111,25 @@ def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> 
 
 def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:
     """Count all that the stream has brought since it was last read."""
-    records = [record for record in stream.read() if is_wanted(record)]
+    records = [record for record in stream.read() if is_counted(record)]
+    if any(map(_has_keys_alone, records)):
+        raise StreamUnreadable("its records hold keys instead of whole rows; use ministack or DynamoDB Local")
     for start in range(0, len(records), BATCH_RECORDS):
         _count(bookkeeper, records[start : start + BATCH_RECORDS])
 
 
 def _count(bookkeeper: Bookkeeper, records: list[Record]) -> None:
-    left = records
-    for attempt in range(ATTEMPTS):
-        failed = set(count_records(bookkeeper, left))
-        info(logger, f"Counted {len(left) - len(failed)} of {len(left)} changes")
-        left = [record for record in left if record["dynamodb"]["SequenceNumber"] in failed]
-        if not left:
+    """Count these. One that cannot be counted alone is given up; none is where DynamoDB takes no counts."""
+    remaining = records
+    for attempt in attempts(ATTEMPTS):
+        try:
+            failed = count_or_raise(bookkeeper, remaining)
+        except Problem:
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            info(logger, f"Counted {len(remaining) - len(failed)} of {len(remaining)} changes")
+            remaining = [record for record in remaining if record["dynamodb"]["SequenceNumber"] in failed]
+        if not remaining:
             return
-        back_off(attempt)
-    logger.error("%s changes are given up, which `flask analytics rebuild` finds", len(left))
+    logger.error("%s changes are given up, which `flask analytics rebuild` finds", len(remaining))

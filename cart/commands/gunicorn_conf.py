@@ -3,6 +3,8 @@
 gevent's patches come before all imports: boto3's TLS, once imported without them, does not work with them.
 """
 
+import logging
+from functools import partial
 from typing import Any
 
 import gevent
@@ -13,6 +15,7 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import ggevent
 
 from cart.config import Config
+from cart.logs import without_secrets
 
 _config = Config.from_env()
 workers = _config.web_concurrency
@@ -22,14 +25,39 @@ forwarder_headers = ""  # a client on this host could name another SCRIPT_NAME, 
 preload_app = True  # a bad setting stops the start, and workers share the memory of what is loaded
 control_socket_disable = True  # it would leave a file behind in the home folder
 
+
+def _remove_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
+
+
 REQUEST_SECONDS = 15  # with the reading of its body; the service itself takes 5
 
 
+class Server(StreamServer):
+    """A server that, before it closes, accepts the connections whose clients have sent already: they would be reset."""
+
+    def close(self) -> None:
+        """Accept the connections that wait, and close."""
+        if not self.closed:
+            self.stop_accepting()
+            while accepted := self.do_read():
+                self.do_handle(*accepted)
+        super().close()
+
+
 class Worker(ggevent.GeventWorker):
-    """One that a client cannot hold for ever: gunicorn waits for the rest of a body without end."""
+    """A worker that no client can hold for ever: gunicorn itself waits for the rest of a body without end."""
+
+    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> Server:
+        """Return the server of a listener. gunicorn calls this where it would call the class of that name."""
+        server = Server(listener, handle=partial(self.handle, listener), spawn=spawn)
+        if self.cfg.workers > 1:
+            server.max_accept = 1  # as gunicorn has it, so that workers share the connections
+        return server
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection. The listener is asked for its name alone, and may be closed by now."""
+        """Serve a connection. Only the listener's name is needed, and the listener may be closed by now."""
         super().handle(client, client, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
@@ -48,23 +76,8 @@ class Worker(ggevent.GeventWorker):
 worker_class = Worker
 
 
-class Server(StreamServer):
-    """One that takes, before it closes, those who have connected and sent: they would be reset."""
-
-    def close(self) -> None:
-        """Close, at last."""
-        if not self.closed:
-            self.stop_accepting()
-            while accepted := self.do_read():
-                self.do_handle(*accepted)
-        super().close()
-
-
-ggevent.StreamServer = Server
-
-
 class Response(wsgi.Response):
-    """An answer that does not say which server gave it, and leaves in one piece."""
+    """A response without the header ``Server``, sent in one piece."""
 
     headers_sent: bool
 
@@ -83,4 +96,11 @@ class Response(wsgi.Response):
         util.write(self.sock, "".join(head).encode("latin-1") + arg)
 
 
-wsgi.Response = Response
+def on_starting(server: Any) -> None:
+    """Before workers are forked: keep secrets out of gunicorn's log lines, and make it use our ``Response``.
+
+    Of a request that fails, gunicorn logs the path, which can hold the token of a link. For ``Response`` it has no
+    setting.
+    """
+    server.log.error_log.addFilter(_remove_secrets)
+    wsgi.Response = Response

@@ -5,6 +5,7 @@ up by ministack's environment variables (``GATEWAY_PORT``, ``BIND_HOST``, ``PERS
 """
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -48,9 +49,12 @@ class Saver:
 
 async def _save_in_a_child() -> None:
     """Save the tables as they are now, while requests go on: a forked child sees a copy that nobody changes."""
+    gc.freeze()  # no later collection walks through the rows, which would stop all requests for a while
     child = os.fork()
     if child == 0:
         try:
+            os.nice(10)
+            gc.disable()
             save_state("dynamodb", dynamodb.get_state())
         finally:
             os._exit(0)

@@ -19,7 +19,6 @@ from cart.commands.cli import app_config, create_table_or_fail, fail
 from cart.commands.supervisor import Supervisor
 from cart.config import Config
 
-ENDPOINT_FILE = "endpoint"  # in the data folder: the running engine's URL; left behind by a run that crashed
 LOCK_FILE = "lock"
 WAIT_FOR_CRASHED_RUN_SECONDS = 20  # its engine saves and ends within this time
 
@@ -178,7 +177,7 @@ def _note_endpoint(stack: ExitStack, folder: Path | None) -> bool:
     """Write the engine's URL to the data folder while this runs; return whether a crashed run left one there."""
     if not folder:
         return False
-    note = folder / ENDPOINT_FILE
+    note = folder / engines.ENDPOINT_FILE
     crashed = note.exists()
     note.write_text(os.environ["DYNAMODB_ENDPOINT_URL"] + "\n")
     stack.callback(note.unlink, missing_ok=True)

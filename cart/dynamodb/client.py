@@ -46,6 +46,7 @@ THROTTLING = {
 # DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
 READS = {"query", "get_item", "batch_get_item", "scan"}
 RESENT = {*READS, "transact_write_items"}
+CREDENTIALS = "AWS credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"  # what to set
 AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 ANSWER_LOST = (HTTPClientError, ChecksumError, ResponseParserError)
@@ -71,15 +72,23 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
     :param patient: with botocore's own timeouts and retries, for the commands that make or look at tables
     """
     try:
-        core = None if patient else _session_for(service)
-        session = boto3.Session(region_name=config.aws_region, botocore_session=core)
-    except BotoCoreError as error:  # such as a profile that does not exist
+        client = _make_client(config, patient, service)
+    except BotoCoreError as error:  # such as a profile that does not exist, or half of the credentials
         raise ConfigError(f"cart: {error}") from None
-    lean = config.dynamodb_transport == "lean"
+    if not patient:
+        client.meta.events.register("before-parse.dynamodb", refuse_damaged)
+        if config.dynamodb_transport == "lean" and service == "dynamodb":
+            attach(client)
+    return client
+
+
+def _make_client(config: Config, patient: bool, service: str) -> Any:
+    core = None if patient else _session_for(service)
+    session = boto3.Session(region_name=config.aws_region, botocore_session=core)
     endpoint_url = config.dynamodb_endpoint_url if service in ("dynamodb", "dynamodbstreams") else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
     anonymous = endpoint_url and not session.get_credentials()
-    client = session.client(  # type: ignore[call-overload]
+    return session.client(  # type: ignore[call-overload]
         service,
         endpoint_url=endpoint_url,
         aws_access_key_id="local" if anonymous else None,
@@ -94,11 +103,6 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
             tcp_keepalive=True,
         ),
     )
-    if not patient:
-        client.meta.events.register("before-parse.dynamodb", refuse_damaged)
-        if lean and service == "dynamodb":
-            attach(client)
-    return client
 
 
 def _session_for(service: str) -> Session:

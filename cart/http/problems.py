@@ -121,7 +121,7 @@ def _as_problem(error: HTTPException) -> Problem:
     status = error.code or 500
     if status == 404 and f"{request.path}/".startswith("/cart/"):
         return NotFound(
-            f"{NotFound.title}. (A user_id is one path segment: it has no '/', plain or percent-encoded.)",
+            "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
             {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
         )
     problem = FOR_STATUS.get(status, BadRequest if status < 500 else InternalError)()
@@ -131,7 +131,7 @@ def _as_problem(error: HTTPException) -> Problem:
 
 def _example(kind: type[Problem]) -> dict[str, Any]:
     head = {"type": kind.type, "title": kind.title, "status": kind.status}
-    return head | {"detail": kind.title, "instance": "5f2c9e1b7a604f0d"} | kind.example
+    return head | {"detail": kind.detail, "instance": "5f2c9e1b7a604f0d"} | kind.example
 
 
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:

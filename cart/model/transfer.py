@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
 
+from cart.model.limits import Limits
 from cart.model.lines import Line, Place, PriceChange, in_order, is_live, iso, next_version, unless_expired
 
 # How many units a line has that is in both carts, by those in the target and those that come from the source
@@ -14,13 +14,8 @@ STRATEGIES: dict[str, Callable[[int, int], int]] = {
     "keep": lambda there, _: there,
     "replace": lambda _, coming: coming,
 }
-MOVE = "move"  # the rule for a line that only the source has
+MOVE, COPY = "move", "copy"  # the rule for a line that only the source has
 QUANTITY_LIMIT, LINES_LIMIT = "quantity-limit", "lines-limit"  # why units were cut, or a line left
-
-
-class Limits(NamedTuple):
-    quantity: int  # units of one line
-    lines: int  # of one list
 
 
 @dataclass(eq=False, repr=False)
@@ -30,7 +25,7 @@ class Move:
     :ivar place: of the source: ``cart`` or ``saved``
     :ivar row: what the target's row holds, live or not
     :ivar target: the same if it is live
-    :ivar rule: a strategy, or ``MOVE`` where the target has no such line
+    :ivar rule: a strategy, or ``MOVE`` or ``COPY`` where the target has no such line
     :ivar result: the target's line after the move, None where the line is left in the source
     :ivar cut: units beyond the limit
     :ivar reason: why units were cut, or the line left
@@ -62,7 +57,13 @@ class Move:
 
 
 def plan_moves(
-    place: Place, source: Iterable[Line], rows: dict[int, Line], strategy: str, limits: Limits, now: datetime
+    place: Place,
+    source: Iterable[Line],
+    rows: dict[int, Line],
+    strategy: str,
+    limits: Limits,
+    now: datetime,
+    rule_for_new_lines: str = MOVE,
 ) -> list[Move]:
     """What to do with each line of a source, in the order in which they were added, until the target is full.
 
@@ -70,13 +71,14 @@ def plan_moves(
     :param source: live lines
     :param rows: all that the target has, expired or not, by product
     :param strategy: one of ``STRATEGIES``
+    :param rule_for_new_lines: ``MOVE``, or ``COPY`` where the source keeps its lines
     """
     room = limits.lines - sum(is_live(row, now) for row in rows.values())
     moves = []
     for line in in_order(source):
         row = rows.get(line.product_id)
         target = unless_expired(row, now)
-        move = Move(place, line, row, target, strategy if target else MOVE)
+        move = Move(place, line, row, target, strategy if target else rule_for_new_lines)
         if target or room > 0:
             _combine(move, limits.quantity, now)
             room -= target is None
@@ -89,7 +91,7 @@ def plan_moves(
 def _combine(move: Move, max_quantity: int, now: datetime) -> None:
     source, target = move.source, move.target
     wanted = STRATEGIES[move.rule](target.quantity, source.quantity) if target else source.quantity
-    newer = source if target is None or _is_newer(source, target) else target
+    newer, older = (source, target) if target is None or _is_newer(source, target) else (target, source)
     move.cut = max(wanted - max_quantity, 0)
     move.reason = QUANTITY_LIMIT if move.cut else None
     move.result = replace(
@@ -98,12 +100,13 @@ def _combine(move: Move, max_quantity: int, now: datetime) -> None:
         added_at=(target or source).added_at,
         updated_at=iso(now),
         version=next_version(move.row, now),
-        change=_newest_change(source, target),
+        change=_newest_change(newer, older),
     )
 
 
-def _newest_change(source: Line, target: Line | None) -> PriceChange | None:
-    changes = [line.change for line in (source, target) if line and line.change]
+def _newest_change(newer: Line, older: Line | None) -> PriceChange | None:
+    """Return the newest change of two lines; of one change that both have, that of the line whose price holds."""
+    changes = [line.change for line in (newer, older) if line and line.change]  # max takes the first of equals
     return max(changes, key=lambda change: (change.changed_at, change.price), default=None)
 
 

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from cart import create_app
 from cart.commands import engines
+from cart.http.extensions import get_bus, get_table
 from cart.prices import jobs
 from tests.support.products_service import ProductsService
 from tests.support.stores import Store, make_store
@@ -54,13 +55,14 @@ def shown_price(line: ModelLine | None) -> dict[str, Any] | None:
 def join(coming: ModelLine, there: ModelLine | None, strategy: str) -> tuple[ModelLine, int]:
     """The line that two become, and how many units are beyond the limit."""
     if there is None:
-        wanted, newer, added = coming["quantity"], coming, coming["added"]
+        wanted, newer, older, added = coming["quantity"], coming, None, coming["added"]
     else:
         wanted = UNITS[strategy](there["quantity"], coming["quantity"])
-        newer = coming if coming["priced"] > there["priced"] else there
+        newer, older = (coming, there) if coming["priced"] > there["priced"] else (there, coming)
         added = there["added"]
     quantity = min(wanted, MAX_QUANTITY)
-    change = max((line["change"] for line in (coming, there) if line and line["change"]), default=None)
+    changes = [line["change"] for line in (newer, older) if line and line["change"]]
+    change = max(changes, key=lambda one: one[:2], default=None)  # the newer line's where both have the same
     return newer | {"quantity": quantity, "added": added, "change": change}, wanted - quantity
 
 
@@ -84,7 +86,7 @@ def transfer(
                 "product_id": product_id,
                 "product_name": coming["product_name"],
                 "place": place,
-                "rule": strategy if there else "move",
+                "rule": strategy if there else "copy" if keep else "move",
                 "source": shown_price(coming),
                 "target": shown_price(there),
                 "result": None,
@@ -306,7 +308,7 @@ class CartMachine(RuleBasedStateMachine):
                 Key={"user_id": {"S": f"JOB#{job.job_id}"}, "item_id": {"S": "JOB"}},
             )
             job = jobs.start(product_id, price, job.changed_at)
-            jobs.run(jobs.get_table(), jobs.get_bus(), job.job_id)
+            jobs.run(get_table(), get_bus(), job.job_id)
         assert self.ask("PUT", f"/products/{product_id}/price", body).json["status"] == "done"
         for model in self.models:
             for lines in model.values():

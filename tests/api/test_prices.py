@@ -12,6 +12,7 @@ import pytest
 
 from cart import create_app
 from cart.bus import Bus
+from cart.http.extensions import get_bus
 from cart.prices import job_rows, jobs
 from cart.prices.job_rows import Job
 from tests.support.crashes import Died, dying
@@ -140,7 +141,7 @@ def test_events_that_come_twice_and_in_disorder_from_threads(real_store, product
     def work(event: tuple[Decimal, str]) -> None:
         with app.app_context():
             job = jobs.start(product, *event)
-            jobs.run(table, jobs.get_bus(), job.job_id)
+            jobs.run(table, get_bus(), job.job_id)
         app.test_client().put(f"/cart/{users[int(event[0])]}/items/{product}", json={"quantity": int(event[0])})
 
     with ThreadPoolExecutor(8) as pool:
@@ -237,6 +238,19 @@ def test_a_merge_keeps_the_newest_change(client, user, store, product, newer_is_
     merged = client.post(f"/cart/{user}/merge", json={"source_user_id": f"guest-{user}"})
     assert news(merged.json["cart"]["items"][0]) == news(line_of(client, user)) == (NEWER, T3)
     assert merged.json["cart"]["price_changes"] == 1
+
+
+@pytest.mark.parametrize("order", [[("guest-", 5), ("", 7)], [("", 7), ("guest-", 5)]])
+def test_a_merge_of_lines_with_the_same_change_shows_it(client, user, product, change, order):
+    """Whichever line is newer, its price holds, and the change is one of that price."""
+    for prefix, price in order:
+        body = CUP | {"product_id": product, "price": price}
+        assert client.post(f"/cart/{prefix}{user}/items", json=body).status_code == 201
+    change(NEW, T2)
+    merged = client.post(f"/cart/{user}/merge", json={"source_user_id": f"guest-{user}"})
+    (line,) = merged.json["cart"]["items"]
+    assert line["price"] == order[-1][1]
+    assert news(line) == news(line_of(client, user)) == (NEW, T2)
 
 
 def test_a_merge_over_an_expired_line_takes_nothing_of_its_change(client, user, store, product):

@@ -21,8 +21,8 @@ import boto3
 import pytest
 
 from cart import create_app
+from cart.analytics.tally import is_counted
 from cart.commands import engines, provision
-from cart.commands.follow import is_wanted
 from cart.config import Config
 from deploy import subscription
 from tests.support.documents import Page
@@ -241,7 +241,7 @@ def test_the_filter_lets_lines_and_clears_through_and_nothing_else():
     def passes(kind, user_id, item_id):
         told = record(None, image(), user_id, item_id, eventName=kind)
         lets = any(matches(told, json.loads(one["Pattern"])) for one in subscription.FilterCriteria["Filters"])
-        assert lets == is_wanted(told)  # by those who read the stream themselves
+        assert lets == is_counted(told)  # by those who read the stream themselves
         return lets
 
     def matches(told, pattern):
@@ -470,7 +470,7 @@ def test_no_active_environment_is_said(project):
     ("stage", "line"),
     [
         ("nosuch", f"there is no stage 'nosuch' in zappa_settings.json; there are {', '.join(sorted(settings()))}"),
-        ("local", "AWS does not know you: Unable to locate credentials"),
+        ("local", f"set {CREDENTIALS}"),
     ],
 )
 def test_make_says_what_is_wrong_before_it_begins(project, stage, line):

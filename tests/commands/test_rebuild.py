@@ -199,11 +199,17 @@ def test_the_command(app, books, store):
     tamper(store, "PRODUCT#1", "1#0", units=4, cents=-250)
     result = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
     assert result.exit_code == 0
-    assert result.output.splitlines()[1:] == [
-        "lines that differed:    0, by +0 lines, +0 units, +0.00",
-        "products that differed: 1, by +0 lines, -4 units, +2.50",
-        "totals that differed:   0, by +0 lines, +0 units, +0.00",
+    assert result.output.splitlines()[1:] == ["Corrected the count of 1 product: +0 lines, -4 units, +2.50 in value"]
+    store.put("dan", 9, quantity={"N": "1"}, price={"N": "3"})
+    store.put("dan", 8, quantity={"N": "1"}, price={"N": "0.50"})
+    tamper(store, "TOTALS#", "2#3", lines=-1)
+    again = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
+    assert again.output.splitlines()[1:] == [
+        "Corrected the count of 2 lines: +2 lines, +2 units, +3.50 in value",
+        "Corrected the totals over all carts: +1 lines, +0 units, +0.00 in value",
     ]
+    quiet = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
+    assert quiet.output.splitlines()[1:] == ["Nothing differed: what was counted is what the carts hold"]
 
 
 def test_the_command_says_that_dynamodb_throttles(app):
