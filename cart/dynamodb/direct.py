@@ -197,8 +197,8 @@ class _LeanPath:
             _close_idle(self._targets)
             self._session.close()
             self._process = os.getpid()
-        if url not in self._targets:
-            self._targets[url] = self._new_target(url)
+        if url not in self._targets:  # another thread may have added it meanwhile, and have used its connections
+            self._targets.setdefault(url, self._new_target(url))
         return self._targets[url]
 
     def _new_target(self, url: str) -> Target | None:

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from cart.dynamodb import keys
 from cart.http.converters import UserId
 from tests.support.project import ROOT
-from tests.support.stores import CUP
+from tests.support.stores import CUP, Store, shared_store
 
 JSON = "application/json"
+
+
+@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """What is refused does not reach the engine: two engines are enough."""
+    return shared_store(request)
 
 
 def body_with(field: str, literal: str) -> str:

@@ -346,7 +346,8 @@ def test_cost(real_app, real_store, user, lines, in_common, query_units, sizes):
     assert len(answer.json["lines"]) == lines
     assert bill.operations == ["Query", "Query"] + ["TransactWriteItems"] * len(sizes)
     assert sent == sizes
-    assert bill.units_of["Query"] == query_units
+    if real_store.engine == "dynamodb-local":  # ministack charges a unit for each Query
+        assert bill.units_of["Query"] == query_units
     assert all(sum(len(str(part)) for part in row.items()) < 1024 for row in real_store.rows(user))
 
 

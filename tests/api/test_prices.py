@@ -253,6 +253,19 @@ def test_a_merge_of_lines_with_the_same_change_shows_it(client, user, product, c
     assert news(line) == news(line_of(client, user)) == (NEW, T2)
 
 
+@pytest.mark.parametrize("newer_is_in", ["source", "target"])
+def test_of_one_change_in_both_lines_that_of_the_newer_price_holds(client, user, store, product, change, newer_is_in):
+    """The older line has the new price already, so that its record of the change would show no news."""
+    source_price, target_price = (OLD, NEW) if newer_is_in == "source" else (NEW, OLD)
+    given_at = {OLD: {"S": T2}, NEW: {"S": T1}}
+    for row, price in ((saved(product), source_price), ({}, target_price)):
+        store.put(user, product, price={"N": str(price)}, priced_at=given_at[price], **row)
+    change(NEW, T3)
+    moved = client.post(f"/cart/{user}/saved/{product}/move-to-cart")
+    assert (moved.json["price"], news(moved.json)) == (OLD, (NEW, T3))
+    assert news(line_of(client, user)) == (NEW, T3)
+
+
 def test_a_merge_over_an_expired_line_takes_nothing_of_its_change(client, user, store, product):
     store.put(
         user,

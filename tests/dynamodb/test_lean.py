@@ -712,6 +712,26 @@ def params(user_id: str) -> dict[str, Any]:
     }
 
 
+def test_threads_that_ask_first_at_the_same_time_share_their_connections(monkeypatch):
+    new_target, both_here, both_asked = direct._LeanPath._new_target, threading.Barrier(2), threading.Barrier(2)
+
+    def together(path, url):
+        both_here.wait(5)
+        return new_target(path, url)
+
+    def answer(_: Request) -> bytes:
+        both_asked.wait(5)
+        return response(PAGE)
+
+    monkeypatch.setattr(direct._LeanPath, "_new_target", together)
+    with raw_server(answer) as server, ThreadPoolExecutor(2) as pool:
+        client = client_of(server.url)
+        for _ in range(2):
+            assert [page["Count"] for page in pool.map(lambda _: query(client), range(2))] == [1, 1]
+        assert len(server.connections) == 2
+        client.close()
+
+
 def test_a_child_process_shares_no_connection():
     with raw_server(lambda _: response(PAGE)) as server:
         client = client_of(server.url)

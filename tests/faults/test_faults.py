@@ -15,9 +15,15 @@ from cart.commands import engines
 from tests.support.faults import BROKEN, GARBLED, LOST, REFUSED, SLOW, THROTTLED, client_error, failing, hooked
 from tests.support.project import missing
 from tests.support.running import request, serving
-from tests.support.stores import CUP
+from tests.support.stores import CUP, Store, shared_store
 
 LIMIT_SECONDS = 5
+
+
+@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """The failures are made on this side of the engine, and take their time: two engines are enough."""
+    return shared_store(request)
 
 
 def add(client, user):
