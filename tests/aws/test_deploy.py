@@ -24,6 +24,7 @@ from cart import create_app
 from cart.analytics.tally import is_counted
 from cart.commands import engines, provision
 from cart.config import Config
+from cart.dynamodb import client
 from deploy import subscription
 from tests.support.documents import Page
 from tests.support.local_stage import (
@@ -470,7 +471,7 @@ def test_no_active_environment_is_said(project):
     ("stage", "line"),
     [
         ("nosuch", f"there is no stage 'nosuch' in zappa_settings.json; there are {', '.join(sorted(settings()))}"),
-        ("local", f"set {CREDENTIALS}"),
+        ("local", f"set {client.CREDENTIALS}"),
     ],
 )
 def test_make_says_what_is_wrong_before_it_begins(project, stage, line):
