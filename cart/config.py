@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment. README.md lists them for users."""
+"""Every setting, read once from the environment. docs/operations.md lists them for users."""
 
 import os
 import re
