@@ -25,9 +25,10 @@ from cart.analytics.totals import (
     shard_rows,
     sum_attributes,
 )
-from cart.dynamodb.client import TransactionCancelled, call
+from cart.dynamodb.client import call
+from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.keys import BOARD, COUNTED, COUNTED_LINE, DAYS, GENERATION, PRODUCT, RECORD, TOTALS, Row, row_key
-from cart.dynamodb.retries import MAX_ATTEMPTS, attempts
+from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import number
 from cart.errors import Throttled
 
@@ -69,7 +70,7 @@ class Bookkeeper(Aggregates):
 
         :param rewrite: write the entries even if they are equal
         """
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(MAX_ROUNDS):
             if not self.transact(partial(self._entry_actions, product_id, rewrite and attempt == 0)):
                 return
         raise Throttled

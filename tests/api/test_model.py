@@ -19,7 +19,7 @@ from cart.commands import engines
 from cart.http.extensions import get_bus, get_table
 from cart.prices import jobs
 from tests.support.products_service import ProductsService
-from tests.support.stores import Store, make_store
+from tests.support.stores import ENGINES, Store, make_store
 
 MAX_QUANTITY = 20  # small, so that units are cut
 MAX_LINES = 3  # fewer than products, so that lines are left
@@ -29,7 +29,7 @@ PRICES = st.integers(1, 9).map(Decimal) | st.decimals("0.01", "9999999.99", plac
 KEYED = st.booleans()
 NAME_SOLD = "Moka pot"
 NAMES = st.sampled_from(["Espresso cup", "Tasse à café", "☕"])
-EXAMPLES = {"moto": 10, "dynamodb-local": 50}  # moto copies its tables at each transaction
+EXAMPLES = {"moto": 10, "ministack": 25, "dynamodb-local": 50}  # moto copies its tables at each transaction
 WHO = st.integers(0, 1)  # the shopper or the guest
 PLACES = st.sampled_from(["cart", "saved"])
 SOLD = st.dictionaries(PRODUCTS, st.tuples(PRICES, st.integers(0, MAX_QUANTITY)))  # price and stock
@@ -62,7 +62,7 @@ def join(coming: ModelLine, there: ModelLine | None, strategy: str) -> tuple[Mod
         added = there["added"]
     quantity = min(wanted, MAX_QUANTITY)
     changes = [line["change"] for line in (newer, older) if line and line["change"]]
-    change = max(changes, key=lambda one: one[:2], default=None)  # the newer line's where both have the same
+    change = max(changes, key=lambda change: change[:2], default=None)  # of equal ones the first
     return newer | {"quantity": quantity, "added": added, "change": change}, wanted - quantity
 
 
@@ -369,11 +369,11 @@ class CartMachine(RuleBasedStateMachine):
             assert line.get("current_price") == shown_change(one)
 
 
-@pytest.fixture(scope="module", params=["moto", "dynamodb-local"])
+@pytest.fixture(scope="module", params=ENGINES)
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """With a moto of its own: it copies all of its tables at each transaction, and those of other tests are large."""
     with engines.moto() if request.param == "moto" else nullcontext() as own:
-        url = own or request.getfixturevalue("dynamodb_local_url")
+        url = own or request.getfixturevalue(request.param.replace("-", "_") + "_url")
         yield make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
 
 

@@ -6,7 +6,7 @@ let token = null;
 /** An error response: `status` (0 if there was no response), `message` (its title), `detail`, `requestId`. */
 export class ApiError extends Error {
   constructor(status, { title, detail, instance, errors } = {}) {
-    super(title ?? "The service did not answer as it should");
+    super(title ?? "The service gave an answer that cannot be read");
     this.status = status;
     this.detail = Object.entries(errors ?? {}).map(([field, messages]) => `${field}: ${messages.join(" ")}`).join(" ")
       || (detail === title ? "" : detail) || "";
@@ -51,7 +51,7 @@ async function request(path, parameters, accept, signal) {
     if (error.name === "AbortError") {
       throw error;
     }
-    throw new ApiError(0, { title: "The service cannot be reached", detail: "Is the network there?" });
+    throw new ApiError(0, { title: "The service cannot be reached", detail: "Check your network connection." });
   }
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
