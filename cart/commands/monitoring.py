@@ -21,9 +21,9 @@ def create(config: Config, retention_days: int, topic_arn: str | None, say: Call
     :param topic_arn: the SNS topic that hears of an alarm, or None
     """
     name = f"cart-{config.environment}"
-    _keep_logs(connect(config, patient=True, service="logs"), f"/aws/lambda/{name}", retention_days)
+    _keep_logs(connect(config, boto_defaults=True, service="logs"), f"/aws/lambda/{name}", retention_days)
     say(f"Log group /aws/lambda/{name}: kept for {retention_days} days")
-    cloudwatch = connect(config, patient=True, service="cloudwatch")
+    cloudwatch = connect(config, boto_defaults=True, service="cloudwatch")
     cloudwatch.put_dashboard(DashboardName=name, DashboardBody=json.dumps(dashboard(config)))
     say(f"Dashboard {name}: made")
     for alarm in alarms(config):

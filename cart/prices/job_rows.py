@@ -9,7 +9,7 @@ from cart.dynamodb.client import call
 from cart.dynamodb.failures import ConditionFailed
 from cart.dynamodb.keys import LINE_PREFIXES, PRICE_JOB, PRICE_JOBS, PRODUCT_INDEX, Row, line_key, row_key
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import SHOWN, change_of, is_live, live_line, number, shown_line_of
+from cart.dynamodb.rows import LINE_ATTRIBUTES, is_live, live_line, number, price_change_of, projected_line_of
 from cart.dynamodb.table import CartTable
 from cart.errors import Throttled
 from cart.model.lines import Line, Place
@@ -98,14 +98,14 @@ def live_lines(table: CartTable, product_id: int, wanted: list[Holder]) -> list[
     :param wanted: at most 100, the most that one BatchGetItem takes
     """
     keys = [line_key(*holder, product_id) for holder in wanted]
-    expression = f"user_id, item_id, #ttl, {SHOWN}"
+    expression = f"user_id, item_id, #ttl, {LINE_ATTRIBUTES}"
     found: dict[Holder, Line] = {}
     for _ in attempts():
         if not keys:
             return [(holder, found[holder]) for holder in wanted if holder in found]
         asked = {"Keys": keys, "ProjectionExpression": expression, "ExpressionAttributeNames": {"#ttl": "ttl"}}
         answer = call(table.client, "batch_get_item", RequestItems={table.name: asked})
-        found |= {_holder(row): shown_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}
+        found |= {_holder(row): projected_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}
         keys = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
     raise Throttled
 
@@ -138,7 +138,7 @@ def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        return change_of(answer["Attributes"]).line_price
+        return price_change_of(answer["Attributes"]).line_price
     except ConditionFailed as failed:
         line = live_line(failed.row)
         is_this = line and line.change and line.change[:2] == (job.price, job.changed_at)
