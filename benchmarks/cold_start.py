@@ -142,7 +142,7 @@ def _credentials() -> dict[str, str]:
 
 def _make_table(endpoint_url: str) -> None:
     os.environ |= _credentials()
-    client = connect(Config(dynamodb_endpoint_url=endpoint_url), patient=True)
+    client = connect(Config(dynamodb_endpoint_url=endpoint_url), boto_defaults=True)
     provision.create(client, TABLE, lambda line: None)
     for product_id, product_name, quantity, price in SEED:
         item: dict[str, Any] = {

@@ -6,36 +6,43 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
 
-OPEN_ENVIRONMENTS = {"dev", "test"}  # where nobody is asked who they are, unless AUTH_MODE says so
+OPEN_ENVIRONMENTS = {"dev", "test"}  # here AUTH_MODE is none unless it is set
 
 
 class ConfigError(SystemExit):
-    """A setting has a bad value: the process ends with this one line and status 1."""
+    """A setting has a bad value. The process ends with this one line and status 1."""
 
 
 def _text(default: str | None, pattern: str, form: str, example: str, secret: bool = False) -> Any:
-    """Define a setting of text; ``form`` says in words what ``pattern`` allows, for the message of a refusal."""
+    """Define a text setting.
+
+    :param form: what ``pattern`` allows, in words, for the error message
+    :param secret: the value is not printed in the error message
+    """
     metadata = {"pattern": pattern, "form": f"must be {form}, such as {example}", "example": example, "secret": secret}
     return field(default=default, metadata=metadata)
 
 
 def _choice(default: str, *choices: str) -> Any:
+    """Define a setting with a fixed set of values."""
     metadata = {"pattern": "|".join(choices), "form": f"must be {', '.join(choices[:-1])} or {choices[-1]}"}
     return field(default=default, metadata=metadata)
 
 
 def _whole_number(default: int, low: int, high: int) -> Any:
+    """Define a setting that is a whole number from ``low`` to ``high``."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
 def _url(example: str) -> Any:
+    """Define a setting that is an http or https URL, unset by default."""
     pattern = r"https?://([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/\S*)?"
     return _text(None, pattern, "an http or https URL", example)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)  # each method that it writes is compiled at every cold start
+@dataclass(kw_only=True, eq=False, repr=False)  # dataclass compiles each generated method at every cold start
 class Config:
-    """The settings of one app. A field's name in upper case is its environment variable."""
+    """The settings of one app. The environment variable of a field is its name in upper case."""
 
     environment: str = _text("dev", r"[A-Za-z0-9_.-]{1,200}", "1 to 200 letters, digits, '_', '.' or '-'", "production")
     log_level: str = _choice("INFO", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -44,14 +51,14 @@ class Config:
         "", r"[A-Za-z0-9_.-]{3,255}", "3 to 255 letters, digits, '_', '.' or '-'", "production-carts"
     )
     dynamodb_endpoint_url: str | None = _url("http://localhost:8000")
-    dynamodb_transport: str = _choice("direct", "direct", "lean", "botocore")  # lean: the older name of direct
+    dynamodb_transport: str = _choice("direct", "direct", "lean", "botocore")  # "lean" is the old name of "direct"
     metrics_namespace: str | None = _text(
         None, r"[A-Za-z0-9_./#:-]{1,255}", "1 to 255 letters, digits or characters of '_./#:-'", "Shop/Cart"
     )
     cart_ttl_days: int = _whole_number(30, 1, 3650)
     saved_ttl_days: int = _whole_number(180, 1, 3650)
     cart_max_quantity: int = _whole_number(999, 1, 1_000_000)
-    cart_max_lines: int = _whole_number(100, 1, 100)  # as many as one transaction takes
+    cart_max_lines: int = _whole_number(100, 1, 100)  # DynamoDB's limit for one transaction
     auth_mode: str = _choice("", "none", "gateway", "jwt")
     auth_user_claim: str = _text("sub", r"\S{1,100}", "the name of a claim, without spaces", "sub")
     auth_admin_scope: str = _text("carts:admin", r"\S{1,100}", "one scope, without spaces", "carts:admin")
@@ -95,18 +102,19 @@ class Config:
             self.dynamodb_table_name = f"{self.environment}-carts"
         if not self.auth_mode:
             if self.environment not in OPEN_ENVIRONMENTS:
-                raise ConfigError(f"cart: AUTH_MODE must be set where ENVIRONMENT is {self.environment}")
+                raise ConfigError(f"cart: AUTH_MODE must be set if ENVIRONMENT is {self.environment}")
             self.auth_mode = "none"
         if self.auth_mode == "jwt" and bool(self.auth_jwks_url) == bool(self.auth_public_key):
             raise ConfigError("cart: AUTH_MODE=jwt needs AUTH_JWKS_URL or AUTH_PUBLIC_KEY, and not both")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the settings; one that is unset or empty has its default.
+        """Read the settings. A variable that is unset or empty leaves the default.
 
-        :raise ConfigError: a value is not of its setting's form
+        :raise ConfigError: a value is not valid
         """
-        return cls(**{one.name: _read(one, text) for one in fields(cls) if (text := environ.get(one.name.upper()))})
+        texts = {setting: environ.get(setting.name.upper()) for setting in fields(cls)}
+        return cls(**{setting.name: _read(setting, text) for setting, text in texts.items() if text})
 
 
 def _read(setting: Field[Any], text: str) -> Any:
@@ -124,5 +132,8 @@ def _read(setting: Field[Any], text: str) -> Any:
 
 
 def uncounted_queue(function: str) -> str:
-    """Return the name of the queue that is told of the records that were given up."""
+    """Return the name of the queue for the stream records that could not be counted.
+
+    :param function: the name of the Lambda function
+    """
     return f"{function}-uncounted"

@@ -1,4 +1,4 @@
-"""The address of the service itself: it leads to Swagger UI."""
+"""The route ``/``, which redirects to Swagger UI."""
 
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
@@ -13,7 +13,7 @@ blueprint = Blueprint("docs", __name__)
 def show_docs() -> Response:
     """Redirect to Swagger UI.
 
-    Under a known prefix the Location has it, since API Gateway serves its stage without a slash at the end, too.
-    Otherwise it is relative, so that it holds under a prefix that a proxy takes away.
+    The Location contains a known prefix, since API Gateway also serves its stage without a slash at the end. Without a
+    known prefix it is relative, so that it is right behind a proxy that removes a prefix.
     """
     return redirect(f"{request.root_path}/docs" if request.root_path else "docs")

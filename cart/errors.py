@@ -1,4 +1,4 @@
-"""Every problem that a client can be told, as plain data. ``cart.http.problems`` makes answers of them."""
+"""Every problem that can be an answer to a client, as plain data. ``cart.http.problems`` turns them into answers."""
 
 import re
 from typing import Any
@@ -7,16 +7,16 @@ RETRY_AFTER_SECONDS = 1
 
 
 class Problem(Exception):
-    """An error that is answered to the client as an RFC 9457 problem.
+    """An error whose answer to the client is an RFC 9457 problem.
 
-    :cvar status: of HTTP
+    :cvar status: HTTP status
     :cvar title: a short text, the same for all problems of a class
     :cvar type: ``urn:cart:problem:`` and the class name in kebab case
-    :cvar detail: what happened and what to do, for the developer who calls the API; never the title again
-    :cvar example: members of an example for the OpenAPI document
-    :cvar headers: that are sent with each problem of a class
-    :param detail: the same as the class has, where more is known
-    :param errors: field name to messages
+    :cvar detail: what happened and what to do, for the developer who calls the API; does not repeat the title
+    :cvar example: further members, or other values, in the example of the OpenAPI document
+    :cvar headers: headers of the answer
+    :param detail: a more precise text than the ``detail`` of the class
+    :param errors: messages by field name
     :param members: further members of the answer, such as ``limit``
     """
 
@@ -63,7 +63,7 @@ class Unauthenticated(Problem):
 
 
 class Forbidden(Problem):
-    """The caller has no right to this, whether or not it exists."""
+    """The caller may not access this cart or route. The answer does not tell whether it exists."""
 
     status = 403
     title = "Not yours"
@@ -79,7 +79,7 @@ class NotFound(Problem):
 
 
 class LineNotFound(Problem):
-    """The cart, or the saved list, has no line of this product, or the line has expired."""
+    """The cart or the saved list has no line of this product, or the line has expired."""
 
     status = 404
     title = "No such line"
@@ -105,7 +105,7 @@ class ShareNotFound(Problem):
 
 
 class JobNotFound(Problem):
-    """The product has no such job, or the job is older than 7 days."""
+    """The product has no job with this id, or the job is older than 7 days."""
 
     status = 404
     title = "No such job"
@@ -113,7 +113,7 @@ class JobNotFound(Problem):
 
 
 class MethodNotAllowed(Problem):
-    """The path does not have this method. ``Allow`` lists those it has."""
+    """The path does not have this method. The header ``Allow`` lists its methods."""
 
     status = 405
     title = "Method not allowed"
@@ -131,7 +131,7 @@ class NotAcceptable(Problem):
 
 
 class LinesLimit(Problem):
-    """The cart, or the saved list, would have more than ``CART_MAX_LINES`` lines; nothing was changed."""
+    """The cart or the saved list would have more than ``CART_MAX_LINES`` lines. Nothing was changed."""
 
     status = 409
     title = "Too many products in one cart"
@@ -140,7 +140,7 @@ class LinesLimit(Problem):
 
 
 class QuantityLimit(Problem):
-    """The line would have more than ``CART_MAX_QUANTITY`` units; nothing was changed."""
+    """The line would have more than ``CART_MAX_QUANTITY`` units. Nothing was changed."""
 
     status = 409
     title = "Too many units of one product"
@@ -154,7 +154,7 @@ class QuantityLimit(Problem):
 
 
 class InsufficientStock(Problem):
-    """The line would have more units than are in stock; nothing was changed."""
+    """The line would have more units than are in stock. Nothing was changed."""
 
     status = 409
     title = "Not enough in stock"
@@ -167,7 +167,7 @@ class InsufficientStock(Problem):
 
 
 class NoCatalog(Problem):
-    """The service has no catalogue to validate a cart against: ``CATALOG_URL`` is not set."""
+    """The service has no catalogue, which it needs to validate a cart: ``CATALOG_URL`` is not set."""
 
     status = 409
     title = "There is no catalogue"
@@ -175,7 +175,7 @@ class NoCatalog(Problem):
 
 
 class VersionConflict(Problem):
-    """``If-Match`` names another version than the current one; nothing was changed."""
+    """``If-Match`` names another version than the current one. Nothing was changed."""
 
     status = 412
     title = "It has changed since you read it"
@@ -211,7 +211,7 @@ class InvalidInput(Problem):
 
 
 class IdempotencyKeyReused(Problem):
-    """The ``Idempotency-Key`` was used before with another request; nothing was changed."""
+    """The ``Idempotency-Key`` was used before with another request. Nothing was changed."""
 
     status = 422
     title = "This Idempotency-Key belongs to another request"
@@ -219,7 +219,7 @@ class IdempotencyKeyReused(Problem):
 
 
 class Throttled(Problem):
-    """DynamoDB refuses because of too much load. Nothing was changed, but a clear may be half done."""
+    """DynamoDB limits the rate of requests. Nothing was changed, but a clear may be half done."""
 
     status = 429
     title = "Too many requests, try again shortly"
@@ -228,7 +228,7 @@ class Throttled(Problem):
 
 
 class InternalError(Problem):
-    """A fault of the service. Its log has the details under the request id."""
+    """The service has a defect. Its log has the details under the request id."""
 
     status = 500
     title = "Internal error"
@@ -245,22 +245,23 @@ class Unavailable(Problem):
 
 
 class CatalogUnavailable(Unavailable):
-    """The catalogue cannot be reached, is too slow, or gives a wrong answer. Nothing was changed."""
+    """The catalogue cannot be reached, is too slow, or sends an invalid answer. Nothing was changed."""
 
     title = "The catalogue is not available, try again shortly"
     detail = "The products service gives no valid answer in time. Send the request again in a few seconds."
 
 
 class OutcomeUnknown(Unavailable):
-    """DynamoDB's answer to a change was lost, or the change is half done. Repeat it with its ``Idempotency-Key``, or
-    read the cart.
+    """DynamoDB's answer to a change was lost, or the change is half done.
+
+    Repeat the request with its ``Idempotency-Key``, or read the cart.
     """
 
     title = "The change may or may not have been made"
     detail = "The answer of DynamoDB to this change was lost. Read the cart before you send the request again."
 
 
-# What an operation can answer beside its own problems: one that is closed, reads a JSON body, or calls DynamoDB
+# Problems that several operations share: if they check the caller, read a JSON body, or call DynamoDB
 CALLER = (Unauthenticated, Forbidden)
 BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidInput)
 STORE = (Throttled, Unavailable)

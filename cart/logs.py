@@ -1,8 +1,8 @@
-"""JSON log lines on stdout, one for each event, with the id of the request that it belongs to; and metrics in them.
+"""JSON log lines on stdout, with the id of the request that they belong to, and metrics in these lines.
 
-A line that cannot be written (full disk, closed pipe) is dropped and counted, and changes no answer. Before the next
-line that can be written, another says how many are missing. A reader that keeps the pipe open but does not read blocks
-the process at its next line, as the kernel blocks the write.
+A line that cannot be written (full disk, closed pipe) is dropped and counted, and changes no answer. A line before the
+next one that can be written says how many are missing. If the reader of a pipe stops reading but keeps it open, the
+process blocks at a later line, since the kernel blocks the write.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from json.encoder import encode_basestring_ascii as quoted
 
 from cart.context import request_id
 
-# What CloudWatch is told, each with its unit. One dimension, Environment: every other one would multiply the bill.
+# Metrics for CloudWatch, with their units. Environment is the only dimension: each other one would multiply the costs.
 METRICS = {
     "Requests": "Count",
     "Errors4xx": "Count",
@@ -50,9 +50,9 @@ def _line(created: float, level: str, message: str, name: str, members: str) -> 
 
 
 def info(logger: logging.Logger, message: str, members: str = "") -> None:
-    """Log a line of INFO straight to stdout: a record of ``logging`` would take a tenth of a request's CPU.
+    """Write a log line of level INFO to stdout, without ``logging``, which would take a tenth of a request's CPU time.
 
-    :param members: more of the line's JSON, each with a comma before it
+    :param members: further JSON members of the line, each with a comma before it
     """
     if logger.isEnabledFor(logging.INFO):
         _write(_line(time.time(), "INFO", without_secrets(message), logger.name, members))
@@ -62,9 +62,9 @@ _SECRETS = re.compile(r"(?P<guest>guest-[A-Za-z0-9_-]{32})|(?<=/shared/)(?P<toke
 
 
 def without_secrets(text: str) -> str:
-    """Return the text with each guest id and each token of a shared link replaced by a short hash.
+    """Return the text with a short hash in place of each guest id and each token of a shared link.
 
-    Whoever holds one of them holds the cart. The hash, 32 bits, tells whether two lines are about the same cart.
+    Both give access to a cart. The hash, of 32 bits, shows whether two lines are about the same cart.
     """
     if "guest-" in text or "/shared/" in text:
         return _SECRETS.sub(_hashed, text)
@@ -77,13 +77,16 @@ def _hashed(secret: re.Match[str]) -> str:
 
 
 class _Output:
-    """Counts the lines that could not be written since the last one that could."""
+    """State of the output.
+
+    :cvar dropped: lines that could not be written since the last line that was written
+    """
 
     dropped = 0
 
 
 def _write(line: str) -> None:
-    """Write a line to what ``sys.stdout`` is now, or drop it where that fails."""
+    """Write a line to the current ``sys.stdout``, or drop it if that fails."""
     try:
         if _Output.dropped:
             message = f"{_Output.dropped} log lines before this one could not be written"
@@ -92,12 +95,12 @@ def _write(line: str) -> None:
             _Output.dropped = 0
         sys.stdout.write(line)
         sys.stdout.flush()
-    except (OSError, ValueError):  # ValueError: it is closed
+    except (OSError, ValueError):  # ValueError: stdout is closed
         _Output.dropped += 1
 
 
 class _JsonLines(logging.Handler):
-    """Writes what is not logged by ``info``: warnings, errors, and what libraries log."""
+    """Write the records of ``logging``: warnings, errors and the log of libraries."""
 
     def emit(self, record: logging.LogRecord) -> None:
         members = ""
@@ -109,9 +112,11 @@ class _JsonLines(logging.Handler):
 
 
 def configure_logging(level: str) -> None:
-    """Send the log of this process to stdout as JSON: ours from ``level`` on, libraries' from WARNING on.
+    """Send the log of this process to stdout as JSON, from WARNING on for libraries.
 
-    The root's handlers are replaced, since Lambda's runtime brings one that would print each event twice.
+    The handlers of the root logger are replaced: Lambda's runtime adds one that would print each line twice.
+
+    :param level: the lowest level of this service's own lines
     """
     logging.root.handlers = [_JsonLines()]
     logging.root.setLevel(logging.WARNING)
@@ -119,10 +124,10 @@ def configure_logging(level: str) -> None:
 
 
 def embedded_metrics(namespace: str | None, environment: str, values: Mapping[str, float]) -> str:
-    """Members of a log line from which CloudWatch makes metrics ("Embedded metric format specification").
+    """Return members of a log line that CloudWatch reads as metrics ("Embedded metric format specification").
 
-    :param values: metric to value; none is sent for a metric that is not there
-    :return: JSON, each with a comma before it; nothing where there is no namespace
+    :param values: amounts by metric, a name in ``METRICS``
+    :return: JSON members, each with a comma before it, or an empty text without a namespace
     """
     if not namespace:
         return ""

@@ -56,7 +56,7 @@ def _settings(stage: str) -> dict[str, Any]:
 
 def _print_account() -> None:
     try:
-        caller = connect(Config.from_env(), patient=True, service="sts").get_caller_identity()
+        caller = connect(Config.from_env(), boto_defaults=True, service="sts").get_caller_identity()
     except NoCredentialsError:
         _fail(f"set {CREDENTIALS}")
     except AWS_ERRORS as error:

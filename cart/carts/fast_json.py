@@ -9,7 +9,7 @@ from flask import current_app
 
 from cart.carts.examples import EXAMPLE_ITEM
 from cart.dynamodb.keys import Row
-from cart.dynamodb.rows import exact_price, shown_line_of
+from cart.dynamodb.rows import exact_price, projected_line_of
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE
 from cart.model.lines import Cart, CartAndSaved, Line, etag_of
@@ -67,7 +67,7 @@ def cart_json_of(user_id: str, rows: Iterable[Row]) -> tuple[str, str]:
     for row in rows:
         product_id, version, price = row["product_id"]["N"], row["version"]["N"], exact_price(row["price"]["N"])
         added_at, quantity = row["added_at"]["S"], int(row["quantity"]["N"])
-        news = _news_json(shown_line_of(row)) if "current_price" in row else ""
+        news = _news_json(projected_line_of(row)) if "current_price" in row else ""
         if news:
             price_changes += 1
         subtotal = price * quantity

@@ -54,7 +54,7 @@ def move(user_id: str, product_id: int, source: Place, target: Place, key: Idemp
     wanted = Transfer(user_id, user_id, {source: target}, product_id=product_id)
 
     def steps(_: KeptAnswer | None) -> Iterator[Step]:
-        lists = get_table().everything(user_id)
+        lists = get_table().all_lines(user_id)
         moves = _plan(wanted, lists, lists, set())
         if not moves:
             raise line_not_found(source, product_id)
@@ -77,7 +77,7 @@ def _with_receipt(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None) -
 def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
     """Read both carts, and yield the transactions of what is left to transfer."""
     table, entries = get_table(), entries_of(so_far)
-    source, target = table.everything(wanted.source_id), table.everything(wanted.target_id)
+    source, target = table.all_lines(wanted.source_id), table.all_lines(wanted.target_id)
     moves = _plan(wanted, source, target, {(entry["place"], entry["product_id"]) for entry in entries})
     possible, impossible = [move for move in moves if move.result], [move for move in moves if not move.result]
     dump = partial(instance_of(ReceiptLineSchema).dump, many=True)

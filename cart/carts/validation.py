@@ -51,7 +51,7 @@ def fix(user_id: str, key: IdempotencyKey | None) -> KeptAnswer:
 def _steps(catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
     """Read the cart and the catalogue, and yield the transactions of what is left to fix."""
     table, entries = get_table(), entries_of(so_far)
-    lists = table.everything(user_id)
+    lists = table.all_lines(user_id)
     lines = live(lists[CART].values())
     products = catalog.products(line.product_id for line in lines)
     checks = plan_fixes(lines, lists[SAVED], products, table.limits, datetime.now(UTC))

@@ -98,7 +98,7 @@ def get_cart(user_id: str) -> Response:
         cart = _cart_and_saved(user_id)
         body, etag = cart_json(cart), cart.etag
     else:
-        body, etag = cart_json_of(user_id, get_table().shown_rows(user_id))
+        body, etag = cart_json_of(user_id, get_table().line_rows(user_id))
     if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
         return empty(304, etag)
     return respond(KeptAnswer(200, body, etag))
@@ -112,7 +112,7 @@ def _wants_saved() -> bool:
 
 
 def _cart_and_saved(user_id: str) -> CartAndSaved:
-    lists = get_table().everything(user_id)
+    lists = get_table().all_lines(user_id)
     return CartAndSaved(user_id, in_order(live(lists[CART].values())), in_order(live(lists[SAVED].values())))
 
 

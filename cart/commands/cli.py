@@ -48,7 +48,7 @@ def table_status() -> None:
 
     config = app_config()
     with one_line_for_errors():
-        client = connect(config, patient=True)
+        client = connect(config, boto_defaults=True)
         table = describe_table_or_fail(client, config.dynamodb_table_name)
         properties = provision.properties(client, config.dynamodb_table_name)
     different = provision.differences(properties)
@@ -81,7 +81,7 @@ def resume_prices() -> None:
 
     table, bus = get_table(), get_bus()
     with one_line_for_errors():
-        describe_table_or_fail(connect(app_config(), patient=True), table.name)
+        describe_table_or_fail(connect(app_config(), boto_defaults=True), table.name)
         job_ids = [job.job_id for job in job_rows.unfinished_jobs(table) if job.is_idle]
         for job_id in job_ids:
             jobs.run(table, bus, job_id)
@@ -104,7 +104,7 @@ def rebuild_analytics() -> None:
 
     config = app_config()
     with one_line_for_errors():
-        client = connect(config, patient=True)
+        client = connect(config, boto_defaults=True)
         table = describe_table_or_fail(client, config.dynamodb_table_name)
         rows = 2 * table["ItemCount"]  # each row is read twice; DynamoDB updates its count every six hours
         rebuild = Rebuild(Bookkeeper(client, config))
@@ -137,12 +137,12 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
         context.invoke(rebuild_analytics)
     config = app_config()
     with one_line_for_errors():
-        client = connect(config, patient=True)
+        client = connect(config, boto_defaults=True)
         arn = describe_table_or_fail(client, config.dynamodb_table_name).get("LatestStreamArn")
         if not arn:
             fail(f"table {config.dynamodb_table_name} has no stream; run flask --app wsgi table create to turn it on")
         click.echo(f"Counting the changes of {config.dynamodb_table_name}; Ctrl-C ends it")
-        stream = Stream(connect(config, patient=True, service="dynamodbstreams"), arn)
+        stream = Stream(connect(config, boto_defaults=True, service="dynamodbstreams"), arn)
         try:
             follow(stream, Bookkeeper(client, config), is_over)
         except Problem:
@@ -239,7 +239,7 @@ def create_table_or_fail(config: Config) -> None:
 
     name = config.dynamodb_table_name
     with one_line_for_errors():
-        different = provision.create(connect(config, patient=True), name, click.echo)
+        different = provision.create(connect(config, boto_defaults=True), name, click.echo)
     if different:
         listed = "; ".join(f"{key} is {value}, must be {provision.REQUIRED[key]}" for key, value in different.items())
         fail(f"table {name} differs and cannot be changed in place: {listed}")

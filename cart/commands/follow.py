@@ -1,7 +1,7 @@
-"""Counts the changes of carts where no Lambda does: `flask analytics follow` reads the table's stream itself.
+"""Count the changes of carts without Lambda: `flask analytics follow` reads the table's stream itself.
 
-It keeps no place. All that the stream still has, the changes of a day, is read when it starts, and what was counted
-before counts no second time; so it can end at any time, and more than one may run.
+It stores no position in the stream. When it starts, it reads all that the stream still holds, the changes of 24 hours;
+changes that were counted before are not counted again. So it can stop at any time, and several can run at once.
 """
 
 import logging
@@ -27,9 +27,9 @@ BATCH_RECORDS = 100
 PAGE_RECORDS = 1000  # the most that one GetRecords takes
 PAUSE_SECONDS = 1
 ATTEMPTS = 6
-MAX_REASON_CHARACTERS = 300  # of an error that an engine answers, which may be a whole page
+MAX_REASON_CHARACTERS = 300  # an error of an engine may be a whole HTML page
 WHOLE_ROWS = "NEW_AND_OLD_IMAGES"
-GONE = {"ExpiredIteratorException", "TrimmedDataAccessException"}  # it stood still for too long
+EXPIRED_ITERATOR = {"ExpiredIteratorException", "TrimmedDataAccessException"}  # after a pause of minutes or a day
 
 Record = dict[str, Any]
 
@@ -39,7 +39,7 @@ class StreamUnreadable(Exception):
 
 
 class Stream:
-    """All that a table's stream has, in the shape of Lambda's events."""
+    """The records of a table's stream, in the form in which Lambda receives them."""
 
     def __init__(self, streams: Any, arn: str) -> None:
         self.streams = streams
@@ -47,9 +47,9 @@ class Stream:
         self.iterators: dict[str, str | None] = {}
 
     def read(self) -> list[Record]:
-        """Return what has come since the last call, shard by shard; after a pause of minutes, all of it again.
+        """Return the records since the last call, shard by shard. After a pause of minutes, all are returned again.
 
-        :raise StreamUnreadable: the engine refuses it, has no streams, or its records do not hold whole rows
+        :raise StreamUnreadable: the engine refuses the request or has no streams, or the records lack whole rows
         """
         try:
             for shard in self._new_shards():
@@ -62,7 +62,7 @@ class Stream:
                 self.iterators[shard] = member(answer, "ShardIterator", str)
             return [record for shard in sorted(self.iterators) for record in self._read_shard(shard)]
         except AWS_ERRORS as error:
-            if not (isinstance(error, ClientError) and error.response["Error"]["Code"] in GONE):
+            if not (isinstance(error, ClientError) and error.response["Error"]["Code"] in EXPIRED_ITERATOR):
                 raise StreamUnreadable(" ".join(str(error).split())[:MAX_REASON_CHARACTERS]) from error
             self.iterators.clear()
             return []
@@ -85,37 +85,37 @@ class Stream:
             answer = send(self.streams.get_records, ShardIterator=iterator, Limit=PAGE_RECORDS)
             records = member(answer, "Records", list)
             self.iterators[shard] = answer.get("NextShardIterator")
-            yield from (_as_lambda_has_it(record, self.arn) for record in records)
+            yield from (_as_lambda_record(record, self.arn) for record in records)
             if not records:
                 return
 
 
-def _as_lambda_has_it(record: Record, arn: str) -> Record:
-    told = record["dynamodb"]
-    at = told["ApproximateCreationDateTime"]
-    seconds = at.timestamp() if isinstance(at, datetime) else at
-    return record | {"eventSourceARN": arn, "dynamodb": told | {"ApproximateCreationDateTime": seconds}}
+def _as_lambda_record(record: Record, arn: str) -> Record:
+    change = record["dynamodb"]
+    created_at = change["ApproximateCreationDateTime"]
+    seconds = created_at.timestamp() if isinstance(created_at, datetime) else created_at
+    return record | {"eventSourceARN": arn, "dynamodb": change | {"ApproximateCreationDateTime": seconds}}
 
 
 def _has_keys_alone(record: Record) -> bool:
-    """Return whether the image of a new row lacks all that is not its key, as moto's do."""
-    changed = record["dynamodb"]
-    return changed.get("NewImage", {}).keys() == changed["Keys"].keys()
+    """Return whether the image of a new row holds only its key, as moto's images do."""
+    change = record["dynamodb"]
+    return change.get("NewImage", {}).keys() == change["Keys"].keys()
 
 
-def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> None:
-    """Count what the stream brings until ``is_over`` is set, and then what it has brought by then.
+def follow(stream: Stream, bookkeeper: Bookkeeper, stop: threading.Event) -> None:
+    """Count the records of the stream until ``stop`` is set; those that have arrived by then are counted too.
 
-    :raise StreamUnreadable: nothing is counted then
-    :raise Throttled, Unavailable: DynamoDB takes no counts; the next start reads the same records again
+    :raise StreamUnreadable: the stream cannot be read, so nothing is counted
+    :raise Throttled, Unavailable: the counts cannot be written; the next start reads the same records again
     """
-    while not is_over.wait(PAUSE_SECONDS):
-        count_what_came(stream, bookkeeper)
-    count_what_came(stream, bookkeeper)
+    while not stop.wait(PAUSE_SECONDS):
+        count_new_records(stream, bookkeeper)
+    count_new_records(stream, bookkeeper)
 
 
-def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:
-    """Count all that the stream has brought since it was last read."""
+def count_new_records(stream: Stream, bookkeeper: Bookkeeper) -> None:
+    """Count the records that the stream received since it was last read."""
     records = [record for record in stream.read() if is_counted(record)]
     if any(map(_has_keys_alone, records)):
         raise StreamUnreadable("its records hold keys instead of whole rows; use ministack or DynamoDB Local")
@@ -124,7 +124,10 @@ def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:
 
 
 def _count(bookkeeper: Bookkeeper, records: list[Record]) -> None:
-    """Count these. One that cannot be counted alone is given up; none is where DynamoDB takes no counts."""
+    """Count records, and give up those that cannot be counted even alone.
+
+    :raise Throttled, Unavailable: the counts cannot be written; no record was given up
+    """
     remaining = records
     for attempt in attempts(ATTEMPTS):
         try:
@@ -137,4 +140,4 @@ def _count(bookkeeper: Bookkeeper, records: list[Record]) -> None:
             remaining = [record for record in remaining if record["dynamodb"]["SequenceNumber"] in failed]
         if not remaining:
             return
-    logger.error("%s changes are given up, which `flask analytics rebuild` finds", len(remaining))
+    logger.error("%s changes are given up; run `flask analytics rebuild` to count them", len(remaining))

@@ -22,9 +22,9 @@ def create(config: Config, retention_days: int, topic_arn: str | None, say: Call
     :param say: called with one line of output for each thing that was done
     """
     name = f"cart-{config.environment}"
-    _keep_logs(connect(config, patient=True, service="logs"), f"/aws/lambda/{name}", retention_days)
+    _keep_logs(connect(config, boto_defaults=True, service="logs"), f"/aws/lambda/{name}", retention_days)
     say(f"Log group /aws/lambda/{name}: logs are kept for {retention_days} days")
-    cloudwatch = connect(config, patient=True, service="cloudwatch")
+    cloudwatch = connect(config, boto_defaults=True, service="cloudwatch")
     cloudwatch.put_dashboard(DashboardName=name, DashboardBody=json.dumps(dashboard(config)))
     say(f"Dashboard {name}: created")
     for alarm in alarms(config):

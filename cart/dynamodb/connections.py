@@ -1,4 +1,4 @@
-"""Connections to one host: made within a time limit, kept while idle, the most recently used first."""
+"""Connections to one host: made within a time limit, and kept while idle. The last used is taken first."""
 
 import os
 import socket
@@ -11,15 +11,15 @@ from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import Any, NamedTuple
 
-MAX_IDLE_SECONDS = 60.0  # well below the 350 seconds after which AWS's NAT gateways forget a connection
+MAX_IDLE_SECONDS = 60.0  # well below the 350 seconds after which NAT gateways of AWS drop a connection
 
 Addresses = list[tuple[Any, ...]]  # as getaddrinfo returns them
 
 
 class Connection(NamedTuple):
-    """A connection on which no request is under way.
+    """A connection that is not in use.
 
-    :ivar idle_since: ``time.monotonic()`` of its last use; None for a new connection
+    :ivar idle_since: ``time.monotonic()`` of its last use, or None for a new connection
     """
 
     sock: Any
@@ -29,9 +29,9 @@ class Connection(NamedTuple):
 class Connections:
     """Connections to one host and port. Safe in threads, in greenlets and after a fork.
 
-    :param tls: makes the TLS context at the first connection; None for plain HTTP
-    :param connect_seconds: time for a new connection: name look-up, TCP and TLS together
-    :param max_idle: idle connections that are kept
+    :param tls: returns the TLS context, called at the first connection; None for plain HTTP
+    :param connect_seconds: time limit for a new connection: name look-up, TCP and TLS together
+    :param max_idle: number of idle connections that are kept
     """
 
     def __init__(
@@ -42,20 +42,21 @@ class Connections:
         self._tls: ssl.SSLContext | None = None
         self._connect_seconds = connect_seconds
         self._max_idle = max_idle
-        self._idle: deque[Connection] = deque()  # in the order of their last use
+        self._idle: deque[Connection] = deque()  # ordered by their last use
         self._resolver = _Resolver(host, port)
         self._process = os.getpid()
         weakref.finalize(self, _close_all, self._idle)
 
     def take(self) -> Connection:
-        """Return an idle connection that is still open, or else a new one.
+        """Return an idle connection that is still open, or a new one.
 
-        :raise ssl.SSLError: TLS was refused
-        :raise OSError: no connection could be made; TimeoutError where that took too long
+        :raise ssl.SSLError: the TLS handshake failed
+        :raise TimeoutError: no connection could be made in time
+        :raise OSError: no connection could be made
         """
-        if os.getpid() != self._process:  # after a fork, the idle connections are the parent's
+        if os.getpid() != self._process:  # after a fork, the idle connections belong to the parent
             self.close()
-            self._resolver.forget()
+            self._resolver.reset()
             self._process = os.getpid()
         while True:
             try:
@@ -63,13 +64,13 @@ class Connections:
             except IndexError:
                 return Connection(self._connect())
             if time.monotonic() - (connection.idle_since or 0) > MAX_IDLE_SECONDS:
-                self.close()  # the others are idle even longer
-            elif not is_disturbed(connection.sock):
+                self.close()  # the others have been idle even longer
+            elif not has_input(connection.sock):
                 return connection
             connection.sock.close()
 
     def keep(self, connection: Connection) -> None:
-        """Keep a connection for the next request, and close those that are idle for too long."""
+        """Keep a connection for the next request, and close those that have been idle for too long."""
         now = time.monotonic()
         self._close_idle_since(now - MAX_IDLE_SECONDS)
         if len(self._idle) < self._max_idle:
@@ -78,9 +79,9 @@ class Connections:
             connection.sock.close()
 
     def discard(self, connection: Connection) -> None:
-        """Close a connection that failed and, if it was a reused one, those that were idle as long or longer.
+        """Close a connection that failed and, if it was reused, all that have been idle for as long or longer.
 
-        A firewall or NAT that has forgotten one connection has forgotten them too.
+        If a firewall or NAT has dropped this connection, it has dropped the others too.
         """
         connection.sock.close()
         if connection.idle_since is not None:
@@ -91,6 +92,7 @@ class Connections:
         self._close_idle_since(float("inf"))
 
     def _close_idle_since(self, moment: float) -> None:
+        """Close the connections that have been idle since this time of ``time.monotonic()`` or longer."""
         try:
             while (self._idle[0].idle_since or 0) <= moment:
                 self._idle.popleft().sock.close()
@@ -101,14 +103,14 @@ class Connections:
         deadline = time.monotonic() + self._connect_seconds
         addresses = self._resolver.addresses(self._connect_seconds)
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
-            left_seconds = deadline - time.monotonic()
-            if left_seconds <= 0:
-                raise TimeoutError("no address of the host answers in time")
+            remaining_seconds = deadline - time.monotonic()
+            if remaining_seconds <= 0:
+                raise TimeoutError("no address of the host answered in time")
             sock = socket.socket(family, kind, protocol)
             try:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                sock.settimeout(left_seconds / (len(addresses) - number))  # so that each address gets its turn
+                sock.settimeout(remaining_seconds / (len(addresses) - number))  # some time for each address
                 sock.connect(address)
                 sock.settimeout(max(deadline - time.monotonic(), 0.001))
                 return self._with_tls(sock)
@@ -140,25 +142,26 @@ def _close_all(idle: deque[Connection]) -> None:
 class _Resolver:
     """Look up the addresses of a host, with a time limit.
 
-    ``getaddrinfo`` has none, so it runs in a thread; requests at the same time wait for the same look-up, so that a
-    name server that hangs blocks one thread and not one for each request.
+    ``getaddrinfo`` has no time limit, so it runs in a thread. Concurrent requests wait for the same look-up, so a name
+    server that hangs blocks one thread, and not one for each request.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
         self._is_address = _is_address(host)
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
-        """Forget a look-up that is under way: after a fork, its thread is the parent's."""
+    def reset(self) -> None:
+        """Drop a look-up that is running: after a fork, its thread exists only in the parent."""
         self._lock = Lock()
         self._pending: Future[Addresses] | None = None
 
     def addresses(self, seconds: float) -> Addresses:
         """Return the addresses as ``getaddrinfo`` does.
 
-        :raise OSError: the host is not known; TimeoutError where there is no answer in time
+        :raise TimeoutError: there is no answer within these seconds
+        :raise OSError: the host is not known
         """
         if self._is_address:
             return self._look_up()
@@ -189,8 +192,8 @@ def _is_address(host: str) -> bool:
     return False
 
 
-def is_disturbed(sock: Any) -> bool:
-    """Return whether the other end has closed an idle connection, or sent something on it unasked."""
+def has_input(sock: Any) -> bool:
+    """Return whether the other end of an idle connection has closed it or sent data; it cannot be used then."""
     sock.settimeout(0)
     try:
         sock.recv(1)

@@ -1,7 +1,7 @@
-"""DirectClient: six methods of boto3's DynamoDB client, for a quarter of the CPU.
+"""DirectClient: six methods of boto3's DynamoDB client, with a quarter of the CPU time.
 
-It signs requests (Signature Version 4), sends them and reads the answers itself. Nothing is sent twice: an error before
-the first byte was sent says so, and any later one says that the request may have been carried out.
+It signs requests (Signature Version 4), sends them and reads the answers itself. It sends no request twice; its
+exceptions tell whether a request was not sent, or may have been carried out.
 """
 
 import os
@@ -40,16 +40,19 @@ from cart.dynamodb.http1 import HttpAnswer, exchange
 from cart.dynamodb.sigv4 import CONTENT_TYPE, authorization, timestamp_of
 
 SERVICE = "dynamodb"
-TRACE_ID_CHARACTERS = "-=;:+&[]{}\"',"  # which botocore does not escape either
+TRACE_ID_CHARACTERS = "-=;:+&[]{}\"',"  # botocore does not escape these either
 PORTS = {"http": 80, "https": 443}
-# URLs that are the same before and after the escaping of Signature Version 4
+# A URL that the escaping of Signature Version 4 does not change
 PLAIN_URL = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9_-]+)*/?")
 ISOLATED_REGIONS = ("us-gov-", "us-iso", "eu-isoe-")
 REGIONAL_HOST = re.compile(r"https://dynamodb\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/?")
 
 
 class Operation(NamedTuple):
-    """What the client knows of an operation: its name, and the members that its answer can have."""
+    """A DynamoDB operation.
+
+    :ivar members: the members that its answer can have
+    """
 
     name: str
     members: frozenset[str]
@@ -70,7 +73,7 @@ OPERATIONS = {
     ),
     "transact_write_items": Operation("TransactWriteItems", frozenset({"ConsumedCapacity", "ItemCollectionMetrics"})),
 }
-# The errors of normal operation, and their members
+# Errors that are part of normal operation, and their members
 ERROR_MEMBERS = {
     "ConditionalCheckFailedException": ("message", "Item"),
     "TransactionCanceledException": ("Message", "CancellationReasons"),
@@ -79,19 +82,19 @@ ERROR_MEMBERS = {
 
 
 class DirectClient:
-    """A drop-in for boto3's DynamoDB client.
+    """A client with the interface of boto3's DynamoDB client.
 
-    ``query``, ``get_item``, ``update_item``, ``delete_item``, ``batch_write_item`` and ``transact_write_items`` send
-    their requests themselves; everything else is the boto3 client's. Parameters, results and exceptions are those of
-    boto3, except that parameters are checked by DynamoDB alone. It is safe in threads, in greenlets and after a fork.
+    ``query``, ``get_item``, ``update_item``, ``delete_item``, ``batch_write_item`` and ``transact_write_items`` are
+    implemented here; boto3's client does everything else. Parameters, results and exceptions are those of boto3, but
+    only DynamoDB checks the parameters. It is safe in threads, in greenlets and after a fork.
 
     >>> session = boto3.Session(region_name="eu-central-1")
     >>> client = DirectClient(session.client("dynamodb"), session.get_credentials())
     >>> client.get_item(TableName="dev-carts", Key={"user_id": {"S": "u"}, "item_id": {"S": "ITEM#1"}})["Item"]
 
-    :param boto: the client whose endpoint, region, timeouts and pool size are used
-    :param credentials: of botocore's session, refreshed by it when they expire; None where there are none
-    :param verify: the CA bundle's path, or True for botocore's own
+    :param boto: boto3's client; its endpoint, region, timeouts and pool size are used
+    :param credentials: botocore's credentials object, which refreshes itself, or None if there are no credentials
+    :param verify: the path of a CA bundle, or True for the one that botocore uses
     """
 
     def __init__(self, boto: Any, credentials: Any, verify: bool | str = True) -> None:
@@ -129,38 +132,39 @@ class DirectClient:
         return getattr(self.boto, name)
 
     def query(self, **params: Any) -> dict[str, Any]:
-        """Query, as boto3's ``query``."""
+        """Send Query, like boto3's ``query``."""
         return self._call("query", params)
 
     def get_item(self, **params: Any) -> dict[str, Any]:
-        """GetItem, as boto3's ``get_item``."""
+        """Send GetItem, like boto3's ``get_item``."""
         return self._call("get_item", params)
 
     def update_item(self, **params: Any) -> dict[str, Any]:
-        """UpdateItem, as boto3's ``update_item``."""
+        """Send UpdateItem, like boto3's ``update_item``."""
         return self._call("update_item", params)
 
     def delete_item(self, **params: Any) -> dict[str, Any]:
-        """DeleteItem, as boto3's ``delete_item``."""
+        """Send DeleteItem, like boto3's ``delete_item``."""
         return self._call("delete_item", params)
 
     def batch_write_item(self, **params: Any) -> dict[str, Any]:
-        """BatchWriteItem, as boto3's ``batch_write_item``."""
+        """Send BatchWriteItem, like boto3's ``batch_write_item``."""
         return self._call("batch_write_item", params)
 
     def transact_write_items(self, **params: Any) -> dict[str, Any]:
-        """TransactWriteItems, as boto3's ``transact_write_items``: a missing ``ClientRequestToken`` is added."""
+        """Send TransactWriteItems, like boto3's ``transact_write_items``; a missing ``ClientRequestToken`` is added."""
         return self._call("transact_write_items", {"ClientRequestToken": str(uuid.uuid4())} | params)
 
     def close(self) -> None:
-        """Close the idle connections; the client can still be used."""
+        """Close the idle connections. The client can still be used."""
         self._connections.close()
         self.boto.close()
 
     def _call(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Send a request once.
+        """Send a request once, and return its answer.
 
-        :raise ClientError: DynamoDB refused it
+        :param method: one of ``OPERATIONS``
+        :raise ClientError: DynamoDB refused the request
         :raise EndpointConnectionError, ConnectTimeoutError, SSLError, NoCredentialsError: it was not sent
         :raise ConnectionClosedError, ReadTimeoutError, ChecksumError, ResponseParserError: it may have been carried out
         """
@@ -169,7 +173,7 @@ class DirectClient:
             raise NoCredentialsError
         try:
             body = orjson.dumps(params)
-        except TypeError:  # bytes, or a lone surrogate: boto3 knows how to write them
+        except TypeError:  # for bytes and lone surrogates, which only boto3 encodes
             return getattr(self.boto, method)(**params)
         operation = OPERATIONS[method]
         timestamp = timestamp_of(int(time.time()))
@@ -232,7 +236,7 @@ class DirectClient:
         return parsed
 
     def _parse_by_botocore(self, operation: Operation, answer: HttpAnswer) -> dict[str, Any]:
-        """Parse an unusual answer as botocore's ``Endpoint`` does: an error's own members in a second pass."""
+        """Parse an unusual answer as botocore's ``Endpoint`` does, with a second pass for the members of an error."""
         service = self.boto.meta.service_model
         response = {"headers": answer.headers, "status_code": answer.status, "body": answer.body, "context": {}}
         parser = create_parser(service.resolved_protocol)
@@ -245,9 +249,10 @@ class DirectClient:
 
 
 def reason_for_boto3(boto: Any, session: Session) -> str | None:
-    """Return why boto3's client cannot be replaced by a ``DirectClient``, as the end of a log line; None if it can.
+    """Return why a ``DirectClient`` cannot replace boto3's client, as the end of a log line, or None if it can.
 
-    :param boto: the DynamoDB client of ``session``
+    :param boto: boto3's DynamoDB client
+    :param session: the session that it was made with
     """
     url, config = boto.meta.endpoint_url, boto.meta.config
     if patched := _patched_class():
@@ -259,45 +264,45 @@ def reason_for_boto3(boto: Any, session: Session) -> str | None:
     if not PLAIN_URL.fullmatch(url) or not config.user_agent.isprintable():
         return f"the endpoint {url} is not a plain URL"
     if config.signature_version != "v4" or config.auth_scheme_preference:
-        return "a signature is configured"
+        return "another signature is configured"
     if config.region_name.startswith(ISOLATED_REGIONS) and (
         session.get_config_variable("use_fips_endpoint") or session.get_config_variable("use_dualstack_endpoint")
     ):
-        return f"FIPS and dualstack endpoints of {config.region_name} follow rules of their own"
+        return f"FIPS and dualstack endpoints of {config.region_name} follow special rules"
     if str(session.get_config_variable("endpoint_discovery_enabled")).lower() == "true":
         return "endpoint discovery is on"
     if config.account_id_endpoint_mode != "disabled" and REGIONAL_HOST.fullmatch(url):
         if config.account_id_endpoint_mode == "required":
             return "AWS_ACCOUNT_ID_ENDPOINT_MODE is required"
         if _account_id(session):
-            return "the account has an endpoint of its own (AWS_ACCOUNT_ID_ENDPOINT_MODE=disabled turns that off)"
+            return "the account has its own endpoint (AWS_ACCOUNT_ID_ENDPOINT_MODE=disabled turns that off)"
     return None
 
 
 def _patched_class() -> str | None:
-    """Return the first class of botocore with a method that is defined outside botocore, as tracing libraries do."""
+    """Return the first botocore class that has a method from outside botocore: tracing libraries replace methods."""
     for kind in (BaseClient, Endpoint, URLLib3Session):
         for member in vars(kind).values():
             if not callable(member):
                 continue
-            # type(), since wrapt's proxies pretend to isinstance() that they are functions
+            # type() and not isinstance(), for which the proxies of wrapt are functions
             if type(member) is not FunctionType or not member.__globals__["__name__"].startswith("botocore."):
                 return f"{kind.__module__}.{kind.__name__}"
     return None
 
 
 def _account_id(session: Session) -> str | None:
-    """Return the account id that comes with the credentials, unless they have yet to be fetched."""
+    """Return the account id of the credentials, or None if it is not known before they are fetched."""
     credentials: Any = session.get_credentials()
     if credentials is None or isinstance(credentials, DeferredRefreshableCredentials):
-        return None  # the regional endpoint is good for every account
+        return None  # the regional endpoint works for every account
     return credentials.account_id
 
 
 def refuse_damaged(headers: Mapping[str, str], body: bytes) -> None:
-    """Compare an answer with its checksum.
+    """Check an answer against its checksum, if it has one.
 
-    :raise ChecksumError: it was cut short or damaged on its way
+    :raise ChecksumError: the answer is incomplete or damaged
     """
     expected = headers.get("x-amz-crc32")
     if expected is not None and expected != (actual := str(crc32(body))):
@@ -305,13 +310,16 @@ def refuse_damaged(headers: Mapping[str, str], body: bytes) -> None:
 
 
 def _host_header(url: SplitResult) -> str:
-    """Return the host with its port, unless that is the scheme's own, as botocore signs it."""
+    """Return the host, with its port if that is not the default of the scheme, as botocore signs it."""
     host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
     return f"{host}:{url.port}" if url.port and url.port != PORTS[url.scheme] else f"{host}"
 
 
 def _tls_context(verify: Any) -> SSLContext:
-    """:raise TlsError: the CA bundle cannot be read"""
+    """Return the TLS context of botocore's or the given CA bundle.
+
+    :raise TlsError: the CA bundle cannot be read
+    """
     try:
         return create_default_context(cafile=get_cert_path(verify))
     except OSError as error:
@@ -319,7 +327,7 @@ def _tls_context(verify: Any) -> SSLContext:
 
 
 def _parse(operation: Operation, answer: HttpAnswer) -> dict[str, Any] | None:
-    """Return the usual answers and errors as botocore would; None where its parser is needed.
+    """Parse a common answer or error as botocore does; return None if botocore's parser is needed.
 
     :raise ResponseParserError: a 200 that is not a JSON object
     """
@@ -358,10 +366,10 @@ _find_null = re.compile(b"null").search
 
 
 def _needs_conversion(body: bytes) -> bool:
-    """Return whether there may be binary values, any letter of whose names may be escaped, or nulls.
+    """Return whether an answer may contain binary values, which botocore decodes, or nulls, which it drops.
 
-    botocore decodes the first and drops the second. ``in`` finds one byte in a twentieth of the time of two, and ``re``
-    finds four in half of the time of ``in``.
+    A letter of "B" or "BS" may be escaped. ``in`` finds one byte in a twentieth of the time that it needs for two, and
+    ``re`` finds four in half of the time of ``in``.
     """
     return bool(
         (b"B" in body and (b'"B"' in body or b'"BS"' in body))

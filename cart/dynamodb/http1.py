@@ -1,7 +1,7 @@
-"""One HTTP/1.1 exchange over a connection: send a request, and read all of its answer before a deadline (RFC 9112).
+"""One HTTP/1.1 exchange on a connection: send a request, and read its whole answer before a deadline (RFC 9112).
 
-``http.client`` needs 2.6 times the instructions for the same exchange with DynamoDB, most of them in its parser of
-headers, which is made for e-mail.
+``http.client`` needs 2.6 times the instructions for the same exchange with DynamoDB, most of them in its header parser,
+which is the one for e-mail.
 """
 
 import time
@@ -10,12 +10,15 @@ from typing import Any, NamedTuple
 
 HEXADECIMAL = set(b"0123456789ABCDEFabcdef")
 MAX_HEAD_BYTES = 65_536
-PIECE_BYTES = 65_536
-FRESH_TIMEOUT = 0.99  # while this share of the time is left, the socket's own timeout is near enough to the deadline
+RECEIVE_BYTES = 65_536
+FRESH_TIMEOUT = 0.99  # while this part of the time remains, the socket's own timeout is close enough to the deadline
 
 
 class HttpAnswer(NamedTuple):
-    """A complete answer. Names of headers are lower case; the values of a repeated header are joined by commas."""
+    """A complete answer.
+
+    :ivar headers: by name in lower case; the values of a repeated header are joined by commas
+    """
 
     status: int
     headers: dict[str, str]
@@ -23,14 +26,15 @@ class HttpAnswer(NamedTuple):
 
 
 class Malformed(ValueError):
-    """What arrived is not an HTTP answer, or is cut short."""
+    """The bytes received are not an HTTP answer, or not a complete one."""
 
 
 class _Reader:
     """Read the bytes that arrive on a connection, until a deadline.
 
     :raise Malformed: the other end closed the connection too early
-    :raise OSError: the connection failed, or the time is over
+    :raise TimeoutError: the deadline has passed
+    :raise OSError: the connection failed
     """
 
     def __init__(self, sock: Any, seconds: float) -> None:
@@ -41,39 +45,39 @@ class _Reader:
         self._position = 0
 
     def receive(self) -> bool:
-        """Wait for more bytes; False at the end of the connection."""
+        """Wait for more bytes; return False if the other end has closed the connection."""
         if (now := time.monotonic()) > self._timeout_holds_until:
             if now >= self._deadline:
-                raise TimeoutError("the answer takes too long")
+                raise TimeoutError("the answer took too long")
             self._sock.settimeout(self._deadline - now)
-        piece = self._sock.recv(PIECE_BYTES)
-        self._data += piece
-        return bool(piece)
+        received = self._sock.recv(RECEIVE_BYTES)
+        self._data += received
+        return bool(received)
 
     def unread_bytes(self) -> int:
-        """Return how many bytes have arrived and were not read."""
+        """Return the number of bytes that were received and not yet read."""
         return len(self._data) - self._position
 
     def read(self, size: int) -> bytes:
-        """Read exactly so many bytes."""
+        """Read exactly ``size`` bytes."""
         while len(self._data) < self._position + size:
             if not self.receive():
                 raise Malformed("an answer ended too early")
         start, self._position = self._position, self._position + size
         return bytes(self._data[start : self._position])
 
-    def read_until(self, mark: bytes) -> bytes:
-        """Read what comes before the next mark, and skip the mark."""
+    def read_until(self, delimiter: bytes) -> bytes:
+        """Read the bytes before the next delimiter, and skip the delimiter."""
         while (
-            (end := self._data.find(mark, self._position)) < 0
+            (end := self._data.find(delimiter, self._position)) < 0
             and self.unread_bytes() <= MAX_HEAD_BYTES
             and self.receive()
         ):
             pass
         start = self._position
         if not 0 <= end - start <= MAX_HEAD_BYTES:
-            raise Malformed("a line of an answer has no end")
-        self._position = end + len(mark)
+            raise Malformed("a line of an answer is too long or has no end")
+        self._position = end + len(delimiter)
         return bytes(self._data[start:end])
 
     def read_all(self) -> bytes:
@@ -84,19 +88,20 @@ class _Reader:
 
 
 def exchange(sock: Any, request: bytes, seconds: float) -> tuple[HttpAnswer, bool]:
-    """Send a request and read all of its answer.
+    """Send a request, and read its whole answer.
 
     >>> answer, reusable = exchange(sock, b"POST / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\n\\r\\n{}", 1.5)
 
-    :param seconds: time for both together
+    :param seconds: time limit for both together
     :return: the answer, and whether the connection can be used again
-    :raise Malformed: the answer is not HTTP, or it is unclear where it ends
-    :raise OSError: the connection failed; TimeoutError where the time is over
+    :raise Malformed: the answer is not HTTP, or its end is not defined
+    :raise TimeoutError: the time is over
+    :raise OSError: the connection failed
     """
     reader = _Reader(sock, seconds)
     if sock.gettimeout() != seconds:
         sock.settimeout(seconds)
-    with suppress(BrokenPipeError):  # a server can answer, and close, before it has read the whole request
+    with suppress(BrokenPipeError):  # a server can answer and close before it has read the whole request
         sock.sendall(request)
     first, lines = _read_head(reader)
     status = first[9:12]
@@ -116,7 +121,7 @@ def exchange(sock: Any, request: bytes, seconds: float) -> tuple[HttpAnswer, boo
     elif size and not coding:
         body = reader.read(_content_length(size))
     elif coding or size:
-        raise Malformed("it is unclear where an answer ends")
+        raise Malformed("the end of an answer is not defined")
     else:
         body, keep_alive = reader.read_all(), False
     return HttpAnswer(int(status), headers, body), keep_alive and not reader.unread_bytes()

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 of a POST with a JSON body ("Signature Version 4 for API requests", IAM User Guide)."""
+"""AWS Signature Version 4 of a POST with a JSON body ("AWS Signature Version 4 for API requests", IAM User Guide)."""
 
 import hmac
 import time
@@ -12,11 +12,11 @@ CONTENT_TYPE = "application/x-amz-json-1.0"
 def authorization(
     host: str, path: str, target: str, body: bytes, credentials: Any, timestamp: str, region: str, service: str
 ) -> str:
-    """Return the Authorization header of a POST ("AWS Signature Version 4 for API requests").
+    """Return the Authorization header of a POST.
 
     :param host: the Host header
     :param target: the X-Amz-Target header
-    :param credentials: with ``access_key``, ``secret_key`` and ``token``
+    :param credentials: an object with ``access_key``, ``secret_key`` and ``token``
     :param timestamp: the X-Amz-Date header, such as ``20261123T140211Z``
     """
     token = f"x-amz-security-token:{' '.join(credentials.token.split())}\n" if credentials.token else ""
@@ -33,7 +33,7 @@ def authorization(
     return f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
 
 
-@lru_cache(8)  # several, for when the day or the credentials change
+@lru_cache(8)  # more than one: the day and the credentials change
 def _signing_key(secret: str, *scope: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (*scope, "aws4_request"):
@@ -43,5 +43,8 @@ def _signing_key(secret: str, *scope: str) -> bytes:
 
 @lru_cache(2)
 def timestamp_of(second: int) -> str:
-    """Return the X-Amz-Date header of a second of ``time.time()``."""
+    """Return the X-Amz-Date header for a time.
+
+    :param second: epoch seconds
+    """
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))

@@ -1,4 +1,4 @@
-"""JSON whose numbers are Decimal."""
+"""JSON with Decimal numbers."""
 
 import decimal
 import json
@@ -9,19 +9,23 @@ from flask.json.provider import JSONProvider
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_INT_DIGITS = 4000
-# As wide as the longest body, so that no digit is rounded away before the schema has seen it;
-# what is not finite becomes Infinity or NaN, which the schema refuses by the field's name.
+# As precise as the longest body, so that the schema sees each digit. Without traps, a number that is out of range
+# becomes Infinity or NaN, and the schema refuses it with the name of the field.
 _exact = decimal.Context(prec=MAX_BODY_BYTES, traps=[])
 
 
 class DecimalJSON(JSONProvider):
-    """JSON whose numbers are ``Decimal``: money is never a float, neither read nor written."""
+    """JSON with ``Decimal`` numbers: money is never a float, neither in requests nor in answers."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Return an object as JSON text."""
         return str(simplejson.dumps(obj, use_decimal=True, **kwargs))
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """:raise ValueError: not UTF-8 JSON"""
+        """Read JSON text.
+
+        :raise ValueError: it is not JSON in UTF-8, is nested too deep, or has a name twice in one object
+        """
         text = s if isinstance(s, str) else s.decode("utf-8")
         try:
             return _decoder.decode(text)
@@ -30,14 +34,14 @@ class DecimalJSON(JSONProvider):
 
 
 def _whole(digits: str) -> int | decimal.Decimal:
-    """An int, or a Decimal where Python would refuse to convert so many digits; no field takes either."""
+    """Return an int, or a Decimal if Python refuses to convert so many digits; no field accepts such a number."""
     return int(digits) if len(digits) <= MAX_INT_DIGITS else _exact.create_decimal(digits)
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("A name stands twice in one object.")
+        raise ValueError("An object has the same name twice.")
     return members
 
 
@@ -45,5 +49,5 @@ _decoder = json.JSONDecoder(
     parse_int=_whole,
     parse_float=_exact.create_decimal,
     parse_constant=_exact.create_decimal,
-    object_pairs_hook=_no_key_twice,
+    object_pairs_hook=_refuse_duplicates,
 )

@@ -9,7 +9,7 @@ from cart.dynamodb.client import call
 from cart.dynamodb.failures import ConditionFailed
 from cart.dynamodb.keys import LINE_PREFIXES, PRICE_JOB, PRICE_JOBS, PRODUCT_INDEX, Row, line_key, row_key
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import SHOWN, change_of, is_live, live_line, number, shown_line_of
+from cart.dynamodb.rows import LINE_ATTRIBUTES, is_live, live_line, number, price_change_of, projected_line_of
 from cart.dynamodb.table import CartTable
 from cart.errors import Throttled
 from cart.model.lines import Line, Place
@@ -107,14 +107,14 @@ def live_lines(table: CartTable, product_id: int, page: list[Holder]) -> list[tu
     :raise Throttled: DynamoDB did not process all keys in several attempts
     """
     keys = [line_key(*holder, product_id) for holder in page]
-    expression = f"user_id, item_id, #ttl, {SHOWN}"
+    expression = f"user_id, item_id, #ttl, {LINE_ATTRIBUTES}"
     lines: dict[Holder, Line] = {}
     for _ in attempts():
         if not keys:
             return [(holder, lines[holder]) for holder in page if holder in lines]
         request = {"Keys": keys, "ProjectionExpression": expression, "ExpressionAttributeNames": {"#ttl": "ttl"}}
         answer = call(table.client, "batch_get_item", RequestItems={table.name: request})
-        lines |= {_holder(row): shown_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}
+        lines |= {_holder(row): projected_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}
         keys = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
     raise Throttled
 
@@ -147,7 +147,7 @@ def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        return change_of(answer["Attributes"]).line_price
+        return price_change_of(answer["Attributes"]).line_price
     except ConditionFailed as failed:
         line = live_line(failed.row)
         change = line.change if line else None

@@ -125,7 +125,7 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
 def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     """The transaction that accepts; it fails where a line that it changes is not as it was read."""
     table, now = get_table(), datetime.now(UTC)
-    lines = {line.product_id: line for line in live(table.everything(user_id)[CART].values())}
+    lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := asked_if_match()) and not if_match.contains(read.etag):
         raise VersionConflict(current=instance_of(CartSchema).dump(read))

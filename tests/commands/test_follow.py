@@ -24,7 +24,7 @@ from cart import create_app
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.totals import Aggregates, Totals
 from cart.commands import engines
-from cart.commands.follow import BATCH_RECORDS, Stream, count_what_came
+from cart.commands.follow import BATCH_RECORDS, Stream, count_new_records
 from cart.errors import Throttled
 from tests.support.project import ROOT
 from tests.support.records import history, image
@@ -154,8 +154,8 @@ def refusal(code: str) -> str:
         (400, refusal("AccessDeniedException"), r".*AccessDeniedException.*Not for you"),
         (404, "<html>\n<p>Not here</p>\n</html>", r".*404.*DescribeStream.*"),
         (404, "x" * 5000, r".{10,300}"),
-        (200, "<html>\n<p>Hello</p>\n</html>", r"an answer has no 'StreamDescription'"),
-        (200, "{}", r"an answer has no 'StreamDescription'"),
+        (200, "<html>\n<p>Hello</p>\n</html>", "an answer of AWS is not a JSON object"),
+        (200, "{}", "an answer of AWS has no StreamDescription"),
         (
             200,
             '{"StreamDescription": {"StreamViewType": "KEYS_ONLY", "Shards": []}}',
@@ -209,7 +209,7 @@ def test_one_that_stood_still_for_too_long_begins_again(moto_store):
     bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
     with create_app(moto_store.config).app_context():
         for _ in range(3):
-            count_what_came(stream, bookkeeper)
+            count_new_records(stream, bookkeeper)
     assert bookkeeper.totals() == Totals(1, 3, Decimal("59.97"))
 
 
@@ -224,8 +224,8 @@ def test_no_change_is_given_up_where_dynamodb_takes_no_counts(moto_store, monkey
         with monkeypatch.context() as patch:
             patch.setattr(bookkeeper, "count", Mock(side_effect=Throttled))
             with pytest.raises(Throttled):
-                count_what_came(Stream(streams, "arn/stream/3"), bookkeeper)
-        count_what_came(Stream(streams, "arn/stream/3"), bookkeeper)
+                count_new_records(Stream(streams, "arn/stream/3"), bookkeeper)
+        count_new_records(Stream(streams, "arn/stream/3"), bookkeeper)
     assert bookkeeper.totals().units == units + 4
     assert "given up" not in capsys.readouterr().out
 
@@ -238,6 +238,6 @@ def test_a_change_that_cannot_be_counted_is_said_and_given_up(moto_store, monkey
     bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
     units = bookkeeper.totals().units
     with create_app(moto_store.config).app_context():
-        count_what_came(Stream(streams, "arn/stream/2"), bookkeeper)
+        count_new_records(Stream(streams, "arn/stream/2"), bookkeeper)
     assert bookkeeper.totals().units == units + 2
     assert "1 changes are given up" in capsys.readouterr().out

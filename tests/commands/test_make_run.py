@@ -269,4 +269,4 @@ def test_a_named_python_is_not_ignored(clone, tmp_path):
         ["make", "run", f"PYTHON={old}"], cwd=clone, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 2
-    assert "cart: needs Python 3.11 or newer; name one with PYTHON=python3.11\n" in ended.stderr
+    assert "cart: needs Python 3.11 or newer; set PYTHON, for example PYTHON=python3.11\n" in ended.stderr

@@ -72,7 +72,7 @@ def test_several_create_it_at_once(real_store):
     """As when two containers start."""
     name = f"fresh-{uuid.uuid4().hex[:8]}"
     said: list[str] = []
-    clients = [connect(real_store.config, patient=True) for _ in range(4)]
+    clients = [connect(real_store.config, boto_defaults=True) for _ in range(4)]
     together = threading.Barrier(len(clients), timeout=30)
 
     def create(client):
@@ -161,7 +161,7 @@ def test_an_engine_that_is_away_is_one_line(command):
 
 
 def test_recovery_that_is_not_ready_yet_is_asked_for_again(moto_url, monkeypatch):
-    client = connect(Config(dynamodb_endpoint_url=moto_url), patient=True)
+    client = connect(Config(dynamodb_endpoint_url=moto_url), boto_defaults=True)
     refusals = [client.exceptions.ContinuousBackupsUnavailableException({"Error": {"Code": "x"}}, "x")]
     really = client.update_continuous_backups
     monkeypatch.setattr(provision.time, "sleep", lambda _: None)

@@ -401,14 +401,14 @@ def logged(capsys: Any) -> list[str]:
         ({"http_proxy": "http://127.0.0.1:9"}, "direct", "a proxy is configured for http://127.0.0.1:9/"),
         ({"https_proxy": "http://127.0.0.1:9"}, "direct", None),
         ({"AWS_ENDPOINT_DISCOVERY_ENABLED": "true"}, "direct", "endpoint discovery is on"),
-        ({"AWS_AUTH_SCHEME_PREFERENCE": "sigv4a"}, "direct", "a signature is configured"),
+        ({"AWS_AUTH_SCHEME_PREFERENCE": "sigv4a"}, "direct", "another signature is configured"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://h/a b"}, "direct", "the endpoint http://h/a b is not a plain URL"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "https://x@h"}, "direct", "the endpoint https://x@h is not a plain URL"),
         ({"AWS_ACCOUNT_ID": "1" * 12}, "direct", None),  # an endpoint that is configured is the same for all
         (
             {"AWS_ACCOUNT_ID": "1" * 12, "AWS_ENDPOINT_URL_DYNAMODB": ""},
             "direct",
-            "the account has an endpoint of its own (AWS_ACCOUNT_ID_ENDPOINT_MODE=disabled turns that off)",
+            "the account has its own endpoint (AWS_ACCOUNT_ID_ENDPOINT_MODE=disabled turns that off)",
         ),
         (
             {"AWS_ACCOUNT_ID": "1" * 12, "AWS_ENDPOINT_URL_DYNAMODB": "", "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled"},

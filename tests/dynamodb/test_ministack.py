@@ -255,7 +255,7 @@ def test_regions_and_accounts(stores, region, access_key, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
 
     def status(store):
-        client = connect(replace(store.config, aws_region=region), patient=True)
+        client = connect(replace(store.config, aws_region=region), boto_defaults=True)
         return client.describe_table(TableName=store.config.dynamodb_table_name)["Table"]["TableStatus"]
 
     assert stores[0].config.aws_region == "us-east-1"

@@ -197,7 +197,7 @@ SHARDS = b'{"StreamDescription": {"Shards": [{"ShardId": "shardId-00000000000000
 def test_a_stream_is_not_empty_because_something_else_answers(answers):
     remaining = list(answers)
     with raw_server(lambda _: response(remaining.pop(0))) as server:
-        streams = connect(config_of(server.url), patient=True, service="dynamodbstreams")
+        streams = connect(config_of(server.url), boto_defaults=True, service="dynamodbstreams")
         with pytest.raises(StreamUnreadable):
             Stream(streams, "arn:aws:dynamodb:us-east-1:1:table/t/stream/1").read()
         streams.close()

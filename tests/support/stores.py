@@ -65,7 +65,7 @@ def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any
     config = Config(
         dynamodb_endpoint_url=url, dynamodb_table_name=f"test-{uuid.uuid4().hex[:8]}", log_level="WARNING", **settings
     )
-    client = connect(config, patient=True)
+    client = connect(config, boto_defaults=True)
     provision.create(client, config.dynamodb_table_name, lambda _: None, with_stream)
     # ministack and DynamoDB Local delete expired rows within the minute: the tests are about those that are still there
     client.update_time_to_live(

@@ -14,7 +14,7 @@ from cart import create_app
 from cart.carts.fast_json import cart_json, cart_json_of, line_json, plain_item, plain_quantity
 from cart.carts.schemas import CartAndSavedSchema, CartSchema, ItemSchema, LineSchema, QuantitySchema
 from cart.config import Config
-from cart.dynamodb.rows import line_values, shown_line_of
+from cart.dynamodb.rows import line_values, projected_line_of
 from cart.model.lines import Cart, CartAndSaved, Line, PriceChange, cart_of
 
 APP = create_app(Config(log_level="WARNING"))
@@ -34,7 +34,7 @@ def line_as_read(product_id: int, name: str, quantity: int, price: Decimal, adde
     """Of a row whose price is written with as many zeros as it happens to be."""
     numbers = {"product_id": product_id, "quantity": quantity, "version": version, "price": f"{price:f}"}
     row = {attribute: {"N": str(number)} for attribute, number in numbers.items()}
-    return shown_line_of(row | {"product_name": {"S": name}, "added_at": {"S": added_at}})
+    return projected_line_of(row | {"product_name": {"S": name}, "added_at": {"S": added_at}})
 
 
 LINE_PRICES = PRICES | PRICES.map(Decimal.normalize) | st.integers(1, 9_999_999).map(Decimal)
