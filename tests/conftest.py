@@ -27,6 +27,7 @@ from cart.table import BATCH_ROWS, CartTable
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
 
 ENGINES = ["moto", "ministack", "dynamodb-local"]
+WITHOUT_MINISTACK = ["moto", "dynamodb-local"]  # for what takes seconds and is decided on this side of the engine
 IN_CI = os.environ.get("CI") == "true"
 ROOT = Path(__file__).parent.parent
 CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
@@ -140,18 +141,13 @@ def engine_url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(f"{request.param.replace('-', '_')}_url")
 
 
-def shared_store(request: pytest.FixtureRequest) -> Store:
-    """Make a table on the shared engine that is the parameter of a fixture."""
+@pytest.fixture(scope="session", params=ENGINES)
+def store(request: pytest.FixtureRequest) -> Store:
+    """On each of the engines: a test that takes this runs three times."""
     made = make_store(request.param, engine_url(request))
     if made.engine == "moto":
         _shared_on_moto.append(made)
     return made
-
-
-@pytest.fixture(scope="session", params=ENGINES)
-def store(request: pytest.FixtureRequest) -> Store:
-    """On each of the engines: a test that takes this runs three times."""
-    return shared_store(request)
 
 
 @pytest.fixture(scope="session")

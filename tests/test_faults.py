@@ -23,15 +23,9 @@ from botocore.exceptions import (
 from botocore.handlers import BUILTIN_HANDLERS
 
 from cart import engines
-from conftest import CUP, Store, missing, serving, shared_store
+from conftest import CUP, WITHOUT_MINISTACK, missing, serving
 
 LIMIT_SECONDS = 5
-
-
-@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
-def store(request: pytest.FixtureRequest) -> Store:
-    """The failures are made on this side of the engine, and take their time: two engines are enough."""
-    return shared_store(request)
 
 
 @contextmanager
@@ -144,6 +138,7 @@ def test_a_defect_of_ours_is_a_500_that_says_nothing(client, user, table):
     assert "secret" not in str(problem)
 
 
+@pytest.mark.parametrize("store", WITHOUT_MINISTACK, indirect=True)
 def test_a_request_ends_in_time_even_if_each_call_is_slow(client, user, store, table):
     """Four calls of 1.4 seconds each: what cannot be done in time is refused in time, and can be asked for again."""
     for product_id in range(1, 61):

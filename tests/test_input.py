@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cart import aggregates, bookkeeping, rebuild, rows
 from cart.wire import UserId
-from conftest import CUP, Store, shared_store
+from conftest import CUP
 
 PARTITIONS = {
     *("IDEMPOTENCY", "SHARE", "SHARES", "PRICE_JOB", "PRICE_JOBS", "CLEARED"),
@@ -17,12 +17,6 @@ PARTITIONS = {
 }
 
 JSON = "application/json"
-
-
-@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
-def store(request: pytest.FixtureRequest) -> Store:
-    """What is refused does not reach the engine: two engines are enough."""
-    return shared_store(request)
 
 
 def body_with(field: str, literal: str) -> str:

@@ -6,7 +6,7 @@ Each test sends the same requests to both engines, so it fails when either chang
 |---|---|---|---|
 | capacity of a Query | 1 unit, whatever it reads | by size; 0 if it reads nothing | `query_units` |
 | capacity of a BatchGetItem | not reported | reported | `batch_get_units` |
-| capacity of a transaction | an index write is charged once | it is charged twice, as on AWS | `transaction_units` |
+| capacity of a transaction | an index write is charged once | it is charged twice | `transaction_units` |
 | capacity of deleting rows that do not exist | 1 unit each, as on AWS | 2 units each | `batch_delete_units` |
 | 1 MB page of a Query | ends before the row that would exceed it | ends after that row | `page_size` |
 | a sum of numbers | without trailing zeros, as on AWS (`0.3`) | with them (`0.30`) | `sum_has_no_trailing_zeros` |
