@@ -40,7 +40,7 @@ check: $(READY) ## lint, format, types, Dockerfile, known vulnerabilities
 
 # Zappa, with the table before it and the health after: STAGE=dev, staging or production
 package deploy update undeploy: $(READY) ## by Zappa, for STAGE=dev, staging or production
-	@exec .venv/bin/python -m cart.stages $@ $(STAGE)
+	@exec .venv/bin/python -m deploy.stages $@ $(STAGE)
 
 # instructions and time from the interpreter's start to the first answer, beside two other packages; needs valgrind
 bench-cold-start: $(READY) ## the cold start beside two other packages; needs valgrind

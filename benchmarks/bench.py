@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import canned, capacity, cpu, growth, laptop, prices, report, service, throughput, tls
-from cart.engines import EngineMissing
+from cart.commands.engines import EngineMissing
 
 ROUNDS, REQUESTS = 7, 200
 SECONDS = 5

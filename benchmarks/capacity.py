@@ -13,7 +13,8 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from benchmarks import canned, report, service, throughput
-from cart import create_app, engines
+from cart import create_app
+from cart.commands import engines
 from cart.config import Config
 
 SIZES = (1, 10, 100)

@@ -26,9 +26,9 @@ from typing import Any
 
 from benchmarks.contenders import ROOT, Contender, make_all
 from benchmarks.processes import Command, Deadline, run, run_all, seconds_of
-from cart import engines, provision
+from cart.commands import engines, provision
 from cart.config import Config
-from cart.dynamodb import connect
+from cart.dynamodb.client import connect
 
 RESULT = ROOT / "benchmarks" / "results" / "cold_start.json"
 PROBE = ROOT / "benchmarks" / "probe.py"

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.processes import Command, Deadline, run
-from cart import bundle
+from deploy import bundle
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "benchmarks" / "reference"
@@ -50,7 +50,7 @@ def make_all(folder: Path, environment: Mapping[str, str], deadline: Deadline) -
         "reference": _pack_reference(folder / "reference.zip", environment, deadline),
     }
     trees = {name: _unpack(archive) for name, archive in archives.items()}
-    # ours comes in by cart.entry, which is this, cart.events and a look at the event's kind
+    # ours comes in by deploy/entry.py, which is this, cart.events and a look at the event's kind
     zappa = {"last_import": "cart", "module": "handler", "function": "lambda_handler"}
     ours = zappa | {"module": "entry", "function": "handle"}
     mangum = {"last_import": "cart_api.table", "module": "cart_api.main", "function": "handler"}
@@ -91,7 +91,7 @@ def _zappa(archive: Path, folder: Path, venv: Path, environment: Mapping[str, st
 
 
 def _pack_reference(archive: Path, environment: Mapping[str, str], deadline: Deadline) -> Path:
-    """FastAPI, pydantic, boto3 and Mangum, with the care that cart/bundle.py takes of ours."""
+    """FastAPI, pydantic, boto3 and Mangum, with the care that deploy/bundle.py takes of ours."""
     tree = archive.with_suffix(".tree")
     lambdas: Command = ["--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
     needed: Command = ["-r", REFERENCE / "requirements.txt", "-c", ROOT / "requirements.txt"]

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import report
-from cart import engines
+from cart.commands import engines
 
 CONNECTIONS = 16
 LINES = 10

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report, service, throughput
-from cart import create_app, engines, price_table, prices, provision
+from cart import create_app
+from cart.commands import engines, provision
 from cart.config import Config
+from cart.prices import job_rows, jobs
 
 WARM_UP = 200
 SIZES = (2_000, 20_000)
@@ -86,11 +88,11 @@ def main(carts: int) -> None:
     at_first = _peak_mb()
     table.client.meta.events.register("after-call.dynamodb", charge)
     with app.app_context():
-        job = prices.start(carts, Decimal("21.50"), "2026-11-23T14:00:00.000000Z")
+        job = jobs.start(carts, Decimal("21.50"), "2026-11-23T14:00:00.000000Z")
     started = time.perf_counter()
-    prices.run(table, bus, job.job_id)
+    jobs.run(table, bus, job.job_id)
     seconds = time.perf_counter() - started
-    done = price_table.job(table, job.job_id)
+    done = job_rows.job(table, job.job_id)
     if not done or (done.status, done.seen, done.changed) != ("done", carts, carts):
         sys.exit(f"bench: the job ended as {done}")
     told = {

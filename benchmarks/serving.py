@@ -2,7 +2,7 @@
 
 import os
 
-from cart.serving import *  # noqa: F403
+from cart.commands.gunicorn_conf import *  # noqa: F403
 
 if os.environ["WORKER_CLASS"] != "gevent":
     worker_class = os.environ["WORKER_CLASS"]

@@ -28,7 +28,7 @@ from typing import Any
 import boto3
 
 from benchmarks import canned, report, service, tls
-from cart import engines, provision
+from cart.commands import engines, provision
 
 CONNECTIONS = 32
 WARM_UP_SECONDS = 1

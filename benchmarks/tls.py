@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from benchmarks import canned
-from cart import engines
+from cart.commands import engines
 
 CONFIGURATION = """foreground = yes
 pid =

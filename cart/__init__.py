@@ -1,17 +1,26 @@
 """Cart: a headless shopping-cart service on DynamoDB."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 from flask import Flask
 
-from cart import analytics, auth, carts, cli, health, observability, page, products, saved, shares
+from cart import docs, health, logs
+from cart.analytics import page
+from cart.analytics import views as analytics_views
 from cart.bus import Bus
+from cart.carts import saved_views, share_views
+from cart.carts import views as cart_views
 from cart.config import Config
-from cart.dynamodb import connect
-from cart.errors import ProblemApi
-from cart.table import CartTable
-from cart.wire import CONVERTERS, MAX_BODY_BYTES, CartFlask, document_url_parts
+from cart.dynamodb.client import connect
+from cart.dynamodb.table import CartTable
+from cart.http import auth, request_log
+from cart.http.app import CartFlask
+from cart.http.converters import CONVERTERS, document_url_parts
+from cart.http.json import MAX_BODY_BYTES
+from cart.http.problems import ProblemApi
+from cart.prices import views as price_views
 
 VERSION = "0.1.0"
 BEARER = {
@@ -27,7 +36,7 @@ def create_app(config: Config | None = None) -> Flask:
     :raise ConfigError: a setting has a bad value
     """
     config = config or Config.from_env()
-    observability.configure_logging(config.log_level)
+    logs.configure_logging(config.log_level)
     # /docs/... is Swagger UI as flask-swagger-ui ships it: no CDN, and no view of ours to serve files
     app = CartFlask(__name__, static_folder=_swagger_ui_folder(), static_url_path="/docs")
     app.config.from_mapping(
@@ -51,22 +60,27 @@ def create_app(config: Config | None = None) -> Flask:
     )
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
+    app.extensions["cart_config"] = config
     app.extensions["cart_table"] = CartTable(connect(config), config)
     if config.catalog_url:
-        from cart.catalog import Catalog  # noqa: PLC0415 - only where it is used
+        from cart.carts.catalog import Catalog  # noqa: PLC0415 - only where it is used
 
         app.extensions["cart_catalog"] = Catalog(config)
     app.extensions["cart_bus"] = Bus(config)
-    observability.init_app(app)
+    request_log.init_app(app)
     api = ProblemApi(app)
     document_url_parts(api)
-    for views in (carts, saved, shares, products, analytics, health):
+    for views in (cart_views, saved_views, share_views, price_views, analytics_views, health):
         api.register_blueprint(views.blueprint)
+    app.register_blueprint(docs.blueprint)
     app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:
         _allow_origins(app, config.cors_origins.split(","))
-    cli.init_app(app, config)
+    if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
+        from cart.commands import cli  # noqa: PLC0415 - not shipped to Lambda
+
+        cli.init_app(app)
     return app
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import simplejson
 
 from cart.config import Config
-from cart.dynamodb import AWS_ERRORS, LAST_START_SECONDS, RETRY_FOR_SECONDS, back_off, connect
+from cart.context import seconds_since
+from cart.dynamodb.client import AWS_ERRORS, LAST_START_SECONDS, RETRY_FOR_SECONDS, back_off, connect
 from cart.errors import Unavailable
-from cart.observability import seconds_since
 
 logger = logging.getLogger(__name__)
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from flask import current_app
 
-from cart import prices
-from cart.bookkeeping import Bookkeeper
-from cart.counting import count_records
+from cart.analytics.counter import Bookkeeper
+from cart.analytics.stream_batch import count_records
 from cart.errors import InvalidInput
-from cart.observability import embedded_metrics, info
-from cart.price_schemas import PriceEventSchema
-from cart.table import get_table
-from cart.wire import judge
+from cart.http.extensions import get_bus, get_config, get_table
+from cart.http.request import judge
+from cart.logs import embedded_metrics, info
+from cart.prices import jobs
+from cart.prices.schemas import PriceEventSchema
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def price_changed(event: Any, context: Any) -> None:
     from wsgi import app  # noqa: PLC0415 - made by then, with its client
 
     with app.app_context():
-        if event["detail-type"] == prices.get_bus().step_type:
+        if event["detail-type"] == get_bus().step_type:
             _step(event["detail"]["job_id"])
             return
         try:
@@ -47,7 +47,7 @@ def price_changed(event: Any, context: Any) -> None:
         except InvalidInput as problem:
             logger.error("An event of a price change is not valid: %s", problem.members["errors"])
             return
-        _step(prices.start(**change).job_id)
+        _step(jobs.start(**change).job_id)
 
 
 def resume_price_changes(event: Any, context: Any) -> None:
@@ -55,13 +55,13 @@ def resume_price_changes(event: Any, context: Any) -> None:
     from wsgi import app  # noqa: PLC0415 - made by then, with its client
 
     with app.app_context():
-        for job in prices.go_on_with_all():
+        for job in jobs.go_on_with_all():
             info(logger, f"Price change {job.job_id} goes on")
 
 
 def _step(job_id: str) -> None:
-    bus = prices.get_bus()
-    if prices.run_step(get_table(), bus, job_id):
+    bus = get_bus()
+    if jobs.run_step(get_table(), bus, job_id):
         bus.send([bus.step(job_id)])
 
 
@@ -75,7 +75,7 @@ def count_changes(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     from wsgi import app  # noqa: PLC0415 - made by then, with its client
 
     with app.app_context():
-        bookkeeper = Bookkeeper(get_table().client, current_app.extensions["cart_config"])
+        bookkeeper = Bookkeeper(get_table().client, get_config())
         failed, records = count_records(bookkeeper, event["Records"]), len(event["Records"])
         values = {"ChangesCounted": records - len(failed), "ChangesFailed": len(failed)}
         _report(f"Counted {values['ChangesCounted']} of {records} changes", values)

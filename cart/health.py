@@ -2,11 +2,11 @@
 
 from flask import Response
 
-from cart.answers import shown
+from cart.carts.schemas import HealthSchema
 from cart.errors import STORE
-from cart.schemas import HealthSchema
-from cart.table import get_table
-from cart.wire import CartBlueprint
+from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
+from cart.http.response import shown
 
 OK = {"status": "ok"}
 

@@ -1,41 +1,25 @@
 """Three engines, an app on each, and a user of one's own for every test."""
 
 import os
-import subprocess
 import sys
-import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
 
-import local_stage
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from products_service import ProductsService, products_service
 
-from cart import create_app, engines, provision
-from cart.config import Config
-from cart.dynamodb import connect
-from cart.table import BATCH_ROWS, CartTable
+from cart import create_app
+from cart.commands import engines
+from cart.dynamodb.table import CartTable
+from tests.support import local_stage
+from tests.support.products_service import ProductsService, products_service
+from tests.support.project import missing
+from tests.support.stores import ENGINES, SHARED_ON_MOTO, Store, engine_url, make_store
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
-
-ENGINES = ["moto", "ministack", "dynamodb-local"]
-WITHOUT_MINISTACK = ["moto", "dynamodb-local"]  # for what takes seconds and is decided on this side of the engine
-IN_CI = os.environ.get("CI") == "true"
-ROOT = Path(__file__).parent.parent
-CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
-
-
-def missing(what: str) -> None:
-    """Skip where a part of the machine is missing; in CI that is a failure."""
-    pytest.fail(what) if IN_CI else pytest.skip(what)
 
 
 @pytest.fixture(scope="session")
@@ -77,76 +61,12 @@ def _dynamodb_local() -> Iterator[str]:
         yield url
 
 
-@dataclass
-class Store:
-    """A table on one of the engines, looked at from behind the service's back."""
-
-    engine: str
-    config: Config
-    client: Any
-
-    def rows(self, user_id: str) -> list[dict[str, Any]]:
-        pages = self.client.get_paginator("query").paginate(
-            TableName=self.config.dynamodb_table_name,
-            KeyConditionExpression="user_id = :u",
-            ExpressionAttributeValues={":u": {"S": user_id}},
-            ConsistentRead=True,
-        )
-        return [row for page in pages for row in page["Items"]]
-
-    def put(self, user_id: str, product_id: int, **attributes: Any) -> None:
-        row = {
-            "user_id": {"S": user_id},
-            "item_id": {"S": f"ITEM#{product_id}"},
-            "product_id": {"N": str(product_id)},
-            "product_name": {"S": "Espresso cup"},
-            "quantity": {"N": "2"},
-            "price": {"N": "19.99"},
-            "added_at": {"S": "2026-01-01T00:00:00.000000Z"},
-            "updated_at": {"S": "2026-01-01T00:00:00.000000Z"},
-            "version": {"N": "1"},
-            "ttl": {"N": "4102444800"},
-        }
-        self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | attributes)
-
-    def expire(self, user_id: str, ttl: int = 1) -> None:
-        """Let all of a cart's life have passed."""
-        for row in self.rows(user_id):
-            self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}})
-
-    def empty(self) -> None:
-        table = self.config.dynamodb_table_name
-        pages = self.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id, item_id")
-        deletes = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
-        for start in range(0, len(deletes), BATCH_ROWS):
-            left = {table: deletes[start : start + BATCH_ROWS]}
-            assert not self.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
-
-
-def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any) -> Store:
-    config = Config(
-        dynamodb_endpoint_url=url, dynamodb_table_name=f"test-{uuid.uuid4().hex[:8]}", log_level="WARNING", **settings
-    )
-    client = connect(config, patient=True)
-    provision.create(client, config.dynamodb_table_name, lambda _: None, with_stream)
-    # ministack and DynamoDB Local delete expired rows within the minute: the tests are about those that are still there
-    client.update_time_to_live(
-        TableName=config.dynamodb_table_name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
-    )
-    return Store(engine, config, client)
-
-
-def engine_url(request: pytest.FixtureRequest) -> str:
-    """Return the URL of the shared engine that is the parameter of a fixture."""
-    return request.getfixturevalue(f"{request.param.replace('-', '_')}_url")
-
-
 @pytest.fixture(scope="session", params=ENGINES)
 def store(request: pytest.FixtureRequest) -> Store:
     """On each of the engines: a test that takes this runs three times."""
     made = make_store(request.param, engine_url(request))
     if made.engine == "moto":
-        _shared_on_moto.append(made)
+        SHARED_ON_MOTO.append(made)
     return made
 
 
@@ -154,18 +74,15 @@ def store(request: pytest.FixtureRequest) -> Store:
 def moto_store(moto_url: str) -> Store:
     """On moto, for what has nothing to do with the engine."""
     made = make_store("moto", moto_url)
-    _shared_on_moto.append(made)
+    SHARED_ON_MOTO.append(made)
     return made
-
-
-_shared_on_moto: list[Store] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
 def light_moto() -> Iterator[None]:
     """Leave nothing to the next module: for each action of a transaction, moto copies all that is in the table."""
     yield
-    for shared in _shared_on_moto:
+    for shared in SHARED_ON_MOTO:
         shared.empty()
 
 
@@ -224,35 +141,3 @@ def package(project: Path) -> Path:
     ended = local_stage.zappa(project, "package", "local", "--output", str(path))
     assert ended.returncode == 0, local_stage.said(ended)
     return path
-
-
-@contextmanager
-def serving(endpoint_url: str, log: Path, **environ: str) -> Iterator[str]:
-    """The service as `flask serve` runs it, in processes of its own; the value is its URL."""
-    port = engines.free_port()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(port)],
-            cwd=ROOT,
-            env=os.environ | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ,
-            stdout=output,
-            stderr=output,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_for_health(url, process, log)
-            yield url
-        finally:
-            engines.stop(process)
-
-
-def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=5).close()
-        except (URLError, OSError):
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"the service did not start: {log.read_text()}")

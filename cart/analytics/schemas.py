@@ -1,0 +1,172 @@
+"""The shapes of what is asked and answered about all carts."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from cart.http.fields import Price
+
+MAX_DAYS = 366
+DEFAULT_DAYS = 30
+MAX_PRODUCTS = 100
+SORTS = ("units", "carts", "value")  # as `aggregates.Sort` has them, which shoppers do not wait for
+
+EXAMPLE_PRODUCT = {"product_id": 42, "carts": 17, "units": 40, "value": Decimal("799.60")}
+EXAMPLE_PRODUCTS = {"sort": "units", "products": [EXAMPLE_PRODUCT]}
+EXAMPLE_DAY = {
+    "day": "2026-11-23",
+    "lines_added": 120,
+    "lines_removed": 14,
+    "units_added": 310,
+    "value_added": Decimal("5120.40"),
+    "carts_cleared": 3,
+    "lines_abandoned": 22,
+    "value_abandoned": Decimal("640.05"),
+}
+EXAMPLE_SUMMARY = {
+    "from": "2026-11-23",
+    "to": "2026-11-23",
+    "totals": {"lines": 812, "units": 2044, "value": Decimal("30410.15")},
+    "days": [EXAMPLE_DAY],
+}
+EXAMPLE_FLOWS = {
+    **{name: EXAMPLE_DAY[name] for name in ("lines_added", "value_added", "lines_abandoned", "value_abandoned")},
+    "lines_rate": Decimal("0.1833"),
+    "value_rate": Decimal("0.1250"),
+}
+EXAMPLE_ABANDONMENT = {
+    "from": "2026-11-23",
+    "to": "2026-11-23",
+    "total": EXAMPLE_FLOWS,
+    "days": [{"day": "2026-11-23"} | EXAMPLE_FLOWS],
+}
+EXAMPLE_PRODUCTS_CSV = "product_id,carts,units,value\r\n42,17,40,799.60\r\n"
+EXAMPLE_DAYS_CSV = f"{','.join(EXAMPLE_DAY)}\r\n{','.join(map(str, EXAMPLE_DAY.values()))}\r\n"
+EXAMPLE_ABANDONMENT_CSV = (
+    f"day,{','.join(EXAMPLE_FLOWS)}\r\n2026-11-23,{','.join(map(str, EXAMPLE_FLOWS.values()))}\r\n"
+)
+
+
+class Period(NamedTuple):
+    """UTC days, both included."""
+
+    first: date
+    last: date
+
+
+class DayInQuery(fields.Date):
+    """``YYYY-MM-DD``, and none of the other forms of ISO 8601."""
+
+    default_error_messages = {"invalid": "Must be a day such as 2026-11-23."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            raise self.make_error("invalid")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class NumberInQuery(fields.Integer):
+    """Digits, and nothing else that Python would take for a number."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", value):
+            raise self.make_error("invalid")
+        return int(value)
+
+
+class PeriodSchema(Schema):
+    first = DayInQuery(data_key="from")
+    last = DayInQuery(data_key="to")
+
+    @post_load
+    def _period(self, asked: dict[str, date], **_: Any) -> Period:
+        last = asked.get("last", datetime.now(UTC).date())
+        first = asked.get("first", date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1)))
+        if first > last:
+            raise ValidationError(f"Must not be after {last}, the last day.", "from")
+        if (last - first).days >= MAX_DAYS:
+            raise ValidationError(f"At most {MAX_DAYS} days, up to {last}.", "from")
+        return Period(first, last)
+
+
+class TopSchema(Schema):
+    sort = fields.String(load_default="units", validate=validate.OneOf(SORTS))
+    limit = NumberInQuery(load_default=20, validate=validate.Range(1, MAX_PRODUCTS))
+
+
+def _day() -> fields.Date:
+    return fields.Date(required=True, metadata={"description": "UTC"})
+
+
+def _value(description: str) -> Price:
+    return Price(required=True, metadata={"description": description})
+
+
+def _rate(of: str) -> fields.Decimal:
+    return fields.Decimal(
+        required=True,
+        allow_none=True,
+        metadata={"description": f"{of} abandoned for each added; null where none was added"},
+    )
+
+
+class TotalsSchema(Schema):
+    lines = fields.Integer(required=True)
+    units = fields.Integer(required=True)
+    value = _value("price × quantity")
+
+
+class DaySchema(Schema):
+    day = _day()
+    lines_added = fields.Integer(required=True)
+    lines_removed = fields.Integer(required=True)
+    units_added = fields.Integer(required=True)
+    value_added = Price(required=True)
+    carts_cleared = fields.Integer(required=True)
+    lines_abandoned = fields.Integer(required=True, metadata={"description": "Deleted when their time had run out"})
+    value_abandoned = Price(required=True)
+
+
+class SummarySchema(Schema):
+    first = fields.Date(data_key="from", required=True)
+    last = fields.Date(data_key="to", required=True)
+    totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "In all carts now"})
+    days = fields.List(fields.Nested(DaySchema), required=True)
+
+
+class ProductTotalsSchema(Schema):
+    product_id = fields.Integer(required=True)
+    carts = fields.Integer(required=True, metadata={"description": "That hold it"})
+    units = fields.Integer(required=True)
+    value = _value("price × quantity")
+
+
+class ProductsSchema(Schema):
+    sort = fields.String(required=True, validate=validate.OneOf(SORTS))
+    products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
+
+
+class FlowsSchema(Schema):
+    lines_added = fields.Integer(required=True)
+    value_added = Price(required=True)
+    lines_abandoned = fields.Integer(required=True)
+    value_abandoned = Price(required=True)
+    lines_rate = _rate("Lines")
+    value_rate = _rate("Value")
+
+
+class FlowsOfDaySchema(FlowsSchema):
+    day = _day()
+
+    class Meta:
+        fields = ("day", *FlowsSchema._declared_fields)
+
+
+class AbandonmentSchema(Schema):
+    first = fields.Date(data_key="from", required=True)
+    last = fields.Date(data_key="to", required=True)
+    total = fields.Nested(FlowsSchema, required=True, metadata={"description": "Of the whole period"})
+    days = fields.List(fields.Nested(FlowsOfDaySchema), required=True)

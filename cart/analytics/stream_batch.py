@@ -1,0 +1,73 @@
+"""A batch of records of the table's stream, counted. One that cannot be counted fails alone."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from cart.analytics.counter import CHUNK, Bookkeeper
+from cart.analytics.tally import Change, change_of
+from cart.dynamodb.client import AWS_ERRORS
+from cart.errors import Problem
+
+logger = logging.getLogger(__name__)
+
+
+def count_records(bookkeeper: Bookkeeper, records: list[Any]) -> list[str]:
+    """Count records as ``count_or_raise`` does, for Lambda, which brings those that failed again.
+
+    :return: the sequence numbers of those that failed, all of them where DynamoDB is away or throttles
+    """
+    changes, failed = _read(records)
+    try:
+        failed |= _count_all(bookkeeper, changes)
+    except Problem:
+        failed |= changes.keys()
+    return sorted(failed, key=int)
+
+
+def count_or_raise(bookkeeper: Bookkeeper, records: list[Any]) -> set[str]:
+    """Count records, and return the sequence numbers of those that cannot be counted.
+
+    :raise Throttled, Unavailable: some may not have been counted
+    """
+    changes, failed = _read(records)
+    return failed | _count_all(bookkeeper, changes)
+
+
+def _count_all(bookkeeper: Bookkeeper, changes: Mapping[str, Change]) -> set[str]:
+    """Count changes, and then bring the boards in line with each product that they touch.
+
+    That is done for records that were counted before, too: the process that counted them may have ended before this.
+    """
+    failed, numbers = set[str](), list(changes)
+    for start in range(0, len(numbers), CHUNK):
+        failed |= _count(bookkeeper, {number: changes[number] for number in numbers[start : start + CHUNK]})
+    for product_id in {change.line.product_id for change in changes.values() if change.line}:
+        bookkeeper.refresh(product_id)
+    return failed
+
+
+def _read(records: list[Any]) -> tuple[dict[str, Change], set[str]]:
+    """What is to be counted, by sequence number; and what cannot be read."""
+    changes, failed = {}, set()
+    for record in records:
+        number = record["dynamodb"]["SequenceNumber"]
+        try:
+            if change := change_of(record):
+                changes[number] = change
+        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError):
+            logger.exception("Record %s of the stream cannot be read", number)
+            failed.add(number)
+    return changes, failed
+
+
+def _count(bookkeeper: Bookkeeper, changes: Mapping[str, Change]) -> set[str]:
+    """Count these together or, where DynamoDB refuses what is in one of them, one by one; those that failed."""
+    try:
+        bookkeeper.count(list(changes.values()))
+    except AWS_ERRORS:
+        if len(changes) == 1:
+            logger.exception("Record %s of the stream cannot be counted", *changes)
+            return set(changes)
+        return {failed for number, change in changes.items() for failed in _count(bookkeeper, {number: change})}
+    return set()

@@ -1,0 +1,91 @@
+"""The views of what a shopper has saved for later."""
+
+import logging
+from typing import Any
+
+from flask import Response
+
+from cart.carts import items
+from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE
+from cart.carts.fast_json import plain_item
+from cart.carts.items import ADD_PROBLEMS, LINE_HEADERS, REMOVE_PROBLEMS
+from cart.carts.schemas import ItemSchema, LineSchema, MovedLineSchema, SavedSchema
+from cart.carts.transfer import move
+from cart.errors import CALLER, STORE, IdempotencyKeyReused, InvalidInput, LineNotFound, LinesLimit, OutcomeUnknown
+from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
+from cart.http.request import idempotency_key
+from cart.http.response import respond, shown
+from cart.logs import info
+from cart.model.lines import CART, SAVED, in_order
+
+logger = logging.getLogger(__name__)
+
+blueprint = CartBlueprint("saved", __name__, url_prefix="/cart/<user_id:user_id>", description="Saved for later")
+
+MOVE_PROBLEMS = (
+    *(LineNotFound, LinesLimit, *CALLER),
+    *(InvalidInput, IdempotencyKeyReused, *STORE, OutcomeUnknown),
+)
+
+
+@blueprint.route("/saved")
+@blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
+@blueprint.problems(InvalidInput, *CALLER, *STORE)
+def get_saved(user_id: str) -> Response:
+    """Get what is saved"""
+    info(logger, f"Getting what user {user_id} has saved")
+    return shown(SavedSchema, {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))})
+
+
+@blueprint.route("/saved", methods=["POST"])
+@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
+@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.problems(*CALLER, *ADD_PROBLEMS)
+def save_item(item: dict[str, Any], user_id: str) -> Response:
+    """Save an item
+
+    As with the cart, the quantity is added to what is there, and the header `Idempotency-Key` is known.
+    """
+    info(logger, f"Saving an item for user {user_id}")
+    return items.add(user_id, item, SAVED)
+
+
+@blueprint.route("/saved/<product_id:product_id>", methods=["DELETE"])
+@blueprint.response(204, description="The line is not saved, whether or not it was")
+@blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
+def remove_saved(user_id: str, product_id: int) -> Response:
+    """Remove what is saved of a product
+
+    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    """
+    info(logger, f"Removing what user {user_id} has saved")
+    return items.remove(user_id, product_id, SAVED)
+
+
+@blueprint.route("/items/<product_id:product_id>/save-for-later", methods=["POST"])
+@blueprint.response(200, MovedLineSchema, example=EXAMPLE_LINE | {"cut": 0}, headers=LINE_HEADERS)
+@blueprint.problems(*MOVE_PROBLEMS)
+def save_for_later(user_id: str, product_id: int) -> Response:
+    """Save a line of the cart for later
+
+    It joins what is saved of the product; units beyond the limit are cut. The answer is the saved line. A repeat with
+    the same `Idempotency-Key` has the first answer, one without finds no line.
+    """
+    info(logger, f"Saving a line for later for user {user_id}")
+    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
+    return respond(answer, f"/cart/{user_id}/saved/{product_id}")
+
+
+@blueprint.route("/saved/<product_id:product_id>/move-to-cart", methods=["POST"])
+@blueprint.response(200, MovedLineSchema, example=EXAMPLE_LINE | {"cut": 0}, headers=LINE_HEADERS)
+@blueprint.problems(*MOVE_PROBLEMS)
+def move_to_cart(user_id: str, product_id: int) -> Response:
+    """Move what is saved of a product to the cart
+
+    It joins the cart's line; units beyond the limit are cut. The answer is the cart's line. A repeat with the same
+    `Idempotency-Key` has the first answer, one without finds no line.
+    """
+    info(logger, f"Moving a saved line to the cart of user {user_id}")
+    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))
+    return respond(answer, f"/cart/{user_id}/items/{product_id}")

@@ -1,0 +1,180 @@
+"""The views of links to a cart, and of the cart that is behind one."""
+
+import logging
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+
+from cart.carts import items, transfer
+from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
+from cart.carts.fast_json import contents_json, plain_item, plain_quantity
+from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
+from cart.carts.schemas import (
+    CopySchema,
+    ItemSchema,
+    LineSchema,
+    NewShareSchema,
+    QuantitySchema,
+    ReceiptSchema,
+    SharedCartSchema,
+    SharesSchema,
+    ShareWithTokenSchema,
+)
+from cart.dynamodb.idempotency import KeptAnswer
+from cart.dynamodb.shares import Share, delete_share, find_share, list_shares, put_share
+from cart.dynamodb.table import DAY_SECONDS
+from cart.errors import (
+    BODY,
+    CALLER,
+    STORE,
+    Forbidden,
+    IdempotencyKeyReused,
+    InvalidInput,
+    OutcomeUnknown,
+    ShareNotFound,
+)
+from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
+from cart.http.request import hash_of, idempotency_key
+from cart.http.response import empty, respond, shown
+from cart.logs import info
+from cart.model.lines import cart_of, iso
+
+logger = logging.getLogger(__name__)
+
+EXAMPLE_TOKEN = "q0sWmcXwJ1kqkz8XyT3nH4v7bA9eRfLd"  # noqa: S105 - of no cart
+
+blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for others to see or to fill")
+
+
+@blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
+@blueprint.body(NewShareSchema, example={"access": "view", "expires_in_days": 7})
+@blueprint.response(
+    201,
+    ShareWithTokenSchema,
+    example=EXAMPLE_LINK | {"token": EXAMPLE_TOKEN},
+    headers=location_of("The shared cart"),
+)
+@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
+def create_share(body: dict[str, Any], user_id: str) -> Response:
+    """Make a link to the cart
+
+    The token is shown once, and only its hash is kept. For that reason a repeat is not answered again, but makes
+    another link; `GET` lists them all, and one whose token was never received can be revoked.
+    """
+    info(logger, f"Sharing the cart of user {user_id}")
+    token = secrets.token_urlsafe(24)  # 192 bits
+    now = datetime.now(UTC)
+    ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
+    share = Share(hash_of(token), user_id, body["access"], iso(now), ttl)
+    put_share(get_table(), share)
+    return shown(ShareWithTokenSchema, _shown(share) | {"token": token}, 201, f"/shared/{token}")
+
+
+@blueprint.route("/cart/<user_id:user_id>/shares")
+@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
+@blueprint.problems(InvalidInput, *CALLER, *STORE)
+def get_shares(user_id: str) -> Response:
+    """List the links to the cart, without their tokens"""
+    info(logger, f"Getting the links to the cart of user {user_id}")
+    return shown(SharesSchema, {"shares": list_shares(get_table(), user_id)})
+
+
+@blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
+@blueprint.response(204, description="The link leads nowhere, whether or not it did")
+@blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
+def revoke_share(user_id: str, share_id: str) -> Response:
+    """Revoke a link, at once"""
+    info(logger, f"Revoking a link to the cart of user {user_id}")
+    delete_share(get_table(), user_id, share_id)
+    return empty(204)
+
+
+@blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
+@blueprint.body(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
+@blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+def copy_cart(body: dict[str, Any], user_id: str) -> Response:
+    """Copy a shared cart into this one
+
+    By the rules of a merge, but that the source stays as it is: a repeat adds its lines again, unless both have the
+    same `Idempotency-Key`.
+    """
+    info(logger, f"Copying a shared cart into that of user {user_id}")
+    owner = _find(body["share_token"]).owner
+    if owner == user_id:
+        raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})
+    return respond(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
+
+
+@blueprint.route("/shared/<token>")
+@blueprint.response(200, SharedCartSchema, example=EXAMPLE_SHARED_CART)
+@blueprint.open_by_link
+@blueprint.problems(ShareNotFound, *STORE)
+def get_shared_cart(token: str) -> Response:
+    """Get the cart behind a link
+
+    It does not say whose it is.
+    """
+    share = _find(token)
+    cart = cart_of(share.owner, get_table().lines(share.owner))
+    body = f'{{"access": "{share.access}", "expires_at": "{share.expires_at}", {contents_json(cart)}}}'
+    return respond(KeptAnswer(200, body))
+
+
+@blueprint.route("/shared/<token>/items", methods=["POST"])
+@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
+@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.open_by_link
+@blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
+def add_shared_item(item: dict[str, Any], token: str) -> Response:
+    """Add an item to a shared cart, if the link allows it
+
+    By the same rules as the owner.
+    """
+    return items.add(_find_to_edit(token).owner, item)
+
+
+@blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
+@blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
+@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.open_by_link
+@blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
+def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:
+    """Set the quantity of a line of a shared cart, if the link allows it
+
+    By the same rules as the owner.
+    """
+    return items.set_quantity(_find_to_edit(token).owner, product_id, body["quantity"])
+
+
+@blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.response(204, description="The line is not in the cart, whether or not it was")
+@blueprint.open_by_link
+@blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
+def remove_shared_item(token: str, product_id: int) -> Response:
+    """Remove a line of a shared cart, if the link allows it
+
+    By the same rules as the owner.
+    """
+    return items.remove(_find_to_edit(token).owner, product_id)
+
+
+def _shown(share: Share) -> dict[str, Any]:
+    return {name: getattr(share, name) for name in ("share_id", "access", "created_at", "expires_at")}
+
+
+def _find(token: str) -> Share:
+    """:raise ShareNotFound: unknown, revoked or expired: nothing tells which, nor does the time it takes"""
+    if share := find_share(get_table(), hash_of(token)):
+        return share
+    raise ShareNotFound
+
+
+def _find_to_edit(token: str) -> Share:
+    share = _find(token)
+    if share.access != "edit":
+        raise Forbidden("The link is for viewing only.")
+    return share

@@ -1,0 +1,249 @@
+"""The views of a cart and its lines."""
+
+import logging
+from typing import Any
+
+from flask import Response, request
+
+from cart.carts import items, transfer
+from cart.carts.examples import (
+    EXAMPLE_CART,
+    EXAMPLE_GUEST,
+    EXAMPLE_ITEM,
+    EXAMPLE_LINE,
+    EXAMPLE_RECEIPT,
+    EXAMPLE_VALIDATION,
+)
+from cart.carts.fast_json import cart_json, cart_json_of, plain_item, plain_quantity
+from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
+from cart.carts.schemas import (
+    CartAndSavedSchema,
+    CartSchema,
+    GuestSchema,
+    ItemSchema,
+    LineSchema,
+    MergeSchema,
+    QuantitySchema,
+    ReceiptSchema,
+    ValidationSchema,
+)
+from cart.context import count
+from cart.dynamodb.client import TransactionCancelled
+from cart.dynamodb.idempotency import KeptAnswer
+from cart.errors import (
+    BODY,
+    CALLER,
+    STORE,
+    CatalogUnavailable,
+    IdempotencyKeyReused,
+    InvalidInput,
+    NoCatalog,
+    OutcomeUnknown,
+    Throttled,
+    VersionConflict,
+)
+from cart.http import auth
+from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
+from cart.http.request import asked_if_match, idempotency_key, instance_of, query_parameters
+from cart.http.response import empty, respond, shown
+from cart.logs import info
+from cart.model.lines import CART, SAVED, CartAndSaved, cart_of, in_order, live
+
+logger = logging.getLogger(__name__)
+
+blueprint = CartBlueprint("carts", __name__, url_prefix="/cart", description="A shopper's cart and its lines")
+
+
+IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "Answer 304 if the cart's ETag is this",
+}
+
+
+@blueprint.route("", methods=["POST"])
+@blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers=location_of("The cart"))
+@blueprint.open
+@blueprint.problems()
+def create_guest_cart() -> Response:
+    """Start a guest's cart
+
+    The id cannot be guessed, and whoever holds it holds the cart. Nothing is stored before the first item is added.
+    """
+    user_id = auth.new_guest_id()
+    return shown(GuestSchema, {"user_id": user_id}, 201, f"/cart/{user_id}")
+
+
+INCLUDE = {
+    "name": "include",
+    "in": "query",
+    "schema": {"type": "string", "enum": ["saved"]},
+    "description": "Show what is saved for later too",
+}
+
+
+@blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
+@blueprint.response(200, CartAndSavedSchema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.response(304, description="It is still as If-None-Match says")
+@blueprint.problems(InvalidInput, *CALLER, *STORE)
+def get_cart(user_id: str) -> Response:
+    """Get cart
+
+    A cart that nobody has filled is empty, not missing.
+    """
+    info(logger, f"Getting cart for user {user_id}")
+    if _wants_saved():
+        cart = _cart_and_saved(user_id)
+        body, etag = cart_json(cart), cart.etag
+    else:
+        body, etag = cart_json_of(user_id, get_table().shown_rows(user_id))
+    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
+        return empty(304, etag)
+    return respond(KeptAnswer(200, body, etag))
+
+
+def _wants_saved() -> bool:
+    include = query_parameters().get("include") if request.environ.get("QUERY_STRING") else None
+    if include not in (None, "saved"):
+        raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
+    return include is not None
+
+
+def _cart_and_saved(user_id: str) -> CartAndSaved:
+    lists = get_table().everything(user_id)
+    return CartAndSaved(user_id, in_order(live(lists[CART].values())), in_order(live(lists[SAVED].values())))
+
+
+@blueprint.route("/<user_id:user_id>/items", methods=["POST"])
+@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
+@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.problems(*CALLER, *ADD_PROBLEMS)
+def add_item(item: dict[str, Any], user_id: str) -> Response:
+    """Add an item
+
+    The quantity is added to what the cart already has of the product; name and price become those given. Where the
+    service has a catalogue, they become its, and need not be given; and all units of the line must be in stock.
+
+    With an `Idempotency-Key` header (a string in double quotes), a repeat within 24 hours is not carried out, but
+    answered as the first was, with `Idempotency-Replayed: true`; the same key with another body is a 422.
+    """
+    info(logger, f"Adding item to cart for user {user_id}")
+    return items.add(user_id, item)
+
+
+@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
+@blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
+@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.problems(*CALLER, *SET_PROBLEMS)
+def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
+    """Set the quantity of a line
+
+    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    """
+    info(logger, f"Setting quantity in cart for user {user_id}")
+    return items.set_quantity(user_id, product_id, body["quantity"])
+
+
+@blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.response(204, description="The line is not in the cart, whether or not it was")
+@blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
+def remove_item(user_id: str, product_id: int) -> Response:
+    """Remove a line
+
+    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    """
+    info(logger, f"Removing item from cart for user {user_id}")
+    return items.remove(user_id, product_id)
+
+
+@blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
+@blueprint.body(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
+@blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+def merge_carts(body: dict[str, Any], user_id: str) -> Response:
+    """Merge another cart into this one, as when a guest logs in
+
+    Each line of the source, and each that is saved there, moves once, whatever else happens to either cart; the source
+    ends empty, and to merge it again changes nothing. Units beyond the limit of a line are cut, and lines for which
+    there is no room stay in the source: the receipt tells of both. The newer of two prices wins.
+
+    The caller needs the right to both carts. It takes an `Idempotency-Key` too.
+    """
+    info(logger, f"Merging a cart into that of user {user_id}")
+    source_id = body["source_user_id"]
+    auth.require_right_to(source_id)
+    if source_id == user_id:
+        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
+    return respond(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+
+
+FIX = {
+    "name": "fix",
+    "in": "query",
+    "schema": {"type": "boolean", "default": False},
+    "description": "Put right what is wrong",
+}
+
+
+@blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
+@blueprint.response(200, ValidationSchema, example=EXAMPLE_VALIDATION)
+@blueprint.problems(
+    *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
+    *(*STORE, CatalogUnavailable, OutcomeUnknown),
+)
+def validate_cart(user_id: str) -> Response:
+    """Check the cart against the catalogue, before it is paid for
+
+    It says of each line whether its price has changed, whether there are enough in stock, and whether the product is
+    still sold at all; it writes nothing.
+
+    With `fix=true` it puts right what is wrong: prices and names become the catalogue's, quantities are cut to the
+    stock, and what cannot be bought is saved for later, if there is room. The answer is the receipt of that, and the
+    cart as it then is. To fix again changes nothing more. It takes an `Idempotency-Key` too.
+    """
+    from cart.carts import validation  # noqa: PLC0415 - only where it is used
+
+    info(logger, f"Validating the cart of user {user_id}")
+    if _wants_fix():
+        return respond(validation.fix(user_id, idempotency_key("fix")))
+    return shown(ValidationSchema, validation.check_cart(user_id))
+
+
+def _wants_fix() -> bool:
+    fix = query_parameters().get("fix", "false")
+    if fix not in ("true", "false"):
+        raise InvalidInput("Not valid: fix.", {"fix": ["Must be true or false."]})
+    return fix == "true"
+
+
+@blueprint.route("/<user_id:user_id>", methods=["DELETE"])
+@blueprint.response(204, description="The cart is empty, whether or not it was")
+@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+def clear(user_id: str) -> Response:
+    """Clear the cart
+
+    With `If-Match` and the cart's ETag, only if it is as you read it; else 412, with the cart as it is.
+    """
+    info(logger, f"Clearing cart for user {user_id}")
+    if asked_if_match():
+        _clear_if_unchanged(user_id)
+    else:
+        get_table().clear(user_id)
+    count("CartsCleared")
+    return empty(204)
+
+
+def _clear_if_unchanged(user_id: str) -> None:
+    """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
+    cart = cart_of(user_id, get_table().lines(user_id))
+    try:
+        if not request.if_match.contains(cart.etag):
+            raise TransactionCancelled
+        get_table().remove_lines(user_id, cart.items)
+    except TransactionCancelled:
+        current = cart_of(user_id, get_table().lines(user_id))
+        if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
+            raise Throttled from None
+        raise VersionConflict(current=instance_of(CartSchema).dump(current)) from None

@@ -1,0 +1,357 @@
+"""The table of carts: what is asked of DynamoDB for each change of a line, and what a failed condition means."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from cart.config import Config
+from cart.dynamodb.client import ConditionFailed, call
+from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
+from cart.dynamodb.retries import MAX_ATTEMPTS, attempts
+from cart.dynamodb.rows import (
+    CHANGE,
+    SHOWN,
+    IfMatch,
+    cleared_row,
+    if_live,
+    is_live,
+    line_of,
+    line_values,
+    live_condition,
+    live_line,
+    number,
+    shown_line_of,
+)
+from cart.errors import (
+    OutcomeUnknown,
+    Throttled,
+    Unavailable,
+)
+from cart.model.limits import Limits, line_not_found, refuse_line, refuse_quantity, refuse_stock
+from cart.model.lines import CART, SAVED, Line, Place, iso
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
+DAY_SECONDS = 86_400
+BATCH_ROWS = 25  # the most that one BatchWriteItem takes
+WITHOUT_CHANGE = f"REMOVE {', '.join(CHANGE)}"
+
+
+class VersionChanged(Exception):
+    """``If-Match`` did not hold. ``line`` is the live line as it is, None where there is none."""
+
+    def __init__(self, line: Line | None) -> None:
+        self.line = line
+
+
+class CartTable:
+    """Carts in DynamoDB: one row a line. An expired row is absent, whether DynamoDB has deleted it yet or not.
+
+    Every method may raise ``Throttled`` (429) or ``Unavailable`` (503).
+    """
+
+    def __init__(self, client: "DynamoDBClient", config: Config) -> None:
+        self.client = client
+        self.name = config.dynamodb_table_name
+        self.ttl_seconds = {CART: config.cart_ttl_days * DAY_SECONDS, SAVED: config.saved_ttl_days * DAY_SECONDS}
+        self.limits = Limits(config.cart_max_quantity, config.cart_max_lines)
+
+    def lines(self, user_id: str, place: Place = CART) -> list[Line]:
+        """The live lines of a cart, or those saved, in no order. One strongly consistent Query for each MB."""
+        return [shown_line_of(row) for row in self.shown_rows(user_id, place)]
+
+    def shown_rows(self, user_id: str, place: Place = CART) -> list[Row]:
+        """The rows of those lines, with what a client sees of them."""
+        pages = self._query_live(user_id, place, ProjectionExpression=SHOWN)
+        return [row for page in pages for row in page["Items"]]
+
+    def everything(self, user_id: str) -> dict[Place, dict[int, Line]]:
+        """All lines, in the cart and saved, live or expired, by product. One Query for each MB."""
+        found: dict[Place, dict[int, Line]] = {CART: {}, SAVED: {}}
+        for page in self._query(user_id):
+            for row in page["Items"]:
+                line = line_of(row)
+                found[CART if row["item_id"]["S"].startswith(LINE_PREFIXES[CART]) else SAVED][line.product_id] = line
+        return found
+
+    def count_lines(self, user_id: str, place: Place) -> int:
+        return sum(page["Count"] for page in self._query_live(user_id, place, Select="COUNT"))
+
+    def _query_live(self, user_id: str, place: Place, **params: Any) -> Iterator[Row]:
+        return self._query(
+            user_id,
+            place,
+            FilterExpression="#ttl > :epoch",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            values={":epoch": number(time.time())},
+            **params,
+        )
+
+    def add_item(
+        self,
+        user_id: str,
+        product_id: int,
+        product_name: str,
+        quantity: int,
+        price: Decimal,
+        stock: int | None = None,
+        place: Place = CART,
+    ) -> Line:
+        """Add units of a product; name and price become those given.
+
+        One UpdateItem; two to revive an expired line, and one Query more to count the lines when this is a new one.
+
+        :param quantity: units to add, 1 to ``max_quantity``
+        :param price: of one unit, in whole cents
+        :param stock: the units that the line may have at most, None for any
+        :return: the line as stored
+        :raise QuantityLimit: the line would exceed ``max_quantity`` (409)
+        :raise InsufficientStock: the line would exceed ``stock`` (409)
+        :raise LinesLimit: the cart would exceed ``max_lines`` (409)
+        :raise OutcomeUnknown: the answer was lost, the units may have been added or not (503)
+        """
+        values = {
+            ":product_id": number(product_id),
+            ":product_name": {"S": product_name},
+            ":quantity": number(quantity),
+            ":price": {"N": str(price)},
+            ":one": number(1),
+        }
+        if stock is not None and quantity > stock:
+            refuse_stock(stock)
+        line = self._add(user_id, place, product_id, quantity, stock, values)
+        if line.added_at == line.updated_at:
+            try:
+                self._keep_to_max_lines(user_id, place, line)
+            except (Throttled, Unavailable):  # which would say that nothing was added
+                raise OutcomeUnknown from None
+        return line
+
+    def _add(self, user_id: str, place: Place, product_id: int, quantity: int, stock: int | None, values: Row) -> Line:
+        fields = "SET product_id = :product_id, product_name = :product_name, price = :price, priced_at = :now"
+        # see next_version
+        fresh = {":room": number(self.limits.units(stock) - quantity), ":start": number(time.time() * 1_000_000)}
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return self._update_line(
+                    user_id,
+                    place,
+                    product_id,
+                    f"{fields}, added_at = if_not_exists(added_at, :now),"
+                    " version = if_not_exists(version, :start) + :one ADD quantity :quantity",
+                    "attribute_not_exists(item_id) OR (#ttl > :epoch AND quantity <= :room)",
+                    values | fresh,
+                )
+            except ConditionFailed as failed:
+                if line := live_line(failed.row):
+                    refuse_quantity(self.limits, line.quantity, quantity, stock)
+            try:
+                return self._update_line(
+                    user_id,
+                    place,
+                    product_id,
+                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one {WITHOUT_CHANGE}",
+                    "attribute_exists(item_id) AND #ttl <= :epoch",
+                    values,
+                )
+            except ConditionFailed:
+                continue  # revived by another request, or deleted by DynamoDB: add to what is there now
+        raise Throttled
+
+    def _keep_to_max_lines(self, user_id: str, place: Place, line: Line) -> None:
+        """Take a new line back where it is one too many. Of adds that race for the last place, all may lose.
+
+        A line that somebody else has changed in the meantime stays: that change was promised.
+
+        :raise LinesLimit: it was taken back
+        """
+        if self.count_lines(user_id, place) > self.limits.lines:
+            with suppress(VersionChanged):
+                self.remove_item(user_id, line.product_id, frozenset({line.version}), place)
+                refuse_line(place, self.limits.lines)
+
+    def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
+        """Set one live line's quantity. One conditional UpdateItem, no read.
+
+        :param quantity: units, 1 to ``max_quantity``
+        :return: the line as stored
+        :raise LineNotFound: no such line, or it has expired (404)
+        :raise VersionChanged: the line has another version
+        """
+        condition, versions = live_condition(if_match)
+        try:
+            return self._update_line(
+                user_id,
+                CART,
+                product_id,
+                "SET quantity = :quantity, version = version + :one",
+                condition,
+                {":quantity": number(quantity), ":one": number(1)} | versions,
+            )
+        except ConditionFailed as failed:
+            if line := live_line(failed.row):
+                raise VersionChanged(line) from None
+            raise line_not_found(CART, product_id) from None
+
+    def remove_item(self, user_id: str, product_id: int, if_match: IfMatch = None, place: Place = CART) -> None:
+        """Remove one line, if it is there. One DeleteItem.
+
+        :raise VersionChanged: the live line has another version, or with ``if_match`` there is none
+        """
+        conditional = {} if if_match is None else if_live(if_match)
+        try:
+            self.delete(line_key(user_id, place, product_id), **conditional)
+        except ConditionFailed as failed:
+            raise VersionChanged(live_line(failed.row)) from None
+
+    def remove_lines(self, user_id: str, lines: list[Line]) -> None:
+        """Clear a cart of these lines if each is as it was read. One TransactWriteItems for each 100 rows.
+
+        :raise TransactionCancelled: one of them has changed
+        """
+        actions = [self.take_line(user_id, CART, line) for line in lines]
+        if actions:
+            actions.append({"Put": {"TableName": self.name, "Item": cleared_row(user_id)}})
+        for start in range(0, len(actions), TRANSACTION_ROWS):
+            self.transact(actions[start : start + TRANSACTION_ROWS])
+
+    def clear(self, user_id: str) -> None:
+        """Remove every line of the cart, the expired too, and nothing that is saved.
+
+        A Query for each MB, and a BatchWriteItem for each 25 rows: the lines, and one that tells of it. A run that
+        dies in the middle has removed some lines; the next one removes the rest.
+        """
+        pages = self._query(user_id, CART, ProjectionExpression="user_id, item_id")
+        writes: list[Row] = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
+        if writes:
+            writes.append({"PutRequest": {"Item": cleared_row(user_id)}})
+        for start in range(0, len(writes), BATCH_ROWS):
+            self._write_batch(writes[start : start + BATCH_ROWS])
+
+    def put_line(self, user_id: str, place: Place, line: Line, read: Line | None) -> Row:
+        """The action of a transaction that stores a line, if its row is as it was read. Its life begins now."""
+        values = line_values(line) | {"ttl": number(time.time() + self.ttl_seconds[place])}
+        new = {f":{name}": value for name, value in values.items()}
+        return {
+            "Update": {
+                "TableName": self.name,
+                "Key": line_key(user_id, place, line.product_id),
+                "UpdateExpression": "SET "
+                + ", ".join(f"#{name} = :{name}" for name in values)
+                + ("" if line.change else f" {WITHOUT_CHANGE}"),
+                "ConditionExpression": "version = :read" if read else "attribute_not_exists(item_id)",
+                "ExpressionAttributeNames": {f"#{name}": name for name in values},
+                "ExpressionAttributeValues": new | ({":read": number(read.version)} if read else {}),
+            }
+        }
+
+    def take_line(self, user_id: str, place: Place, line: Line) -> Row:
+        """The action of a transaction that removes a line, if it is as it was read."""
+        key = line_key(user_id, place, line.product_id)
+        return {"Delete": {"TableName": self.name, "Key": key} | if_live(frozenset({line.version}))}
+
+    def live_rows(self, partition: str) -> Iterator[Row]:
+        """What there is of one partition key. One Query for each MB."""
+        return (row for page in self._query(partition) for row in page["Items"] if is_live(row))
+
+    def size(self) -> tuple[int, int]:
+        """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""
+        table = self.client.describe_table(TableName=self.name)["Table"]
+        return table["ItemCount"], table["TableSizeBytes"]
+
+    def check(self) -> None:
+        """Prove that the table answers: one Query of a key that no cart can have, half a read unit."""
+        call(
+            self.client,
+            "query",
+            TableName=self.name,
+            KeyConditionExpression="user_id = :user_id",
+            ExpressionAttributeValues={":user_id": {"S": "#"}},
+            Limit=1,
+        )
+
+    def _query(
+        self, user_id: str, place: Place | None = None, values: Row | None = None, **params: Any
+    ) -> Iterator[Row]:
+        """The answers to a Query of a user's rows, page by page, each strongly consistent.
+
+        :param place: only of the lines there
+        """
+        condition = "user_id = :user_id"
+        values = {":user_id": {"S": user_id}} | (values or {})
+        if place:
+            condition += " AND begins_with(item_id, :prefix)"
+            values[":prefix"] = {"S": LINE_PREFIXES[place]}
+        while True:
+            page = call(
+                self.client,
+                "query",
+                TableName=self.name,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                ConsistentRead=True,
+                **params,
+            )
+            yield page
+            if "LastEvaluatedKey" not in page:
+                return
+            params["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def _update_line(
+        self, user_id: str, place: Place, product_id: int, update: str, condition: str, values: Row
+    ) -> Line:
+        """One UpdateItem that also renews the line's life. ``update`` starts with its SET clause.
+
+        :raise ConditionFailed: with the row that is there
+        """
+        now = datetime.now(UTC)
+        answer = call(
+            self.client,
+            "update_item",
+            TableName=self.name,
+            Key=line_key(user_id, place, product_id),
+            UpdateExpression=update.replace("SET ", "SET updated_at = :now, #ttl = :ttl, ", 1),
+            ConditionExpression=condition,
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues=values
+            | {
+                ":now": {"S": iso(now)},
+                ":epoch": number(now.timestamp()),
+                ":ttl": number(now.timestamp() + self.ttl_seconds[place]),
+            },
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+        return line_of(answer["Attributes"])
+
+    def row(self, key: Row) -> Row | None:
+        """One row, strongly consistent, expired or not."""
+        row: Row | None = call(self.client, "get_item", TableName=self.name, Key=key, ConsistentRead=True).get("Item")
+        return row
+
+    def delete(self, key: Row, **conditional: Any) -> None:
+        call(self.client, "delete_item", TableName=self.name, Key=key, **conditional)
+
+    def transact(self, actions: list[Row]) -> None:
+        """One TransactWriteItems, if there is something to do. Its token lets DynamoDB tell a second sending.
+
+        :raise TransactionCancelled: a condition did not hold
+        """
+        if actions:
+            call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
+
+    def _write_batch(self, writes: list[Row]) -> None:
+        """Write at most ``BATCH_ROWS`` rows, and again those that DynamoDB did not process."""
+        unprocessed: list[Any] = writes
+        for _ in attempts():
+            answer = call(self.client, "batch_write_item", RequestItems={self.name: unprocessed})
+            unprocessed = answer.get("UnprocessedItems", {}).get(self.name, [])
+            if not unprocessed:
+                return
+        raise Throttled

@@ -1,0 +1,86 @@
+"""The parts of a URL: what each accepts."""
+
+import re
+
+from flask_smorest import Api
+from werkzeug.routing import BaseConverter
+
+from cart.errors import InvalidInput
+from cart.http.problems import ProblemInPath
+
+MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, section 6)
+
+
+class _Segment(BaseConverter):
+    """One segment of a path. Not part of the others, as Werkzeug takes one for whose regex has a slash: it would try
+    the rules one by one."""
+
+    regex = "[^/]*"
+    part_isolating = True
+
+
+class UserId(_Segment):
+    """``user_id`` in a path: no ``#``, so that no internal key can be reached through a URL."""
+
+    pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # not a dot segment, which clients normalise away
+    form = re.compile(pattern)
+    message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots"
+
+    def to_python(self, value: str) -> str:
+        if not self.form.fullmatch(value):
+            raise ProblemInPath(InvalidInput("Not valid: user_id.", {"user_id": [self.message]}))
+        return value
+
+
+class ProductId(_Segment):
+    """``product_id`` in a path: a whole number from 1 to 2^53-1; ``42.0`` is one, as it is in a body."""
+
+    message = f"Must be a whole number from 1 to {MAX_PRODUCT_ID}."
+
+    def to_python(self, value: str) -> int:
+        form = re.fullmatch(r"([1-9][0-9]{0,15})(\.0{1,9})?", value)
+        if not form or int(form[1]) > MAX_PRODUCT_ID:
+            raise ProblemInPath(InvalidInput("Not valid: product_id.", {"product_id": [self.message]}))
+        return int(form[1])
+
+
+class ShareId(_Segment):
+    """``share_id`` in a path, as it was given when the link was made."""
+
+    pattern = r"[0-9a-f]{64}"
+
+    def to_python(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ProblemInPath(
+                InvalidInput("Not valid: share_id.", {"share_id": ["Must be 64 of the digits 0 to 9 and a to f."]})
+            )
+        return value
+
+
+class JobId(BaseConverter):
+    """``job_id`` in a path, as it was given when the job was made."""
+
+    regex = "[^/]*"
+    pattern = r"[0-9a-f]{32}"
+
+    def to_python(self, value: str) -> str:
+        if not re.fullmatch(self.pattern, value):
+            raise ProblemInPath(
+                InvalidInput("Not valid: job_id.", {"job_id": ["Must be 32 of the digits 0 to 9 and a to f."]})
+            )
+        return value
+
+
+CONVERTERS = {"user_id": UserId, "product_id": ProductId, "share_id": ShareId, "job_id": JobId}
+
+
+def document_url_parts(api: Api) -> None:
+    """Tell OpenAPI what the converters accept."""
+    user_id = {"type": "string", "pattern": f"^{UserId.pattern}$", "examples": ["user123"]}
+    product_id = {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
+    share_id = {"type": "string", "pattern": f"^{ShareId.pattern}$"}
+    job_id = {"type": "string", "pattern": f"^{JobId.pattern}$"}
+    api.register_converter(JobId, lambda _: job_id)
+    api.register_converter(ShareId, lambda _: share_id)
+    api.register_converter(UserId, lambda _: user_id)
+    api.register_converter(ProductId, lambda _: product_id)

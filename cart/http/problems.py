@@ -1,0 +1,144 @@
+"""RFC 9457 problems: the handler of every error, and the documentation of the problems of each operation."""
+
+import inspect
+from threading import RLock
+from typing import Any
+
+from apispec import APISpec
+from flask import Flask, Response, current_app, request
+from flask_smorest import Api, Blueprint
+from marshmallow import INCLUDE, Schema, fields
+from werkzeug.exceptions import HTTPException
+
+from cart.context import request_id
+from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowed, NotFound, Problem
+
+PROBLEM_JSON = "application/problem+json"
+FOR_STATUS: dict[int, type[Problem]] = {
+    400: BadRequest,
+    404: NotFound,
+    405: MethodNotAllowed,
+    413: BodyTooLarge,
+}
+
+
+class ProblemSchema(Schema):
+    """RFC 9457, "Problem Details for HTTP APIs"."""
+
+    class Meta:
+        unknown = INCLUDE  # a problem may have further members
+
+    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the problem"})
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    instance = fields.String(required=True, metadata={"description": "The request id, as in the logs"})
+    errors = fields.Dict(
+        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Field to messages"}
+    )
+
+
+class ProblemInPath(HTTPException):
+    """A problem that a converter raises: of a converter, Werkzeug hands on only its own exceptions."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__()
+        self.code = problem.status  # without one, Flask would take the exception for the response
+        self.problem = problem
+
+
+def response_name(kinds: list[type[Problem]]) -> str:
+    """Return the name, in the OpenAPI document, of the response that is one of these problems of one status."""
+    return "Or".join(kind.__name__ for kind in kinds)
+
+
+class ProblemApi(Api):
+    """flask-smorest's Api, whose errors are RFC 9457 problems, and whose document is not made before it is asked for.
+
+    Documenting the operations takes longer than all else that happens when an app is made, and a function on Lambda
+    that starts is not going to be asked for the document.
+    """
+
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its own
+
+    def __init__(self, app: Flask) -> None:
+        self._undocumented: list[Blueprint] = []
+        self._documenting = RLock()
+        super().__init__(app)
+        app.register_error_handler(Problem, respond_to_problem)
+
+    def register_blueprint(self, blueprint: Blueprint) -> None:
+        """Register its routes now, and its documentation when that is first asked for."""
+        self._app.register_blueprint(blueprint)
+        self._undocumented.append(blueprint)
+
+    @property
+    def spec(self) -> APISpec:
+        """The OpenAPI document."""
+        with self._documenting:
+            while self._undocumented:
+                blueprint = self._undocumented.pop(0)
+                for kinds in getattr(blueprint, "problem_groups", []):
+                    self._document_problems(kinds)
+                blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: APISpec) -> None:
+        self._spec = spec
+
+    def _document_problems(self, kinds: list[type[Problem]]) -> None:
+        name, components = response_name(kinds), self._spec.components
+        if name not in components.responses:
+            components.response(name, _response(kinds), lazy=True)
+
+    def _register_responses(self) -> None:
+        """Not flask-smorest's, which no operation refers to."""
+
+    def _register_pagination_header(self) -> None:
+        """Nothing here is in pages."""
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer an error of Flask, Werkzeug or webargs as ``application/problem+json``."""
+        if isinstance(error, ProblemInPath):
+            return respond_to_problem(error.problem)
+        response = respond_to_problem(_as_problem(error))
+        if allow := getattr(error, "valid_methods", None):
+            response.headers["Allow"] = ", ".join(sorted(allow))
+        return response
+
+
+def respond_to_problem(problem: Problem) -> Response:
+    """Answer a problem as ``application/problem+json``."""
+    head = {"type": problem.type, "title": problem.title, "status": problem.status}
+    body = head | {"detail": problem.detail, "instance": request_id()} | problem.members
+    return Response(current_app.json.dumps(body), problem.status, problem.headers, mimetype=PROBLEM_JSON)
+
+
+def _as_problem(error: HTTPException) -> Problem:
+    """Return the problem that stands for an error of Flask or Werkzeug."""
+    status = error.code or 500
+    if status == 404 and f"{request.path}/".startswith("/cart/"):
+        return NotFound(
+            "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
+            {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
+        )
+    problem = FOR_STATUS.get(status, BadRequest if status < 500 else InternalError)()
+    problem.status = status
+    return problem
+
+
+def _example(kind: type[Problem]) -> dict[str, Any]:
+    head = {"type": kind.type, "title": kind.title, "status": kind.status}
+    return head | {"detail": kind.detail, "instance": "5f2c9e1b7a604f0d"} | kind.example
+
+
+def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
+    examples = {kind.__name__: {"value": _example(kind)} for kind in kinds}
+    headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in kinds[0].headers.items()}
+    return {
+        "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),
+        "content": {PROBLEM_JSON: {"schema": ProblemSchema, "examples": examples}},
+        **({"headers": headers} if headers else {}),
+    }

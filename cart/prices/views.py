@@ -1,0 +1,168 @@
+"""The views of products: the change of a price, who has one in the cart; and what the shopper says to a change."""
+
+import logging
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+
+from cart.carts.examples import EXAMPLE_CART
+from cart.carts.fast_json import cart_json
+from cart.carts.items import ETAG, location_of
+from cart.carts.schemas import CartSchema
+from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
+from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
+from cart.http.blueprint import CartBlueprint
+from cart.http.converters import UserId
+from cart.http.extensions import get_table
+from cart.http.request import asked_if_match, instance_of, query_parameters
+from cart.http.response import respond, shown
+from cart.logs import info
+from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
+from cart.prices import jobs
+from cart.prices.job_rows import Holder, Job, holders, job, live_lines
+from cart.prices.schemas import (
+    EXAMPLE_HOLDERS,
+    EXAMPLE_PRICE_JOB,
+    AcceptSchema,
+    HoldersSchema,
+    NewPriceSchema,
+    PriceJobSchema,
+)
+
+logger = logging.getLogger(__name__)
+
+blueprint = CartBlueprint("products", __name__, description="Prices that change, and the carts that hold a product")
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
+LIMIT = {
+    "name": "limit",
+    "in": "query",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    "description": "Lines to look at",
+}
+CURSOR = {
+    "name": "cursor",
+    "in": "query",
+    "schema": {"type": "string"},
+    "description": "The `next_cursor` of the answer before",
+}
+
+
+@blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
+@blueprint.body(NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"})
+@blueprint.response(202, PriceJobSchema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
+@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
+def change_price(body: dict[str, Any], product_id: int) -> Response:
+    """Tell that a product's price has changed
+
+    Every line of the product, in carts and saved, hears of it; the answer is the job, which goes on. Of two changes
+    the one with the newer `changed_at` holds, whichever comes first, and the same one twice is one job. It needs the
+    admin scope.
+    """
+    info(logger, f"Changing the price of product {product_id}")
+    made = jobs.start(product_id, body["price"], body.get("changed_at") or iso(datetime.now(UTC)))
+    jobs.go_on(made)
+    return _shown(made, 202, f"/products/{product_id}/price-changes/{made.job_id}")
+
+
+@blueprint.route("/products/<product_id:product_id>/price-changes/<job_id:job_id>")
+@blueprint.response(200, PriceJobSchema, example=EXAMPLE_PRICE_JOB)
+@blueprint.problems(JobNotFound, InvalidInput, *CALLER, *STORE)
+def get_price_change(product_id: int, job_id: str) -> Response:
+    """Get how far a price change has come
+
+    Where whoever was at it has died, somebody else goes on with it from here. It needs the admin scope.
+    """
+    found = job(get_table(), job_id)
+    if found is None or found.product_id != product_id:
+        raise JobNotFound
+    jobs.go_on(found)
+    return _shown(found)
+
+
+@blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
+@blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
+@blueprint.problems(InvalidInput, *CALLER, *STORE)
+def get_carts(product_id: int) -> Response:
+    """List the carts that hold a product, and the saved lists
+
+    Only lines that are live, which may be fewer than the limit: go on as long as there is a `next_cursor`. A line that
+    was added in the last second may be missing. It needs the admin scope.
+    """
+    asked = query_parameters()
+    if unknown := asked.keys() - {"limit", "cursor"}:
+        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: ["Unknown parameter."] for name in unknown})
+    table = get_table()
+    page, cursor = holders(table, product_id, _limit(asked.get("limit")), _cursor(asked.get("cursor")))
+    carts = [
+        {"user_id": holder.user_id, "place": holder.place}
+        | {name: getattr(line, name) for name in ("quantity", "price", "added_at")}
+        for holder, line in live_lines(table, product_id, page)
+    ]
+    next_cursor = _written(cursor) if cursor else None
+    return shown(HoldersSchema, {"product_id": product_id, "carts": carts, "next_cursor": next_cursor})
+
+
+@blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
+@blueprint.body(AcceptSchema, example={"product_ids": [42]}, required=False)
+@blueprint.response(200, CartSchema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
+    """Accept the current prices, of all lines of the cart or of those of some products
+
+    Each becomes the line's price. To do it again is to do nothing. With `If-Match` and the cart's ETag, only if it is
+    as you read it, so that no price is accepted that the shopper has not seen; else 412, with the cart as it is.
+    """
+    info(logger, f"Accepting price changes in the cart of user {user_id}")
+    return respond(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
+
+
+def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
+    """The transaction that accepts; it fails where a line that it changes is not as it was read."""
+    table, now = get_table(), datetime.now(UTC)
+    lines = {line.product_id: line for line in live(table.everything(user_id)[CART].values())}
+    read = cart_of(user_id, lines.values())
+    if (if_match := asked_if_match()) and not if_match.contains(read.etag):
+        raise VersionConflict(current=instance_of(CartSchema).dump(read))
+    accepted = {
+        one: with_price(line, line.news.price, now)
+        for one, line in lines.items()
+        if line.news and (product_ids is None or one in product_ids)
+    }
+    cart = cart_of(user_id, (lines | accepted).values())
+    actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
+    yield actions, KeptAnswer(200, cart_json(cart), cart.etag)
+
+
+def _shown(made: Job, status: int = 200, location: str | None = None) -> Response:
+    return shown(PriceJobSchema, made._asdict(), status, location)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
+        raise InvalidInput("Not valid: limit.", {"limit": [f"Must be a whole number from 1 to {MAX_LIMIT}."]})
+    return int(text)
+
+
+def _written(cursor: Holder) -> str:
+    """A cursor as clients have it. It names no product, and so leads to no other than the path's."""
+    return urlsafe_b64encode(f"{cursor.place} {cursor.user_id}".encode()).decode().rstrip("=")
+
+
+def _cursor(text: str | None) -> Holder | None:
+    if text is None:
+        return None
+    try:
+        place, _, user_id = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
+    except ValueError:  # not base64, or not of UTF-8
+        place = user_id = ""
+    for known in (CART, SAVED):
+        if place == known and UserId.form.fullmatch(user_id):
+            return Holder(user_id, known)
+    raise InvalidInput("Not valid: cursor.", {"cursor": ["Must be a next_cursor that was answered."]})

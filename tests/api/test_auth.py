@@ -1,0 +1,541 @@
+"""Who may do what: every route of the app, every way to say who one is, and every trick against it."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import threading
+import time
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from cart import create_app
+from cart.config import ConfigError
+from cart.http import auth
+from tests.support.stores import CUP
+from tests.support.tokens import AUDIENCE, ISSUER, RSA_KEY, pem, token
+
+OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
+
+
+@pytest.fixture(scope="module")
+def settings(moto_store):
+    return replace(
+        moto_store.config,
+        environment="production",
+        auth_mode="jwt",
+        auth_public_key=pem(RSA_KEY),
+        auth_issuer=ISSUER,
+        auth_audience=AUDIENCE,
+    )
+
+
+@pytest.fixture(scope="module")
+def closed(settings):
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(closed):
+    return closed.test_client()
+
+
+@pytest.fixture
+def gateway(settings):
+    return create_app(replace(settings, auth_mode="gateway", auth_public_key=None)).test_client()
+
+
+# --- every route
+
+OPEN = {
+    "GET /health",
+    "GET /health/ready",
+    "POST /cart",
+    "GET /openapi.json",
+    "GET /",  # to /docs
+    "GET /docs",
+    "GET /docs/<path:filename>",
+    "GET /analytics",  # the page, which asks the API for what it shows
+    "GET /analytics/assets/<name>",
+    "GET /shared/<token>",  # whoever has the token
+    "POST /shared/<token>/items",
+    "PUT /shared/<token>/items/<product_id:product_id>",
+    "DELETE /shared/<token>/items/<product_id:product_id>",
+}
+
+
+def routes(app):
+    for rule in app.url_map.iter_rules():
+        for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
+            values = {"user_id": "bob", "product_id": 42, "filename": "index.css"}
+            values |= {"token": "A" * 32, "share_id": "0" * 64, "job_id": "0" * 32, "name": "analytics.js"}
+            path = app.url_map.bind("").build(rule.endpoint, {name: values[name] for name in rule.arguments})
+            yield f"{method} {rule.rule}", method, path
+
+
+def test_every_route_is_closed_but_the_open_ones(closed, client):
+    """By introspection: a route that is added tomorrow is in it, and must be closed or be listed here."""
+    for name, method, path in routes(closed):
+        with client.open(path, method=method, json={}) as nobody:
+            assert (nobody.status_code == 401) == (name not in OPEN), name
+        with client.open(path, method=method, json={}, headers=bearer(token("mallory"))) as other:
+            assert (other.status_code == 403) == (name not in OPEN), name
+        if name in OPEN:
+            continue
+        assert nobody.headers["WWW-Authenticate"] == "Bearer"
+        assert nobody.mimetype == other.mimetype == "application/problem+json"
+        of_bob = "<user_id:" in name
+        for subject, scope, allowed in (("bob", None, of_bob), ("mallory", "carts:admin", True)):
+            with client.open(path, method=method, json={}, headers=bearer(token(subject, scope=scope))) as answer:
+                assert (answer.status_code not in (401, 403)) == allowed, name
+
+
+def test_a_route_without_a_cart_needs_the_admin_scope(settings):
+    app = create_app(settings)
+    app.add_url_rule("/later", view_func=lambda: "added later")
+    client = app.test_client()
+    assert client.get("/later").status_code == 401
+    assert client.get("/later", headers=bearer(token())).status_code == 403
+    assert client.get("/later", headers=bearer(token(scope="a carts:admin"))).status_code == 200
+
+
+def test_forbidden_says_not_whether_the_cart_exists(client):
+    client.post("/cart/bob/items", json=CUP, headers=bearer(token("bob")))
+    answers = [client.get(f"/cart/{user}", headers=bearer(token("mallory"))).json for user in ("bob", "nobody")]
+    for answer in answers:
+        answer.pop("instance")
+    assert answers[0] == answers[1]
+
+
+# --- jwt
+
+
+def test_a_good_token_reaches_its_own_cart(client):
+    assert client.post("/cart/alice/items", json=CUP, headers=bearer(token())).status_code == 201
+    assert client.get("/cart/alice", headers={"Authorization": f"bearer {token()}"}).status_code == 200
+
+
+def test_a_verified_token_is_not_verified_again_until_it_or_its_key_may_be_old(client, monkeypatch):
+    seen = []
+    decode = jwt.decode
+    monkeypatch.setattr(jwt, "decode", lambda *args, **kwargs: seen.append(1) or decode(*args, **kwargs))
+    clock = SimpleNamespace(offset=0, time=lambda: time.time() + clock.offset)
+    monkeypatch.setattr(auth, "time", clock)
+    now = int(time.time())
+    long_lived, short_lived = token(exp=now + 3600), token(exp=now + 100)
+    for text, offset, verified in (
+        *((long_lived, 0, 1), (long_lived, 0, 1), (short_lived, 0, 2), (short_lived, 90, 2)),
+        *((short_lived, 110, 3), (long_lived, 290, 3), (long_lived, 310, 4)),
+    ):
+        clock.offset = offset
+        assert client.get("/cart/alice", headers=bearer(text)).status_code == 200
+        assert len(seen) == verified
+    assert client.get("/cart/bob", headers=bearer(long_lived)).status_code == 403
+    assert client.get("/cart/alice", headers=bearer(long_lived[:-4] + "AAAA")).status_code == 401
+
+
+def unsigned(claims: dict, algorithm: str) -> str:
+    def part(value: dict) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': algorithm, 'typ': 'JWT'})}.{part(claims)}."
+
+
+GOOD_CLAIMS = {"sub": "alice", "iss": ISSUER, "aud": AUDIENCE, "exp": 4_102_444_800}
+NOW = int(time.time())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        token(exp=NOW - 60),
+        token(exp=None),
+        token(nbf=NOW + 600),
+        token(aud="another shop"),
+        token(aud=None),
+        token(iss="https://evil.example"),
+        token(iss=None),
+        token(sub=None),
+        token(key=OTHER_KEY),
+        token(key=EC_KEY, algorithm="ES256"),
+        token(algorithm="PS256"),
+        token(algorithm="RS512"),
+        unsigned(GOOD_CLAIMS, "none"),
+        unsigned(GOOD_CLAIMS, "None"),
+        unsigned(GOOD_CLAIMS, "RS256"),
+        token()[:-4] + "AAAA",
+        "not-a-token",
+        "a.b.c",
+        "é",
+        token(padding="x" * 10_000),
+    ],
+    ids=range(20),
+)
+def test_a_token_that_does_not_hold(client, bad):
+    for path in ("/cart/alice", "/cart/bob"):
+        response = client.get(path, headers={"Authorization": f"Bearer {bad}".encode().decode("latin-1")})
+        assert response.status_code == 401
+        assert response.json is None or "alice" not in json.dumps(response.json)
+
+
+def test_a_public_key_is_no_shared_secret(client):
+    """The oldest trick: HS256, with the public key for a password."""
+    head = unsigned(GOOD_CLAIMS, "HS256").rstrip(".")
+    mac = hmac.new(pem(RSA_KEY).encode(), head.encode(), hashlib.sha256).digest()
+    forged = f"{head}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+    assert client.get("/cart/alice", headers=bearer(forged)).status_code == 401
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YWxpY2U6eA==", "Token x"])
+def test_no_token_is_nobody(client, header):
+    assert client.get("/cart/alice", headers={"Authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/cart/Alice",
+            "/cart/alice/",
+            "/cart//alice",
+            "/cart/alice%20",
+            "/cart/%61lice/../bob",
+            "/cart/bob%2f..%2falice",
+        ),
+        *("/cart/%2e%2e/bob", "/cart/alice%2Fitems", "/cart/bob%00", "/cart/b%256fb", "/cart/./bob", "/CART/bob"),
+        *("/cart/alice;bob", "/cart/alice%2523", "/cart/bob?user_id=alice", "/cart/bob#alice"),
+    ],
+)
+def test_path_tricks_reach_no_other_cart(client, path):
+    response = client.get(path, headers=bearer(token()))
+    assert response.status_code in (403, 404, 405, 422)
+
+
+def test_an_encoded_id_is_the_same_id(client):
+    assert client.get("/cart/%61lice", headers=bearer(token())).status_code == 200
+    assert client.get("/cart/a%40b.example", headers=bearer(token("a@b.example"))).status_code == 200
+
+
+@pytest.fixture
+def issuer():
+    """A JWKS endpoint of the test's own, whose keys can be rotated, and which counts its calls."""
+
+    class Issuer(BaseHTTPRequestHandler):
+        keys: dict = {}
+        calls = 0
+        status = 200
+        body = None  # or what it says instead of its keys
+
+        def do_GET(self):
+            Issuer.calls += 1
+            keys = {"keys": [jwk(key) | {"kid": kid} for kid, key in Issuer.keys.items()]}
+            body = json.dumps(keys).encode() if Issuer.body is None else Issuer.body
+            self.send_response(Issuer.status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Issuer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    Issuer.url = f"http://127.0.0.1:{server.server_port}/keys"
+    yield Issuer
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def jwk(key) -> dict:
+    if key is EC_KEY:
+        return jwt.algorithms.ECAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"use": "sig", "alg": "ES256"}
+    return jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"use": "sig", "alg": "RS256"}
+
+
+@pytest.fixture
+def by_jwks(settings, issuer):
+    return create_app(replace(settings, auth_public_key=None, auth_jwks_url=issuer.url)).test_client()
+
+
+def test_keys_are_fetched_once_and_again_when_they_rotate(by_jwks, issuer, monkeypatch):
+    issuer.keys = {"first": RSA_KEY}
+    first = bearer(token(headers={"kid": "first"}))
+    assert [by_jwks.get("/cart/alice", headers=first).status_code for _ in range(5)] == [200] * 5
+    assert issuer.calls == 1
+    issuer.keys = {"second": OTHER_KEY}
+    second = bearer(token(key=OTHER_KEY, headers={"kid": "second"}))
+    later = time.monotonic() + 31
+    monkeypatch.setattr("jwt.jwks_client.time.monotonic", lambda: later)
+    assert by_jwks.get("/cart/alice", headers=second).status_code == 200
+    assert by_jwks.get("/cart/alice", headers=first).status_code == 401
+    assert issuer.calls == 2
+
+
+def test_unknown_key_ids_do_not_hammer_the_issuer(by_jwks, issuer):
+    issuer.keys = {"first": RSA_KEY}
+    by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
+    for number in range(20):
+        guessed = bearer(token(headers={"kid": f"guess-{number}"}))
+        assert by_jwks.get("/cart/alice", headers=guessed).status_code == 401
+    assert by_jwks.get("/cart/alice", headers=bearer(token())).status_code == 401  # no key id at all
+    assert issuer.calls == 1
+
+
+def test_an_issuer_that_is_away_is_503(by_jwks, issuer):
+    issuer.status = 500
+    response = by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    issuer.status, issuer.keys = 200, {"first": RSA_KEY}
+    assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == 200
+
+
+def test_without_pyjwt_the_start_says_so(settings, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "jwt", None)
+    with pytest.raises(ConfigError, match="not shipped to Lambda"):
+        create_app(settings)
+
+
+# --- gateway
+
+
+def authorized(client, authorizer, path="/cart/alice", **options):
+    return client.get(path, environ_overrides={"API_GATEWAY_AUTHORIZER": authorizer}, **options)
+
+
+AUTHORIZERS = {
+    "cognito": lambda claims: {"claims": claims},
+    "jwt": lambda claims: {"jwt": {"claims": claims, "scopes": None}},
+    "lambda": lambda claims: {"principalId": claims["sub"], "integrationLatency": 3, **claims},
+    "lambda v2": lambda claims: {"lambda": claims},
+}
+
+
+@pytest.mark.parametrize("kind", AUTHORIZERS)
+def test_what_an_authorizer_has_verified(gateway, kind):
+    make = AUTHORIZERS[kind]
+    assert authorized(gateway, make({"sub": "alice"})).status_code == 200
+    assert authorized(gateway, make({"sub": "mallory"})).status_code == 403
+    assert authorized(gateway, make({"sub": "mallory", "scope": "openid carts:admin"})).status_code == 200
+    assert authorized(gateway, make({"sub": "mallory", "scope": "carts:administrator"})).status_code == 403
+
+
+def test_scopes_of_a_jwt_authorizer(gateway):
+    claims = {"sub": "root"}
+    assert authorized(gateway, {"jwt": {"claims": claims, "scopes": ["carts:admin"]}}).status_code == 200
+    assert authorized(gateway, {"claims": claims | {"scp": ["carts:admin"]}}).status_code == 200
+
+
+def test_a_lambda_authorizer_that_names_only_a_principal(gateway):
+    assert authorized(gateway, {"principalId": "alice"}).status_code == 200
+    assert authorized(gateway, {"principalId": "mallory"}).status_code == 403
+
+
+NOTHING = [None, {}, "alice", {"claims": {}}, {"jwt": {"claims": {}}}, {"lambda": {}}]
+NOTHING += [{"claims": "alice"}, {"jwt": "alice"}, {"jwt": {"claims": "alice"}}, {"lambda": "alice"}]
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_no_claims_no_entry(gateway, nothing):
+    assert authorized(gateway, nothing).status_code in (401, 403)
+
+
+@pytest.mark.parametrize(
+    "name", ["API_GATEWAY_AUTHORIZER", "Api-Gateway-Authorizer", "X-Amzn-Authorizer", "Lambda.Event", "Remote-User"]
+)
+def test_no_header_of_a_client_is_a_claim(gateway, name):
+    forged = json.dumps({"claims": {"sub": "alice"}})
+    assert gateway.get("/cart/alice", headers={name: forged}).status_code == 401
+    assert gateway.get("/cart/alice", headers={name: forged} | bearer(token())).status_code == 401
+
+
+def test_another_claim_can_be_the_user(settings):
+    app = create_app(replace(settings, auth_mode="gateway", auth_public_key=None, auth_user_claim="cognito:username"))
+    claims = {"sub": "4f1c", "cognito:username": "alice"}
+    assert authorized(app.test_client(), {"claims": claims}).status_code == 200
+    assert authorized(app.test_client(), {"claims": claims}, "/cart/4f1c").status_code == 403
+
+
+# --- guests
+
+
+def test_a_guest_cart_is_reached_by_whoever_holds_its_id(client, moto_store):
+    response = client.post("/cart")
+    user_id = response.json["user_id"]
+    assert response.status_code == 201
+    assert response.headers["Location"] == f"/cart/{user_id}"
+    assert auth.GUEST.fullmatch(user_id)
+    assert moto_store.rows(user_id) == []
+    assert client.get(f"/cart/{user_id}").json["items"] == []
+    assert client.post(f"/cart/{user_id}/items", json=CUP).status_code == 201
+    assert client.get(f"/cart/{user_id}", headers=bearer(token("mallory"))).status_code == 200
+
+
+def test_guest_ids_are_not_to_be_guessed(client):
+    ids = {client.post("/cart").json["user_id"] for _ in range(100)}
+    assert len(ids) == 100
+    assert all(len(base64.urlsafe_b64decode(user_id.removeprefix("guest-"))) * 8 >= 128 for user_id in ids)
+
+
+@pytest.mark.parametrize(
+    "like_one", ["guest-1", "guest-", "guest-" + "a" * 31, "guest-" + "a" * 33, "Guest-" + "a" * 32]
+)
+def test_an_id_that_only_looks_like_a_guest_is_closed(client, like_one):
+    assert client.get(f"/cart/{like_one}").status_code == 401
+
+
+def test_no_subject_is_a_guest(client):
+    """A token whose subject has a guest's form opens nothing that the id itself does not."""
+    assert client.get("/cart/guest-1", headers=bearer(token("guest-1"))).status_code == 403
+
+
+# --- two carts
+
+
+def test_a_merge_needs_the_right_to_both_carts(client):
+    guest = client.post("/cart").json["user_id"]
+    client.post(f"/cart/{guest}/items", json=CUP)
+    client.post("/cart/owner/items", json=CUP | {"product_id": 7}, headers=bearer(token("owner")))
+
+    def merge(target, source, *, by=None, scope=None):
+        headers = bearer(token(by, scope=scope)) if by else {}
+        return client.post(f"/cart/{target}/merge", json={"source_user_id": source}, headers=headers).status_code
+
+    assert merge("alice", guest) == 401
+    assert merge(guest, "owner") == 401
+    for source in ("owner", "nobody", "guest-1"):
+        assert merge("alice", source, by="alice") == 403
+    assert merge("owner", guest, by="alice") == 403
+    assert merge(guest, "owner", by="alice") == 403
+    assert client.get("/cart/owner", headers=bearer(token("owner"))).json["total_items"] == 2
+    assert client.get(f"/cart/{guest}").json["total_items"] == 2
+    assert merge("carol", guest, by="carol") == 200
+    assert merge("alice", "owner", by="root", scope="carts:admin") == 200
+    assert client.get(f"/cart/{guest}").json["total_items"] == 0
+    other_guest = client.post("/cart").json["user_id"]
+    assert merge(other_guest, guest) == 200  # who knows both ids holds both carts
+    assert merge(guest, "carol", by="carol") == 200  # both are the caller's
+
+
+def test_a_link_needs_no_token_and_gives_no_more_than_it_says(client):
+    client.post("/cart/bob/items", json=CUP, headers=bearer(token("bob")))
+    links = {
+        access: client.post("/cart/bob/shares", json={"access": access}, headers=bearer(token("bob"))).json["token"]
+        for access in ("view", "edit")
+    }
+    shown = client.get(f"/shared/{links['view']}")
+    assert (shown.status_code, shown.headers["Cache-Control"]) == (200, "no-store")
+    assert client.post(f"/shared/{links['view']}/items", json=CUP).status_code == 403
+    assert client.post(f"/shared/{links['edit']}/items", json=CUP).status_code == 201
+    for link in links.values():
+        assert client.get(f"/cart/{link}").status_code == 401
+        assert client.get("/cart/bob", headers=bearer(link)).status_code == 401
+        assert client.delete(f"/shared/{link}").status_code == 405
+        assert client.post("/cart/alice/copy", json={"share_token": link}).status_code == 401
+        copied = client.post("/cart/alice/copy", json={"share_token": link}, headers=bearer(token("alice")))
+        assert copied.status_code == 200
+    mallory = bearer(token("mallory"))
+    assert client.get("/cart/bob/shares", headers=mallory).status_code == 403
+    assert client.post("/cart/bob/shares", json={}, headers=mallory).status_code == 403
+
+
+# --- answers
+
+
+def test_headers_of_every_answer(client):
+    user_id = client.post("/cart").json["user_id"]
+    for path, expected in ((f"/cart/{user_id}", "no-store"), ("/cart/bob", "no-store"), ("/health", None)):
+        response = client.get(path)
+        assert response.headers.get("Cache-Control") == expected
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_cors_is_for_the_listed_origins_alone(settings):
+    shop = "https://shop.example"
+    client = create_app(replace(settings, cors_origins=f"{shop},http://localhost:3000")).test_client()
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,idempotency-key"}
+    for origin, allowed in ((shop, shop), ("https://evil.example", None), ("https://shop.example.evil.example", None)):
+        preflight = client.options("/cart/bob/items", headers={"Origin": origin} | asked)
+        answer = client.get("/cart/bob", headers={"Origin": origin})
+        for response in (preflight, answer):
+            assert response.headers.get("Access-Control-Allow-Origin") == allowed
+            assert response.headers.get("Access-Control-Allow-Credentials") is None
+    preflight = client.options("/cart/bob/items", headers={"Origin": shop} | asked)
+    assert preflight.status_code == 200
+    assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+    allowed_headers = preflight.headers["Access-Control-Allow-Headers"].lower()
+    assert "authorization" in allowed_headers
+    assert "idempotency-key" in allowed_headers
+
+
+def test_without_origins_there_is_no_cors(client):
+    assert not [name for name in client.get("/health", headers={"Origin": "https://x"}).headers if "Access" in name[0]]
+
+
+def test_openapi_says_what_needs_a_token(closed, app_of_nobody):
+    document = closed.test_client().get("/openapi.json").json
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert document["security"] == [{"bearer": []}]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if isinstance(operation, dict):
+                is_open = f"{method.upper()} {path}" in {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", name) for name in OPEN}
+                assert operation.get("security") == ([] if is_open else None)
+                assert ("401" in operation["responses"]) is not is_open
+                assert is_open or "403" in operation["responses"]
+    assert "security" not in app_of_nobody.test_client().get("/openapi.json").json
+
+
+@pytest.fixture
+def app_of_nobody(moto_store):
+    return create_app(moto_store.config)
+
+
+def test_ids_and_names_cannot_forge_a_log_line(closed, capsys):
+    name = 'cup \u2028 {"level": "FATAL"}'
+    client = create_app(replace(closed.extensions["cart_config"], log_level="INFO", auth_mode="none")).test_client()
+    capsys.readouterr()
+    client.post("/cart/bob/items", json=CUP | {"product_name": name}, headers={"X-Request-ID": 'a{"level":1}'})
+    client.post("/cart/bob/items", json=CUP | {"product_name": "a\nb"}, headers={"X-Request-ID": "x\ty"})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3  # the second is refused before it is an operation
+    assert {json.loads(line)["level"] for line in lines} == {"INFO"}
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"\xff", b"[]", b"{}", b'{"keys": []}', b"[" * 100_000, b"null", b'"x"'])
+def test_an_issuer_that_answers_nonsense_is_503(by_jwks, issuer, body):
+    issuer.body = body
+    response = by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    issuer.body, issuer.keys = None, {"first": RSA_KEY}
+    assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == 200
+
+
+def test_a_key_of_another_kind_than_the_token_says(by_jwks, issuer):
+    issuer.keys = {"rsa": RSA_KEY, "ec": EC_KEY}
+    for key, algorithm, kid in ((RSA_KEY, "RS256", "ec"), (EC_KEY, "ES256", "rsa")):
+        crossed = token(key=key, algorithm=algorithm, headers={"kid": kid})
+        assert by_jwks.get("/cart/alice", headers=bearer(crossed)).status_code == 401
+
+
+@pytest.mark.parametrize("name", ["scope", "scp", "scopes"])
+@pytest.mark.parametrize("value", [5, True, {"carts:admin": 0}, 0.5])
+def test_scopes_of_no_known_form_are_none(client, name, value):
+    assert client.get("/cart/bob", headers=bearer(token(**{name: value}))).status_code == 403
+    assert client.get("/cart/alice", headers=bearer(token(**{name: value}))).status_code == 200
+
+
+def test_a_token_for_longer_than_floats_reach(client):
+    for _ in range(2):
+        assert client.get("/cart/alice", headers=bearer(token(exp=10**400))).status_code == 200

@@ -1,0 +1,284 @@
+"""Idempotency keys, versions and ETags, on all engines; races where transactions are isolated (not moto)."""
+
+import time
+
+import pytest
+
+from cart import create_app
+from tests.support.capacity import billed
+from tests.support.concurrency import at_once
+from tests.support.stores import CUP
+
+KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
+
+
+def add(client, user, headers=KEY, **changes):
+    return client.post(f"/cart/{user}/items", json=CUP | changes, headers=headers)
+
+
+def units(client, user) -> int:
+    return client.get(f"/cart/{user}").json["total_items"]
+
+
+def test_a_repeat_is_answered_as_the_first_was(client, user):
+    first = add(client, user)
+    client.put(f"/cart/{user}/items/42", json={"quantity": 7})
+    for _ in range(3):
+        again = add(client, user)
+        assert (again.status_code, again.data) == (first.status_code, first.data)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.headers["Location"] == first.headers["Location"]
+        assert again.headers["ETag"] == first.headers["ETag"]
+    assert "Idempotency-Replayed" not in first.headers
+    assert units(client, user) == 7
+
+
+def test_the_payload_counts_not_how_it_is_written(client, user):
+    add(client, user)
+    text = '{"price":19.990,  "quantity": 2, "product_name": "Espresso cup", "product_id": 42}'
+    again = client.post(f"/cart/{user}/items", data=text, content_type="application/json", headers=KEY)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert units(client, user) == 2
+
+
+def test_another_payload_under_the_key_is_422(client, user):
+    add(client, user)
+    for changes in ({"quantity": 3}, {"price": 1}, {"product_id": 43}):
+        response = add(client, user, **changes)
+        assert response.status_code == 422
+        assert response.get_json(force=True)["type"] == "urn:cart:problem:idempotency-key-reused"
+    assert units(client, user) == 2
+
+
+def test_a_key_is_of_one_cart(client, user):
+    assert add(client, user).status_code == add(client, user + "2").status_code == 201
+    assert units(client, user) == units(client, user + "2") == 2
+
+
+def test_another_key_is_another_request(client, user):
+    for number in range(3):
+        add(client, user, {"Idempotency-Key": f'"{number}"'})
+    assert units(client, user) == 6
+
+
+def test_quotes_are_not_part_of_the_key(client, user):
+    add(client, user, {"Idempotency-Key": '"abc"'})
+    assert add(client, user, {"Idempotency-Key": "abc"}).headers["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("bad", ["", '""', '"a', "a b", '"' + "x" * 256 + '"', '"é"', "(a)"])
+def test_a_key_of_another_form_is_422(client, user, store, bad):
+    response = add(client, user, {"Idempotency-Key": bad})
+    assert response.status_code == 422
+    assert "Idempotency-Key" in response.get_json(force=True)["errors"]
+    assert store.rows(user) == []
+
+
+def test_after_a_day_the_key_is_free(client, user, store):
+    add(client, user)
+    (record,) = store.rows(f"IDEMPOTENCY#{user}")
+    assert 86_300 < int(record["ttl"]["N"]) - time.time() <= 86_400
+    store.expire(f"IDEMPOTENCY#{user}", ttl=int(time.time()) - 1)
+    assert "Idempotency-Replayed" not in add(client, user, quantity=3).headers
+    assert units(client, user) == 5
+
+
+def test_what_was_refused_is_not_kept(client, user, store):
+    assert add(client, user, quantity=0).status_code == 422
+    assert add(client, user, headers={}, quantity=998).status_code == 201
+    assert add(client, user).status_code == 409
+    assert store.rows(f"IDEMPOTENCY#{user}") == []
+    client.delete(f"/cart/{user}")
+    assert add(client, user).status_code == 201
+
+
+def test_the_answer_is_kept_even_where_it_could_not_be_given_again(client, user):
+    first = add(client, user, quantity=999)
+    assert add(client, user, quantity=999).data == first.data
+
+
+def test_an_expired_line_starts_afresh(client, user, store):
+    store.put(user, 42, quantity={"N": "500"}, ttl={"N": "1"}, version={"N": "8"})
+    line = add(client, user).json
+    assert (line["quantity"], line["version"]) == (2, 9)
+    assert units(client, user) == 2
+
+
+def test_what_it_costs(client, user, table, store):
+    for headers, operations, cost in (
+        (KEY, ["GetItem", "Query", "TransactWriteItems"], None),  # a new line: its cart's lines are counted
+        ({"Idempotency-Key": '"b"'}, ["GetItem", "TransactWriteItems"], 5),
+        ({}, ["UpdateItem"], 1),  # without the header, nothing changes in cost
+    ):
+        with billed(table) as bill:
+            add(client, user, headers)
+        assert bill.operations == operations
+        if cost and store.engine != "moto":
+            assert bill.units == cost
+
+
+# --- If-Match and If-None-Match
+
+
+def test_a_line_is_changed_only_as_it_was_read(client, user):
+    etag = add(client, user, {}).headers["ETag"]
+    first = client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers={"If-Match": etag})
+    second = client.put(f"/cart/{user}/items/42", json={"quantity": 6}, headers={"If-Match": etag})
+    assert (first.status_code, second.status_code) == (200, 412)
+    problem = second.get_json(force=True)
+    assert problem["type"] == "urn:cart:problem:version-conflict"
+    assert problem["current"] == first.get_json(force=True)
+    assert first.headers["ETag"] == f'"{problem["current"]["version"]}"' != etag
+    assert units(client, user) == 5
+
+
+def test_a_line_is_removed_only_as_it_was_read(client, user):
+    etag = add(client, user, {}).headers["ETag"]
+    add(client, user, {})
+    lost = client.delete(f"/cart/{user}/items/42", headers={"If-Match": etag})
+    assert (lost.status_code, lost.get_json(force=True)["current"]["quantity"]) == (412, 4)
+    now = f'"{client.get(f"/cart/{user}").json["items"][0]["version"]}"'
+    assert client.delete(f"/cart/{user}/items/42", headers={"If-Match": f'"1", {now}'}).status_code == 204
+    gone = client.delete(f"/cart/{user}/items/42", headers={"If-Match": now})
+    assert (gone.status_code, gone.get_json(force=True)["current"]) == (412, None)
+
+
+def test_a_line_that_was_removed_and_added_again_is_another(client, user):
+    etag = add(client, user, {}).headers["ETag"]
+    client.delete(f"/cart/{user}/items/42")
+    add(client, user, {})
+    assert client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers={"If-Match": etag}).status_code == 412
+
+
+@pytest.mark.parametrize(("tag", "status"), [("*", 200), ('"nonsense"', 412), ('W/"1"', 412), ('"-1"', 412)])
+def test_other_forms_of_if_match(client, user, tag, status):
+    add(client, user, {})
+    headers = {"If-Match": tag}
+    assert client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers=headers).status_code == status
+    # RFC 9110, section 13.2.1: what would fail without the condition fails as it would
+    assert client.put(f"/cart/{user}/items/43", json={"quantity": 5}, headers=headers).status_code == 404
+
+
+@pytest.mark.parametrize("tag", ['"unterminated', ",", "", " "])
+def test_an_if_match_that_cannot_be_read_is_not_left_out(client, user, tag):
+    """To go on without it would overwrite what the caller has not seen."""
+    add(client, user, {})
+    headers, line = {"If-Match": tag}, f"/cart/{user}/items/42"
+    for method, path, body in (
+        ("PUT", line, {"quantity": 5}),
+        ("DELETE", line, None),
+        ("DELETE", f"/cart/{user}", None),
+        ("POST", f"/cart/{user}/price-changes/accept", {}),
+    ):
+        answer = client.open(path, method=method, json=body, headers=headers)
+        assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["If-Match"])
+    assert [one["quantity"] for one in client.get(f"/cart/{user}").json["items"]] == [2]
+    assert client.delete(line, headers={"If-Match": '""'}).status_code == 412  # no line's
+
+
+def test_more_etags_than_a_condition_takes(client, user):
+    tags = ", ".join(f'"{number}"' for number in range(51))
+    response = client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers={"If-Match": tags})
+    assert (response.status_code, list(response.get_json(force=True)["errors"])) == (422, ["If-Match"])
+
+
+def test_a_cart_is_cleared_only_as_it_was_read(client, user):
+    add(client, user, {})
+    etag = client.get(f"/cart/{user}").headers["ETag"]
+    add(client, user, {}, product_id=43)
+    lost = client.delete(f"/cart/{user}", headers={"If-Match": etag})
+    assert lost.status_code == 412
+    assert lost.get_json(force=True)["current"] == client.get(f"/cart/{user}").json
+    assert units(client, user) == 4
+    etag = client.get(f"/cart/{user}").headers["ETag"]
+    assert client.delete(f"/cart/{user}", headers={"If-Match": etag}).status_code == 204
+    assert units(client, user) == 0
+
+
+def test_a_cart_is_sent_only_if_it_has_changed(client, user):
+    add(client, user, {})
+    first = client.get(f"/cart/{user}")
+    for tag in (first.headers["ETag"], f"W/{first.headers['ETag']}", "*", f'"x", {first.headers["ETag"]}'):
+        same = client.get(f"/cart/{user}", headers={"If-None-Match": tag})
+        assert (same.status_code, same.data) == (304, b"")
+        assert same.headers["ETag"] == first.headers["ETag"]
+    add(client, user, {})
+    changed = client.get(f"/cart/{user}", headers={"If-None-Match": first.headers["ETag"]})
+    assert changed.status_code == 200
+
+
+def test_an_expired_line_changes_the_etag_of_its_cart(client, user, store):
+    add(client, user, {})
+    etag = client.get(f"/cart/{user}").headers["ETag"]
+    store.expire(user)
+    assert client.get(f"/cart/{user}", headers={"If-None-Match": etag}).status_code == 200
+
+
+# --- lines of a cart
+
+
+def test_a_cart_has_at_most_its_lines(client, user, store):
+    for product_id in range(1, 100):
+        store.put(user, product_id)
+    store.put(user, 500, ttl={"N": "1"})  # expired: it does not count
+    assert add(client, user, {}, product_id=100).status_code == 201
+    for headers in ({}, KEY):
+        refused = add(client, user, headers, product_id=101)
+        assert refused.status_code == 409
+        problem = refused.get_json(force=True)
+        assert (problem["type"], problem["limit"]) == ("urn:cart:problem:lines-limit", 100)
+        assert add(client, user, {}, product_id=500).status_code == 409
+    assert len(client.get(f"/cart/{user}").json["items"]) == 100
+    assert add(client, user, {}, product_id=100).status_code == 201  # a line that is there takes more
+
+
+# --- races
+
+
+@pytest.fixture(scope="module")
+def real_app(real_store):
+    return create_app(real_store.config)
+
+
+@pytest.mark.parametrize("round_number", range(5))
+def test_the_same_key_at_the_same_moment(real_app, user, round_number):
+    answers = at_once(8, lambda _: add(real_app.test_client(), user))
+    assert [answer.status_code for answer in answers] == [201] * 8
+    assert len({answer.data for answer in answers}) == 1
+    assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
+    assert units(real_app.test_client(), user) == 2
+
+
+def test_keyed_and_plain_adds_to_one_line_sum_exactly(real_app, user):
+    def ten(number: int) -> int:
+        client = real_app.test_client()
+        done = 0
+        for turn in range(10):
+            headers = {"Idempotency-Key": f'"{number}-{turn}"'} if number % 2 else {}
+            while (answer := add(client, user, headers, quantity=1)).status_code == 429:
+                time.sleep(0.05)
+            done += answer.status_code == 201
+        return done
+
+    assert sum(at_once(8, ten)) == 80
+    assert units(real_app.test_client(), user) == 80
+
+
+@pytest.mark.parametrize("round_number", range(10))
+def test_two_puts_with_one_etag(real_app, user, round_number):
+    etag = add(real_app.test_client(), user, {}).headers["ETag"]
+
+    def put(number: int) -> int:
+        path, body = f"/cart/{user}/items/42", {"quantity": number + 10}
+        return real_app.test_client().put(path, json=body, headers={"If-Match": etag}).status_code
+
+    assert sorted(at_once(2, put)) == [200, 412]
+
+
+def test_new_lines_that_race_for_the_last_places_never_pass_the_limit(real_app, real_store, user):
+    for product_id in range(1, 96):
+        real_store.put(user, product_id)
+    answers = at_once(16, lambda number: add(real_app.test_client(), user, {}, product_id=1000 + number).status_code)
+    lines = len(real_app.test_client().get(f"/cart/{user}").json["items"])
+    assert set(answers) <= {201, 409}
+    assert lines == 95 + answers.count(201) <= 100

@@ -1,0 +1,390 @@
+"""A Hypothesis state machine drives the HTTP API beside a plain Python model of two carts, and of what is saved."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from cart import create_app
+from cart.commands import engines
+from cart.http.extensions import get_bus, get_table
+from cart.prices import jobs
+from tests.support.products_service import ProductsService
+from tests.support.stores import ENGINES, Store, make_store
+
+MAX_QUANTITY = 20  # small, so that units are cut
+MAX_LINES = 3  # fewer than products, so that lines are left
+PRODUCTS = st.integers(1, 4)
+QUANTITIES = st.integers(1, MAX_QUANTITY)
+PRICES = st.integers(1, 9).map(Decimal) | st.decimals("0.01", "9999999.99", places=2)
+KEYED = st.booleans()
+NAME_SOLD = "Moka pot"
+NAMES = st.sampled_from(["Espresso cup", "Tasse à café", "☕"])
+EXAMPLES = {"moto": 10, "ministack": 10, "dynamodb-local": 50}  # moto copies its tables at each transaction
+WHO = st.integers(0, 1)  # the shopper or the guest
+PLACES = st.sampled_from(["cart", "saved"])
+SOLD = st.dictionaries(PRODUCTS, st.tuples(PRICES, st.integers(0, MAX_QUANTITY)))  # price and stock
+ITEMS = st.tuples(WHO, PLACES, PRODUCTS, QUANTITIES, PRICES, NAMES, KEYED)
+PATHS = {"cart": "items", "saved": "saved"}
+UNITS: dict[str, Callable[[int, int], int]] = {
+    "sum": lambda there, coming: there + coming,
+    "max": lambda there, coming: there if there > coming else coming,
+    "keep": lambda there, coming: there,
+    "replace": lambda there, coming: coming,
+}
+
+# A line is a dict of what the API shows of it, and of two moments, which are numbers of steps: when it was "added",
+# and when its name and price were given ("priced"); and the newest "change" of its price: when, to what, and from what.
+ModelLine = dict[str, Any]
+ModelLists = dict[str, dict[int, ModelLine]]
+
+
+def shown_price(line: ModelLine | None) -> dict[str, Any] | None:
+    return line and {"quantity": line["quantity"], "price": line["price"]}
+
+
+def join(coming: ModelLine, there: ModelLine | None, strategy: str) -> tuple[ModelLine, int]:
+    """The line that two become, and how many units are beyond the limit."""
+    if there is None:
+        wanted, newer, older, added = coming["quantity"], coming, None, coming["added"]
+    else:
+        wanted = UNITS[strategy](there["quantity"], coming["quantity"])
+        newer, older = (coming, there) if coming["priced"] > there["priced"] else (there, coming)
+        added = there["added"]
+    quantity = min(wanted, MAX_QUANTITY)
+    changes = [line["change"] for line in (newer, older) if line and line["change"]]
+    change = max(changes, key=lambda change: change[:2], default=None)  # of equal ones the first
+    return newer | {"quantity": quantity, "added": added, "change": change}, wanted - quantity
+
+
+def shown_change(line: ModelLine) -> Decimal | None:
+    """The current price, where it is shown."""
+    if not line["change"]:
+        return None
+    _, current, line_price = line["change"]
+    return current if line_price == line["price"] and current != line["price"] else None
+
+
+def transfer(
+    source: ModelLists, target: ModelLists, places: list[str], strategy: str, keep: bool
+) -> list[dict[str, Any]]:
+    """Move or copy all lines in the model; the receipt's lines that are to be expected."""
+    receipt = []
+    for place in places:
+        for product_id, coming in sorted(source[place].items(), key=lambda entry: (entry[1]["added"], entry[0])):
+            there = target[place].get(product_id)
+            entry = {
+                "product_id": product_id,
+                "product_name": coming["product_name"],
+                "place": place,
+                "rule": strategy if there else "copy" if keep else "move",
+                "source": shown_price(coming),
+                "target": shown_price(there),
+                "result": None,
+                "price_from": None,
+                "cut": 0,
+                "reason": "lines-limit",
+            }
+            if there or len(target[place]) < MAX_LINES:
+                line, cut = join(coming, there, strategy)
+                from_source = there is None or coming["priced"] > there["priced"]
+                entry |= {
+                    "product_name": line["product_name"],
+                    "result": shown_price(line),
+                    "price_from": "source" if from_source else "target",
+                    "cut": cut,
+                    "reason": "quantity-limit" if cut else None,
+                }
+                target[place][product_id] = line
+                if not keep:
+                    del source[place][product_id]
+            receipt.append(entry)
+    return receipt
+
+
+def check(line: ModelLine, sold: tuple[Decimal, int] | None) -> list[dict[str, Any]]:
+    """What is wrong with a line, where its product is sold at a price, with a stock."""
+    if sold is None:
+        return [{"type": "discontinued"}]
+    price, stock = sold
+    problems: list[dict[str, Any]] = []
+    if price != line["price"]:
+        problems.append({"type": "price_changed", "old": line["price"], "new": price})
+    if stock == 0:
+        problems.append({"type": "out_of_stock"})
+    elif stock < line["quantity"]:
+        problems.append({"type": "insufficient_stock", "available": stock})
+    return problems
+
+
+def put_right(model: ModelLists, sold: dict[int, tuple[Decimal, int]], now: int) -> dict[int, tuple[str, int]]:
+    """Fix a cart in the model; what was done to each line, and the units that were cut."""
+    done = {}
+    for product_id, line in sorted(model["cart"].items(), key=lambda entry: (entry[1]["added"], entry[0])):
+        if not check(line, sold.get(product_id)):
+            continue
+        price, stock = sold.get(product_id, (None, 0))
+        right = line if price is None else line | {"price": price, "product_name": NAME_SOLD, "priced": now}
+        there = model["saved"].get(product_id)
+        if stock:
+            quantity = min(line["quantity"], stock)
+            model["cart"][product_id] = right | {"quantity": quantity}
+            done[product_id] = ("changed", line["quantity"] - quantity)
+        elif there or len(model["saved"]) < MAX_LINES:
+            model["saved"][product_id], cut = join(right, there, "sum")
+            del model["cart"][product_id]
+            done[product_id] = ("saved_for_later", cut)
+        else:
+            done[product_id] = ("left", 0)
+    return done
+
+
+class CartMachine(RuleBasedStateMachine):
+    """Two users with a cart and a saved list each, and a link to the cart of each.
+
+    :cvar app: without a catalogue, so that clients say what things cost
+    :cvar checking: the same with one, to check the carts
+    """
+
+    app: Any
+    checking: Any
+    store: Store
+    products: ProductsService
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client = self.app.test_client()
+        self.users = [f"model-{uuid.uuid4().hex}" for _ in range(2)]
+        self.models: list[ModelLists] = [{"cart": {}, "saved": {}} for _ in self.users]
+        self.tokens = [self.ask("POST", f"/cart/{user}/shares", {}).json["token"] for user in self.users]
+        self.steps = 0
+
+    def ask(self, method: str, path: str, body: Any = None, keyed: bool = False) -> Any:
+        headers = {"Idempotency-Key": uuid.uuid4().hex} if keyed else {}
+        data = None if body is None else self.app.json.dumps(body)
+        response = self.client.open(path, method=method, data=data, headers=headers, content_type="application/json")
+        if keyed and response.status_code < 400:  # the repeat changes nothing, as the invariant sees
+            again = self.client.open(path, method=method, data=data, headers=headers, content_type="application/json")
+            assert (again.status_code, again.data) == (response.status_code, response.data)
+        return response
+
+    @initialize(items=st.lists(ITEMS, max_size=12))
+    def start(self, items):
+        for item in items:
+            self.add(*item)
+
+    @rule(items=st.lists(ITEMS, min_size=1, max_size=4))
+    def add_some(self, items):
+        for item in items:
+            self.add(*item)
+
+    def add(self, who: int, place: str, product_id: int, quantity: int, price: Decimal, name: str, keyed: bool) -> None:
+        body = {"product_id": product_id, "product_name": name, "quantity": quantity, "price": price}
+        response = self.ask("POST", f"/cart/{self.users[who]}/{PATHS[place]}", body, keyed)
+        model, there = self.models[who][place], self.models[who][place].get(product_id)
+        self.steps += 1
+        if there and there["quantity"] + quantity > MAX_QUANTITY:
+            problem = response.get_json(force=True)
+            assert (response.status_code, problem["quantity"]) == (409, there["quantity"])
+            assert problem["type"] == "urn:cart:problem:quantity-limit"
+        elif not there and len(model) == MAX_LINES:
+            self.assert_full(response)
+        else:
+            assert response.status_code == 201
+            total = quantity + (there["quantity"] if there else 0)
+            added = there["added"] if there else self.steps
+            change = there["change"] if there else None
+            model[product_id] = body | {"quantity": total, "added": added, "priced": self.steps, "change": change}
+            assert response.json["quantity"] == total
+
+    def assert_full(self, response: Any) -> None:
+        problem = response.get_json(force=True)
+        assert (response.status_code, problem["type"]) == (409, "urn:cart:problem:lines-limit")
+        assert problem["limit"] == MAX_LINES
+
+    @rule(who=WHO, product_id=PRODUCTS, quantity=QUANTITIES)
+    def set_quantity(self, who, product_id, quantity):
+        response = self.ask("PUT", f"/cart/{self.users[who]}/items/{product_id}", {"quantity": quantity})
+        there = self.models[who]["cart"].get(product_id)
+        assert response.status_code == (200 if there else 404)
+        if there:
+            there["quantity"] = quantity
+
+    @rule(who=WHO, place=PLACES, product_id=PRODUCTS)
+    def remove(self, who, place, product_id):
+        assert self.ask("DELETE", f"/cart/{self.users[who]}/{PATHS[place]}/{product_id}").status_code == 204
+        self.models[who][place].pop(product_id, None)
+
+    @rule(who=WHO)
+    def clear(self, who):
+        assert self.ask("DELETE", f"/cart/{self.users[who]}").status_code == 204
+        self.models[who]["cart"].clear()
+
+    @rule(who=WHO, product_id=PRODUCTS, keyed=KEYED)
+    def save_for_later(self, who, product_id, keyed):
+        self.move(who, product_id, "cart", "saved", f"items/{product_id}/save-for-later", keyed)
+
+    @rule(who=WHO, product_id=PRODUCTS, keyed=KEYED)
+    def move_to_cart(self, who, product_id, keyed):
+        self.move(who, product_id, "saved", "cart", f"saved/{product_id}/move-to-cart", keyed)
+
+    def move(self, who: int, product_id: int, source: str, target: str, path: str, keyed: bool) -> None:
+        response = self.ask("POST", f"/cart/{self.users[who]}/{path}", keyed=keyed)
+        model = self.models[who]
+        coming, there = model[source].get(product_id), model[target].get(product_id)
+        if coming is None:
+            assert response.status_code == 404
+        elif there is None and len(model[target]) == MAX_LINES:
+            self.assert_full(response)
+        else:
+            assert response.status_code == 200
+            model[target][product_id], cut = join(coming, there, "sum")
+            del model[source][product_id]
+            assert response.json["cut"] == cut
+            self.assert_shows([response.json], {product_id: model[target][product_id]})
+
+    @rule(into=WHO, strategy=st.sampled_from(list(UNITS)), dry_run=st.booleans(), keyed=KEYED)
+    def merge(self, into, strategy, dry_run, keyed):
+        body = {"source_user_id": self.users[1 - into], "strategy": strategy, "dry_run": dry_run}
+        self.transfer("merge", body, into, ["cart", "saved"], keyed, keep=False)
+
+    @rule(into=WHO, strategy=st.sampled_from(list(UNITS)), dry_run=st.booleans(), keyed=KEYED)
+    def copy(self, into, strategy, dry_run, keyed):
+        body = {"share_token": self.tokens[1 - into], "strategy": strategy, "dry_run": dry_run}
+        self.transfer("copy", body, into, ["cart"], keyed, keep=True)
+
+    def transfer(self, how: str, body: dict[str, Any], into: int, places: list[str], keyed: bool, keep: bool) -> None:
+        response = self.ask("POST", f"/cart/{self.users[into]}/{how}", body, keyed and not body["dry_run"])
+        assert response.status_code == 200
+        models = deepcopy(self.models) if body["dry_run"] else self.models
+        expected = transfer(models[1 - into], models[into], places, body["strategy"], keep)
+        receipt = response.json
+        assert (receipt["strategy"], receipt["dry_run"]) == (body["strategy"], body["dry_run"])
+
+        def by_line(entry: dict[str, Any]) -> tuple[str, int]:
+            return entry["place"], entry["product_id"]
+
+        assert sorted(receipt["lines"], key=by_line) == sorted(expected, key=by_line)
+        self.assert_agrees(receipt["cart"], self.users[into], models[into])
+
+    @rule(who=WHO, sold=SOLD, keyed=KEYED)
+    def validate(self, who, sold, keyed):
+        self.products.sold.clear()
+        for product_id, (price, stock) in sold.items():
+            self.products.sell(product_id, str(price), stock, NAME_SOLD)
+        self.client, client = self.checking.test_client(), self.client
+        told = self.ask("POST", f"/cart/{self.users[who]}/validate").json
+        receipt = self.ask("POST", f"/cart/{self.users[who]}/validate?fix=true", keyed=keyed).json
+        self.client = client
+        self.steps += 1
+        model = self.models[who]
+        problems = {one: check(line, sold.get(one)) for one, line in model["cart"].items()}
+        for lines in (told["lines"], receipt["lines"]):
+            assert {line["product_id"]: line["problems"] for line in lines} == problems
+        assert told["valid"] == (not any(problems.values()))
+        done = put_right(model, sold, self.steps)
+        fixes = {line["product_id"]: line["fix"] for line in receipt["lines"] if "fix" in line}
+        assert {one: (fix["action"], fix["cut"]) for one, fix in fixes.items()} == done
+        assert receipt["valid"] == all(action != "left" for action, _ in done.values())
+        self.assert_agrees(receipt["cart"], self.users[who], model)
+
+    @rule(product_id=PRODUCTS, price=PRICES, minute=st.integers(0, 9))
+    def change_price(self, product_id, price, minute):
+        """In any order, and twice. Of two at one minute, the higher price holds."""
+        body = {"price": price, "changed_at": f"2026-01-01T00:{minute:02}:00Z"}
+        with self.app.app_context():  # as an event does it, which is done when it is answered
+            job = jobs.start(product_id, price, f"2026-01-01T00:{minute:02}:00.000000Z")
+            self.store.client.delete_item(  # another example may have done the same
+                TableName=self.store.config.dynamodb_table_name,
+                Key={"user_id": {"S": f"JOB#{job.job_id}"}, "item_id": {"S": "JOB"}},
+            )
+            job = jobs.start(product_id, price, job.changed_at)
+            jobs.run(get_table(), get_bus(), job.job_id)
+        assert self.ask("PUT", f"/products/{product_id}/price", body).json["status"] == "done"
+        for model in self.models:
+            for lines in model.values():
+                line = lines.get(product_id)
+                if line and (not line["change"] or (minute, price) > line["change"][:2]):
+                    line["change"] = (minute, price, line["price"])
+
+    @rule(who=WHO, product_ids=st.none() | st.sets(PRODUCTS, min_size=1))
+    def accept(self, who, product_ids):
+        self.steps += 1
+        body = {} if product_ids is None else {"product_ids": list(product_ids)}
+        response = self.ask("POST", f"/cart/{self.users[who]}/price-changes/accept", body)
+        assert response.status_code == 200
+        model = self.models[who]["cart"]
+        for product_id in model.keys() if product_ids is None else model.keys() & product_ids:
+            line = model[product_id]
+            if (current := shown_change(line)) is not None:
+                line |= {"price": current, "priced": self.steps}
+        self.assert_shows(response.json["items"], model)
+
+    def teardown(self) -> None:
+        """A change of price looks at all lines of the product, those of other examples too."""
+        for user in self.users:
+            for row in self.store.rows(user):
+                key = {name: row[name] for name in ("user_id", "item_id")}
+                self.store.client.delete_item(TableName=self.store.config.dynamodb_table_name, Key=key)
+
+    @rule(who=WHO, ago_seconds=st.integers(0, 40 * 86_400))
+    def time_passes_beyond_expiry(self, who, ago_seconds):
+        self.store.expire(self.users[who], ttl=int(time.time()) - ago_seconds)
+        for model in self.models[who].values():
+            model.clear()
+
+    @invariant()
+    def all_agree(self):
+        for user, model in zip(self.users, self.models, strict=True):
+            response = self.client.get(f"/cart/{user}?include=saved")
+            assert response.status_code == 200
+            self.assert_agrees(response.json, user, model)
+
+    def assert_agrees(self, cart: dict[str, Any], user: str, model: ModelLists) -> None:
+        assert cart["user_id"] == user
+        self.assert_shows(cart["items"], model["cart"])
+        self.assert_shows(cart["saved"], model["saved"])
+        lines = model["cart"].values()
+        assert cart["price_changes"] == sum(shown_change(line) is not None for line in lines)
+        assert cart["total_items"] == sum(line["quantity"] for line in lines)
+        assert cart["total_price"] == sum((line["quantity"] * line["price"] for line in lines), Decimal())
+
+    def assert_shows(self, shown: list[dict[str, Any]], model: dict[int, ModelLine]) -> None:
+        """These lines, in the order in which they were added."""
+        in_order = sorted(model.values(), key=lambda line: (line["added"], line["product_id"]))
+        assert [line["product_id"] for line in shown] == [line["product_id"] for line in in_order]
+        for line, one in zip(shown, in_order, strict=True):
+            for name in ("product_name", "quantity", "price"):
+                assert line[name] == one[name]
+            assert line["subtotal"] == one["quantity"] * one["price"]
+            assert line.get("current_price") == shown_change(one)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """With a moto of its own: it copies all of its tables at each transaction, and those of other tests are large."""
+    with engines.moto() if request.param == "moto" else nullcontext() as own:
+        url = own or request.getfixturevalue(request.param.replace("-", "_") + "_url")
+        yield make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
+
+
+def test_the_api_is_two_carts(store, products):
+    checking = create_app(replace(store.config, catalog_url=products.url, catalog_cache_seconds=0))
+    parts = {"app": create_app(store.config), "checking": checking, "store": store, "products": products}
+    machine = type("Machine", (CartMachine,), parts)
+    wanted = settings(
+        max_examples=EXAMPLES[store.engine],
+        stateful_step_count=15,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+    run_state_machine_as_test(machine, settings=wanted)

@@ -1,0 +1,295 @@
+"""Links to a cart: who sees what, who may change what, and that a link that is not good tells nothing."""
+
+import hashlib
+import json
+import logging
+import time
+import zlib
+from dataclasses import replace
+
+import pytest
+
+from cart import create_app
+from tests.support.capacity import billed
+from tests.support.stores import CUP
+
+KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
+DAY_SECONDS = 86_400
+
+
+def share(client, user, access="view", **body) -> dict:
+    answer = client.post(f"/cart/{user}/shares", json={"access": access} | body)
+    assert answer.status_code == 201, answer.data
+    return answer.json
+
+
+def fill(client, user, **changes):
+    return client.post(f"/cart/{user}/items", json=CUP | changes)
+
+
+def copy(client, user, token, headers=None, **body):
+    return client.post(f"/cart/{user}/copy", json={"share_token": token} | body, headers=headers)
+
+
+def quantities(client, user) -> dict[int, int]:
+    return {line["product_id"]: line["quantity"] for line in client.get(f"/cart/{user}").json["items"]}
+
+
+def test_a_link_shows_the_cart_and_not_whose_it_is(client, user):
+    fill(client, user)
+    answer = client.post(f"/cart/{user}/shares", json={})
+    made = answer.json
+    assert answer.headers["Location"] == f"/shared/{made['token']}"
+    assert len(made["token"]) == 32  # 192 bits in base64
+    shown = client.get(f"/shared/{made['token']}")
+    cart = client.get(f"/cart/{user}").json
+    cart.pop("user_id")
+    assert shown.json == cart | {"access": "view", "expires_at": made["expires_at"]}
+    assert user not in shown.get_data(as_text=True) + str(shown.headers)
+
+
+def test_defaults_and_life(client, user, store):
+    made = share(client, user)
+    for owner in (f"SHARE#{made['share_id']}", f"SHARES#{user}"):
+        (row,) = store.rows(owner)
+        assert 6.9 * DAY_SECONDS < int(row["ttl"]["N"]) - time.time() <= 7 * DAY_SECONDS
+    again = share(client, user, "edit", expires_in_days=365)
+    assert again["expires_at"] > made["expires_at"]
+    assert again["created_at"].endswith("Z")
+    assert again["expires_at"].endswith("Z")
+
+
+def unzipped(value: bytes) -> str:
+    """Of a long answer that was kept."""
+    return zlib.decompress(value).decode()
+
+
+def test_the_token_is_not_kept(client, user, store):
+    made = share(client, user)
+    client.get(f"/shared/{made['token']}")
+    scanned = store.client.scan(TableName=store.config.dynamodb_table_name)["Items"]
+    assert made["token"] not in json.dumps(scanned, default=unzipped)
+    assert made["share_id"] == hashlib.sha256(made["token"].encode()).hexdigest()
+
+
+def test_the_token_is_not_kept_with_a_keyed_add_either(client, user, store):
+    made = share(client, user, "edit")
+    client.post(f"/shared/{made['token']}/items", json=CUP, headers=KEY)
+    assert made["token"] not in json.dumps(store.rows(f"IDEMPOTENCY#{user}"), default=unzipped)
+
+
+def test_the_token_is_not_logged(store, user, capsys):
+    client = create_app(replace(store.config, log_level="DEBUG")).test_client()
+    try:
+        made = share(client, user, "edit")
+        client.get(f"/shared/{made['token']}")
+        client.post(f"/shared/{made['token']}/items", json=CUP)
+        copy(client, user + "2", made["token"])
+        logged = capsys.readouterr().out
+    finally:
+        logging.getLogger("cart").setLevel("WARNING")
+    assert '"/shared/{token}"' in logged
+    assert made["token"] not in logged
+
+
+def test_list_and_revoke(client, user, store):
+    made = [share(client, user, access) for access in ("view", "edit", "view")]
+    listed = client.get(f"/cart/{user}/shares").json["shares"]
+    assert listed == [{name: value for name, value in one.items() if name != "token"} for one in made]
+    path = f"/cart/{user}/shares/{made[1]['share_id']}"
+    for _ in range(2):
+        assert client.delete(path).status_code == 204
+        assert client.get(f"/shared/{made[1]['token']}").status_code == 404
+    assert client.get(f"/shared/{made[0]['token']}").status_code == 200
+    assert [one["share_id"] for one in client.get(f"/cart/{user}/shares").json["shares"]] == [
+        made[0]["share_id"],
+        made[2]["share_id"],
+    ]
+    assert store.rows(f"SHARE#{made[1]['share_id']}") == []
+
+
+def test_nobody_revokes_the_link_of_another(client, user):
+    made = share(client, user)
+    assert client.delete(f"/cart/{user}-other/shares/{made['share_id']}").status_code == 204  # as if there were none
+    assert client.get(f"/shared/{made['token']}").status_code == 200
+    assert len(client.get(f"/cart/{user}/shares").json["shares"]) == 1
+
+
+@pytest.mark.parametrize("share_id", ["x", "a" * 63, "A" * 64, "a" * 5000, "a" * 63 + "%0a"])
+def test_a_share_id_of_another_form(client, user, share_id):
+    answer = client.delete(f"/cart/{user}/shares/{share_id}")
+    assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["share_id"])
+
+
+REQUESTS = {
+    "see": ("GET", "/shared/{}", None),
+    "add": ("POST", "/shared/{}/items", CUP),
+    "set": ("PUT", "/shared/{}/items/42", {"quantity": 1}),
+    "remove": ("DELETE", "/shared/{}/items/42", None),
+    "copy": ("POST", "/cart/somebody/copy", {"share_token": "{}"}),
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS)
+def test_unknown_revoked_and_expired_are_one(client, user, store, table, request_):
+    """The same answer for the same single read: nothing tells which it was, and nobody can measure it."""
+    fill(client, user)
+    revoked, expired = share(client, user, "edit"), share(client, user, "edit")
+    client.delete(f"/cart/{user}/shares/{revoked['share_id']}")
+    store.expire(f"SHARE#{expired['share_id']}", ttl=int(time.time()) - 1)
+    answers = set()
+    for token in ("A" * 32, "x", "…", "ITEM#42", "z" * 199, revoked["token"], expired["token"]):
+        method, path, body = REQUESTS[request_]
+        filled = json.loads(json.dumps(body).replace("{}", token)) if body else None
+        with billed(table) as bill:
+            answer = client.open(path.format(token.replace("#", "%23")), method=method, json=filled)
+        assert bill.operations == ["GetItem"]
+        problem = answer.get_json(force=True)
+        assert len(problem.pop("instance")) == 32
+        answers.add((answer.status_code, json.dumps(problem), *sorted(answer.headers.keys())))
+    (only,) = answers
+    assert only[0] == 404
+    assert "share-not-found" in only[1]
+    assert quantities(client, user) == {42: 2}
+
+
+def test_expired_links_are_not_listed(client, user, store):
+    share(client, user)
+    store.expire(f"SHARES#{user}")
+    assert client.get(f"/cart/{user}/shares").json == {"shares": []}
+
+
+def test_a_link_to_see_changes_nothing(client, user):
+    fill(client, user)
+    token = share(client, user)["token"]
+    for name in ("add", "set", "remove"):
+        method, path, body = REQUESTS[name]
+        answer = client.open(path.format(token), method=method, json=body)
+        assert (answer.status_code, answer.get_json(force=True)["type"]) == (403, "urn:cart:problem:forbidden")
+    assert quantities(client, user) == {42: 2}
+
+
+def test_a_link_to_edit_changes_it_by_the_owners_rules(client, user):
+    token = share(client, user, "edit")["token"]
+    added = client.post(f"/shared/{token}/items", json=CUP)
+    assert (added.status_code, added.headers["Location"]) == (201, f"/shared/{token}/items/42")
+    changed = client.put(added.headers["Location"], json={"quantity": 5}, headers={"If-Match": added.headers["ETag"]})
+    assert (changed.status_code, changed.json["quantity"]) == (200, 5)
+    stale = client.put(f"/shared/{token}/items/42", json={"quantity": 6}, headers={"If-Match": added.headers["ETag"]})
+    assert (stale.status_code, stale.get_json(force=True)["current"]["quantity"]) == (412, 5)
+    assert client.post(f"/shared/{token}/items", json=CUP | {"quantity": 999}).status_code == 409
+    assert client.post(f"/shared/{token}/items", json=CUP | {"price": -1}).status_code == 422
+    assert client.put(f"/shared/{token}/items/7", json={"quantity": 6}).status_code == 404
+    assert client.put(f"/shared/{token}/items/x", json={"quantity": 6}).status_code == 422
+    assert quantities(client, user) == {42: 5}
+    assert client.delete(f"/shared/{token}/items/42").status_code == 204
+    assert quantities(client, user) == {}
+
+
+def test_what_a_link_answers_never_names_the_owner(client, user):
+    token = share(client, user, "edit")["token"]
+    answers = [
+        client.post(f"/shared/{token}/items", json=CUP),
+        client.post(f"/shared/{token}/items", json=CUP | {"quantity": 999}),
+        client.put(f"/shared/{token}/items/42", json={"quantity": 5}),
+        client.put(f"/shared/{token}/items/42", json={"quantity": 5}, headers={"If-Match": '"1"'}),
+        client.put(f"/shared/{token}/items/7", json={"quantity": 5}),
+        client.delete(f"/shared/{token}/items/42"),
+        client.get(f"/shared/{token}"),
+        copy(client, f"{user[:-2]}", token),
+    ]
+    for answer in answers:
+        assert user not in answer.get_data(as_text=True) + str(answer.headers)
+
+
+def test_a_keyed_add_through_a_link_is_done_once(client, user):
+    token = share(client, user, "edit")["token"]
+    answers = [client.post(f"/shared/{token}/items", json=CUP, headers=KEY) for _ in range(2)]
+    assert answers[0].data == answers[1].data
+    assert answers[1].headers["Idempotency-Replayed"] == "true"
+    assert answers[0].headers["Location"] == answers[1].headers["Location"]
+    assert quantities(client, user) == {42: 2}
+    assert client.post(f"/cart/{user}/items", json=CUP, headers=KEY).status_code == 422  # it came with another request
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"access": "own"}, "access"),
+        ({"access": None}, "access"),
+        ({"expires_in_days": 0}, "expires_in_days"),
+        ({"expires_in_days": 366}, "expires_in_days"),
+        ({"expires_in_days": "7"}, "expires_in_days"),
+        ({"token": "mine"}, "token"),
+    ],
+)
+def test_what_is_refused(client, user, body, field):
+    answer = client.post(f"/cart/{user}/shares", json=body)
+    assert answer.status_code == 422
+    assert field in answer.get_json(force=True)["errors"]
+
+
+# --- copy
+
+
+def test_a_copy_joins_and_leaves_the_source(client, user):
+    other = f"{user}-other"
+    fill(client, user, quantity=3)
+    fill(client, user, product_id=7)
+    client.post(f"/cart/{user}/saved", json=CUP)
+    fill(client, other)
+    token = share(client, user)["token"]
+    dry = copy(client, other, token, dry_run=True)
+    assert quantities(client, other) == {42: 2}
+    done = copy(client, other, token)
+    assert {line["product_id"]: line["result"]["quantity"] for line in done.json["lines"]} == {42: 5, 7: 2}
+    assert {line["product_id"]: line["rule"] for line in done.json["lines"]} == {42: "sum", 7: "copy"}
+    assert dry.json["lines"] == done.json["lines"]
+    assert done.json["cart"] == client.get(f"/cart/{other}?include=saved").json
+    assert done.json["cart"]["saved"] == []
+    assert quantities(client, user) == {42: 3, 7: 2}
+    copy(client, other, token, strategy="max")
+    assert quantities(client, other) == {42: 5, 7: 2}
+    copy(client, other, token)
+    assert quantities(client, other) == {42: 8, 7: 4}
+
+
+def test_a_keyed_copy_is_done_once(client, user):
+    fill(client, user)
+    token = share(client, user)["token"]
+    answers = [copy(client, f"{user}-other", token, KEY) for _ in range(2)]
+    assert answers[0].data == answers[1].data
+    assert quantities(client, f"{user}-other") == {42: 2}
+
+
+def test_a_cart_is_not_copied_into_itself(client, user):
+    answer = copy(client, user, share(client, user)["token"])
+    assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["share_token"])
+
+
+@pytest.mark.parametrize("token", [None, "", 7, "x" * 201])
+def test_a_token_of_another_form(client, user, token):
+    answer = copy(client, user, token)
+    assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["share_token"])
+
+
+def test_a_lone_surrogate_is_an_unknown_token(client, user):
+    body = '{"share_token": "\\ud800"}'
+    answer = client.post(f"/cart/{user}/copy", data=body, content_type="application/json")
+    assert answer.status_code == 404
+
+
+def test_what_it_costs(client, user, table, store):
+    fill(client, user)
+    with billed(table) as bill:
+        made = share(client, user, "edit")
+    assert bill.operations == ["TransactWriteItems"]
+    for method, path, body, operations in (
+        ("GET", f"/shared/{made['token']}", None, ["GetItem", "Query"]),
+        ("POST", f"/shared/{made['token']}/items", CUP, ["GetItem", "UpdateItem"]),
+        ("GET", f"/cart/{user}/shares", None, ["Query"]),
+        ("DELETE", f"/cart/{user}/shares/{made['share_id']}", None, ["DeleteItem", "DeleteItem"]),
+    ):
+        with billed(table) as bill:
+            client.open(path, method=method, json=body)
+        assert bill.operations == operations

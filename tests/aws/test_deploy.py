@@ -1,0 +1,509 @@
+"""The whole cycle with plain `zappa`, against moto in the place of AWS.
+
+moto runs no functions without Docker: the zip that it was given is fetched back from it, and run as Lambda runs it.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import boto3
+import pytest
+
+from cart import create_app
+from cart.analytics.tally import is_counted
+from cart.commands import engines, provision
+from cart.config import Config
+from deploy import subscription
+from tests.support.local_stage import (
+    API,
+    CREDENTIALS,
+    SHOP,
+    Run,
+    content,
+    copy_project,
+    header,
+    pattern_event,
+    rest_event,
+    run,
+    said,
+    scheduled_event,
+    settings,
+    unpack,
+    zappa,
+)
+from tests.support.project import ROOT
+from tests.support.records import image, record
+from tests.support.stores import CUP
+
+NAME = "cart-local"
+TABLE = "local-carts"
+BUCKET = "change-me-cart-deployments"
+LOG_GROUP = f"/aws/lambda/{NAME}"
+ROLE = f"{NAME}-ZappaLambdaExecutionRole"
+
+RULES = {
+    f"{NAME}-cart.events.report_table_size",
+    f"{NAME}-cart.events.resume_price_changes",
+    f"{NAME}-price-changed",
+}
+PRICE = {"product_id": 42, "price": 21.5, "changed_at": "2026-11-23T14:00:00Z"}
+JOB = hashlib.sha256(b"42 21.50 2026-11-23T14:00:00.000000Z").hexdigest()[:32]
+
+# What undeploy leaves, and what README.md says of it
+STAYS = {
+    f"table {TABLE}": "the table",
+    f"bucket {BUCKET}": "the S3 bucket",
+    f"role {ROLE}": "the IAM role `cart-STAGE-ZappaLambdaExecutionRole`",
+    f"log group {LOG_GROUP}": "the log group",
+    f"queue {NAME}-uncounted": "the queue `cart-STAGE-uncounted`",
+}
+
+
+@dataclass
+class Aws:
+    """moto, and what is on it."""
+
+    url: str
+
+    def client(self, service: str) -> Any:
+        names = {name.lower(): value for name, value in CREDENTIALS.items()}
+        return boto3.client(service, region_name="us-east-1", endpoint_url=self.url, **names)
+
+    def function(self) -> dict[str, Any]:
+        return self.client("lambda").get_function(FunctionName=NAME)
+
+    def environ(self) -> dict[str, str]:
+        """That of the function, and moto for AWS."""
+        variables = self.function()["Configuration"]["Environment"]["Variables"]
+        return variables | {"AWS_ENDPOINT_URL": self.url}
+
+    def rows(self) -> dict[tuple[str, str], dict[str, Any]]:
+        rows = self.client("dynamodb").scan(TableName=TABLE)["Items"]
+        return {(row["user_id"]["S"], row["item_id"]["S"]): row for row in rows}
+
+    def inventory(self) -> set[str]:
+        """Everything of the kinds that Zappa makes, but for the objects in the bucket."""
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        return {
+            *(f"function {one['FunctionName']}" for one in self.client("lambda").list_functions()["Functions"]),
+            *(f"api {one['name']}" for one in self.client("apigateway").get_rest_apis()["items"]),
+            *(f"http api {one['Name']}" for one in self.client("apigatewayv2").get_apis()["Items"]),
+            *(f"stack {one['StackName']}" for one in stacks),
+            *(f"rule {one['Name']}" for one in self.client("events").list_rules()["Rules"]),
+            *(f"topic {one['TopicArn']}" for one in self.client("sns").list_topics()["Topics"]),
+            *(f"role {one['RoleName']}" for one in self.client("iam").list_roles()["Roles"]),
+            *(f"policy {one['PolicyName']}" for one in self.client("iam").list_policies(Scope="Local")["Policies"]),
+            *(f"bucket {one['Name']}" for one in self.client("s3").list_buckets()["Buckets"]),
+            *(f"log group {one['logGroupName']}" for one in self.client("logs").describe_log_groups()["logGroups"]),
+            *(f"queue {one.rpartition('/')[2]}" for one in self.client("sqs").list_queues().get("QueueUrls", [])),
+            *(f"mapping to {one['FunctionArn'].rpartition(':')[2]}" for one in self.mappings()),
+            *(f"table {one}" for one in self.client("dynamodb").list_tables()["TableNames"]),
+        }
+
+    def mappings(self) -> list[dict[str, Any]]:
+        return self.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+
+    def objects(self) -> list[str]:
+        return [one["Key"] for one in self.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory):
+    """moto with the additions of ``moto_plugin``, and on it the stage's table, as `table create` makes it."""
+    port = engines.free_port()
+    plugin = ROOT / "tests" / "support" / "moto_plugin.py"
+    with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log:
+        command = [sys.executable, str(plugin), "-H", engines.HOST, "-p", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            made = Aws(f"http://{engines.HOST}:{port}")
+            assert engines.wait_until_listens(made.url, 60, lambda: process.poll() is None), Path(log.name).read_text()
+            provision.create(made.client("dynamodb"), TABLE, lambda _: None)
+            yield made
+        finally:
+            engines.stop(process)
+
+
+@dataclass
+class Deployment:
+    """Stage `local` once deployed, then updated with more memory and one more variable."""
+
+    aws: Aws
+    deployed: dict[str, Any]
+    updated: dict[str, Any]
+    status: dict[str, Any]
+    undeploy: Callable[[], str]
+    zappa: Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def cycle(aws, project, tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("deployed"))
+
+    def do(*arguments: str) -> str:
+        ended = zappa(folder, *arguments, AWS_ENDPOINT_URL=aws.url)
+        assert ended.returncode == 0, said(ended)
+        return ended.stdout
+
+    assert "Deployment complete" in do("deploy", "local")
+    deployed = aws.function()
+    change_settings(folder)
+    assert "live" in do("update", "local")
+    status = json.loads(do("status", "local", "--json").splitlines()[-1])
+    return Deployment(aws, deployed, aws.function(), status, lambda: do("undeploy", "local", "-y"), do)
+
+
+def change_settings(folder: Path) -> None:
+    stages = json.loads((folder / "zappa_settings.json").read_text())
+    stages["local"]["memory_size"] = 768
+    stages["local"]["aws_environment_variables"]["CART_MAX_QUANTITY"] = "7"
+    stages["local"]["table_stream"] = stages["base"]["table_stream"] | {"BatchSize": 50}
+    (folder / "zappa_settings.json").write_text(json.dumps(stages))
+
+
+def test_deploy_made_the_function_of_the_settings(cycle):
+    made, wanted = cycle.deployed["Configuration"], settings()["local"]
+    assert made["Runtime"] == wanted["runtime"]
+    assert made["Handler"] == wanted["lambda_handler"]
+    assert made["Timeout"] == wanted["timeout_seconds"]
+    assert made["MemorySize"] == wanted["memory_size"]
+    assert made["Environment"]["Variables"] == wanted["aws_environment_variables"]
+    assert made["Role"].endswith(ROLE)
+
+
+def test_deploy_gave_it_the_policy_of_its_stage(cycle):
+    iam = cycle.aws.client("iam")
+    assert iam.list_attached_role_policies(RoleName=ROLE)["AttachedPolicies"] == []
+    (name,) = iam.list_role_policies(RoleName=ROLE)["PolicyNames"]
+    given = iam.get_role_policy(RoleName=ROLE, PolicyName=name)["PolicyDocument"]
+    assert given == json.loads((ROOT / "deploy/policies/local.json").read_text())
+
+
+def test_update_changed_what_the_settings_changed(cycle):
+    before, after = cycle.deployed["Configuration"], cycle.updated["Configuration"]
+    assert (before["MemorySize"], after["MemorySize"]) == (settings()["local"]["memory_size"], 768)
+    added = after["Environment"]["Variables"].items() - before["Environment"]["Variables"].items()
+    assert added == {("CART_MAX_QUANTITY", "7")}
+    assert before["CodeSha256"] != after["CodeSha256"]
+
+
+def test_status_tells(cycle):
+    assert cycle.status["Lambda Name"] == NAME
+    assert cycle.status["Lambda Versions"] == 3  # $LATEST, and one for each time
+    assert re.fullmatch(r"https://\w+\.execute-api\.us-east-1\.amazonaws\.com/local", cycle.status["API Gateway URL"])
+    assert cycle.status["Num. Event Rules"] == len(RULES)
+
+
+def test_the_rules_call_the_function(cycle):
+    """Two by the clock; and one by a pattern, which Zappa hands to EventBridge as it is in the settings."""
+    events, function = cycle.aws.client("events"), cycle.updated["Configuration"]["FunctionArn"]
+    rules = {one["Name"]: one for one in events.list_rules()["Rules"]}
+    assert rules.keys() == RULES
+    for name in RULES:
+        (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
+        assert function.startswith(target["Arn"])
+    (source,) = [one["event_source"] for one in settings()["local"]["events"] if "event_source" in one]
+    assert json.loads(rules[f"{NAME}-price-changed"]["EventPattern"]) == source["event_pattern"]
+    policy = json.loads(cycle.aws.client("lambda").get_policy(FunctionName=NAME)["Policy"])
+    allowed = [one["Condition"]["ArnLike"]["AWS:SourceArn"] for one in policy["Statement"]]
+    assert {rule["Arn"] for rule in rules.values()} <= set(allowed)
+
+
+def test_the_function_is_subscribed_to_the_stream_once(cycle):
+    """By deploy, and brought in line by update."""
+    (made,) = cycle.aws.mappings()
+    table = cycle.aws.client("dynamodb").describe_table(TableName=TABLE)["Table"]
+    assert made["EventSourceArn"] == table["LatestStreamArn"]
+    assert made["FunctionArn"].endswith(f":function:{NAME}")
+    assert made["StartingPosition"] == "TRIM_HORIZON"
+    assert made.items() >= settings()["local"]["table_stream"].items() - {("BatchSize", 100)}
+    assert made["BatchSize"] == 50  # came with the update
+    assert made["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert made["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{NAME}-uncounted")
+    assert made["FilterCriteria"] == subscription.FilterCriteria
+
+
+def test_the_filter_lets_lines_and_clears_through_and_nothing_else():
+    """As "Filter rules for event source mappings" has it: all fields of one of the patterns."""
+
+    def passes(kind, user_id, item_id):
+        told = record(None, image(), user_id, item_id, eventName=kind)
+        lets = any(matches(told, json.loads(one["Pattern"])) for one in subscription.FilterCriteria["Filters"])
+        assert lets == is_counted(told)  # by those who read the stream themselves
+        return lets
+
+    def matches(told, pattern):
+        if isinstance(pattern, list):
+            return any(told.startswith(one["prefix"]) if isinstance(one, dict) else told == one for one in pattern)
+        return all(matches(told[name], one) for name, one in pattern.items())
+
+    for kind in ("INSERT", "MODIFY", "REMOVE"):
+        assert passes(kind, "ann", "ITEM#42")
+        assert passes(kind, "CLEARED#ann", "5f2c") == (kind == "INSERT")
+        for own in (("ann", "SAVED#42"), ("COUNTED#ann", "LINE#42"), ("PRODUCT#42", "1#0"), ("IDEMPOTENCY#ann", "x")):
+            assert not passes(kind, *own)
+
+
+def test_the_api_hands_every_path_and_method_to_the_function(cycle):
+    gateway = cycle.aws.client("apigateway")
+    (api,) = gateway.get_rest_apis()["items"]
+    resources = gateway.get_resources(restApiId=api["id"])["items"]
+    methods = {resource["path"]: set(resource["resourceMethods"]) for resource in resources}
+    assert methods == {"/": {"ANY"}, "/{proxy+}": {"ANY"}}
+
+
+FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js", "favicon-16x16.png")
+
+
+@dataclass
+class Asked:
+    """The events of one run, each with a name of its own, and what was answered."""
+
+    done: Run
+    answers: dict[str, dict[str, Any]]
+    aws: Aws
+
+    def json(self, name: str) -> Any:
+        return json.loads(content(self.answers[name]))
+
+
+@pytest.fixture(scope="module")
+def asked(cycle, tmp_path_factory):
+    """The deployed zip, fetched back from moto, unpacked, and asked in one process."""
+    folder = tmp_path_factory.mktemp("fetched")
+    with urllib.request.urlopen(cycle.updated["Code"]["Location"]) as response:
+        (folder / "function.zip").write_bytes(response.read())
+    tree = unpack(folder / "function.zip", folder / "task")
+    rules = {one["Name"]: one["Arn"] for one in cycle.aws.client("events").list_rules()["Rules"]}
+    line = CUP | {"quantity": 3}
+    events = {
+        "add": rest_event("POST", "/cart/ann/items", line),
+        "add base64": rest_event("POST", "/cart/ann/items", line | {"product_name": "Tåsse"}, packed=True),
+        "add another": rest_event("POST", "/cart/ann/items", line | {"product_id": 7, "quantity": 1}),
+        "add a third": rest_event("POST", "/cart/ann/items", line | {"product_id": 8}),
+        "too many": rest_event("POST", "/cart/ann/items", line),
+        "set": rest_event("PUT", "/cart/ann/items/7", {"quantity": 2}),
+        "set nothing": rest_event("PUT", "/cart/ann/items/99", {"quantity": 2}),
+        "remove": rest_event("DELETE", "/cart/ann/items/8"),
+        "read": rest_event("GET", "/cart/ann"),
+        "add to clear": rest_event("POST", "/cart/bob/items", line),
+        "clear": rest_event("DELETE", "/cart/bob"),
+        "read cleared": rest_event("GET", "/cart/bob"),
+        "own domain": rest_event("POST", "/cart/eve/items", line, host=SHOP),
+        "encoded": rest_event("POST", "/cart/auth0%7Ceve%40x%2By/items", line),
+        "decoded": rest_event("GET", "/cart/auth0|eve@x+y"),
+        "encoded twice": rest_event("GET", "/cart/auth0%257Ceve"),
+        "encoded slash": rest_event("GET", "/cart/a%2Fb"),
+        "malformed": rest_event("POST", "/cart/ann/items", "{"),
+        "no body": rest_event("POST", "/cart/ann/items"),
+        "not there": rest_event("GET", "/nothing/here"),
+        "wrong method": rest_event("PATCH", "/cart/ann"),
+        "own id": rest_event("GET", "/health", X_Request_ID="mine"),
+        "health": rest_event("GET", "/health"),
+        "ready": rest_event("GET", "/health/ready"),
+        "openapi": rest_event("GET", "/openapi.json"),
+        "docs": rest_event("GET", "/docs"),
+        "docs on own domain": rest_event("GET", "/docs", host=SHOP),
+        **{name: rest_event("GET", f"/docs/{name}") for name in FILES},
+        "schedule": scheduled_event(rules[f"{NAME}-cart.events.report_table_size"]),
+        "resume": scheduled_event(rules[f"{NAME}-cart.events.resume_price_changes"]),
+        "price": pattern_event("ProductPriceChanged", PRICE),
+        "read with news": rest_event("GET", "/cart/ann"),
+        "carts": rest_event("GET", "/products/42/carts"),
+    }
+    done = run(tree, folder, list(events.values()), cycle.aws.environ())
+    return Asked(done, dict(zip(events, done.answers, strict=True)), cycle.aws)
+
+
+def test_the_app_is_made_before_the_first_event(asked):
+    assert asked.done.made_first
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("add", 201),
+        ("set", 200),
+        ("remove", 204),
+        ("read", 200),
+        ("clear", 204),
+        ("health", 200),
+        ("ready", 200),
+        ("openapi", 200),
+        ("docs", 200),
+        ("malformed", 400),
+        ("no body", 415),
+        ("not there", 404),
+        ("set nothing", 404),
+        ("encoded slash", 404),
+        ("wrong method", 405),
+        ("too many", 409),
+        ("encoded twice", 422),
+    ],
+)
+def test_status(asked, name, status):
+    assert asked.answers[name]["statusCode"] == status, content(asked.answers[name])
+
+
+def test_the_cart_is_whole(asked):
+    cart = asked.json("read")
+    assert [(line["product_id"], line["quantity"]) for line in cart["items"]] == [(42, 6), (7, 2)]
+    assert cart["items"][0]["product_name"] == "Tåsse"  # came in base64
+    assert (cart["total_items"], cart["total_price"]) == (8, 159.92)
+    assert asked.json("read cleared")["items"] == []
+
+
+def test_a_price_that_changes_comes_over_eventbridge(asked):
+    cart = asked.json("read with news")
+    assert {line["product_id"]: line.get("current_price") for line in cart["items"]} == {42: 21.5, 7: None}
+    assert (cart["price_changes"], cart["total_price"]) == (1, 159.92)
+    assert {one["user_id"] for one in asked.json("carts")["carts"]} == {"ann", "eve", "auth0|eve@x+y"}
+
+
+def test_the_rows_are_in_dynamodb(asked):
+    rows = {key: row for key, row in asked.aws.rows().items() if not key[0].startswith("CLEARED#")}
+    assert rows.keys() == {
+        ("ann", "ITEM#42"),
+        ("ann", "ITEM#7"),
+        ("eve", "ITEM#42"),
+        ("auth0|eve@x+y", "ITEM#42"),
+        (f"JOB#{JOB}", "JOB"),
+    }
+    assert rows["ann", "ITEM#42"]["quantity"] == {"N": "6"}
+    assert rows["ann", "ITEM#42"]["product_name"] == {"S": "Tåsse"}
+
+
+def test_the_updated_variable_holds(asked):
+    """CART_MAX_QUANTITY=7 came with the update."""
+    assert asked.json("too many")["limit"] == 7
+
+
+def test_location_has_the_stage_where_the_url_has_it(asked):
+    assert header(asked.answers["add"], "Location") == "/local/cart/ann/items/42"
+    assert header(asked.answers["own domain"], "Location") == "/cart/eve/items/42"
+
+
+def test_a_percent_encoded_user_is_the_same_as_a_plain_one(asked):
+    assert asked.json("encoded") == asked.json("decoded")["items"][0]
+    assert asked.json("decoded")["user_id"] == "auth0|eve@x+y"
+
+
+def test_json_goes_as_text(asked):
+    """API Gateway decodes base64 only for clients whose Accept it knows; most would get it as it is."""
+    problems = ("malformed", "no body", "not there", "wrong method", "too many", "set nothing", "encoded twice")
+    for name in (*problems, "read", "add", "openapi", "docs"):
+        assert not asked.answers[name].get("isBase64Encoded"), name
+    for name in problems:
+        assert header(asked.answers[name], "Content-Type") == "application/problem+json"
+        assert asked.json(name)["status"] == asked.answers[name]["statusCode"]
+
+
+def test_the_request_id_is_the_callers_or_the_apis(asked):
+    assert header(asked.answers["own id"], "X-Request-ID") == "mine"
+    assert header(asked.answers["health"], "X-Request-ID") == "of-the-api"
+    assert {line["request_id"] for line in asked.done.log() if line.get("route") == "/health"} == {"mine", "of-the-api"}
+
+
+def test_the_documentation_is_whole(asked):
+    """Byte for byte what is installed here, whether it went as text or as base64."""
+    spec = importlib.util.find_spec("flask_swagger_ui")
+    for name in FILES:
+        assert content(asked.answers[name]) == (Path(spec.origin).parent / "dist" / name).read_bytes(), name
+    here = create_app(Config(cart_max_quantity=7)).test_client().get("/openapi.json")
+    assert asked.json("openapi") == json.loads(here.data)
+
+
+@pytest.mark.parametrize(
+    ("name", "page"), [("docs", f"https://{API}/local/docs"), ("docs on own domain", f"https://{SHOP}/docs")]
+)
+def test_the_page_finds_its_files_beside_it(asked, name, page):
+    text = content(asked.answers[name]).decode()
+    found = [urljoin(page, link) for link in re.findall(r'(?:src|href)="([^"#]+)"', text)]
+    assert f"{page}/swagger-ui-bundle.js" in found
+    assert all(link.startswith(f"{page}/") for link in found)
+    (contract,) = re.findall(r'url: "([^"]+)"', text)
+    assert urljoin(page, contract) == page.replace("/docs", "/openapi.json")
+
+
+def test_the_log_is_lines_of_json_and_has_no_event_in_it(asked):
+    lines = asked.done.printed.splitlines()
+    assert lines.pop(0) == "Instancing.."  # Zappa's, once in the life of a process
+    assert {json.loads(line)["level"] for line in lines} == {"INFO"}
+    assert "X-Forwarded" not in asked.done.printed
+    assert asked.done.traced == ""
+
+
+def test_what_is_scheduled_reports_the_size_of_the_table(asked):
+    (report,) = [line for line in asked.done.log() if "TableItems" in line]
+    assert report["Environment"] == "local"
+
+
+def test_a_stage_that_does_not_exist_is_one_line(project):
+    ended = zappa(project, "status", "nosuch")
+    assert ended.returncode != 0
+    lines = said(ended).splitlines()
+    # Zappa asks PyPI for its newest version, and says so where PyPI cannot be reached
+    (line,) = (line for line in lines if "pypi.org" not in line)
+    assert line == "Error: Please define stage 'nosuch' in your Zappa settings."
+
+
+def test_no_active_environment_is_said(project):
+    ended = zappa(project, "package", "local", VIRTUAL_ENV=None, PATH="/usr/bin:/bin")
+    assert ended.returncode != 0
+    assert "requires an active virtual environment" in said(ended)
+    assert "Traceback" not in said(ended)
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("nosuch", f"there is no stage 'nosuch' in zappa_settings.json; there are {', '.join(sorted(settings()))}"),
+        ("local", f"set {CREDENTIALS}"),
+    ],
+)
+def test_make_says_what_is_wrong_before_it_begins(project, stage, line):
+    """Where plain Zappa has a traceback: without credentials."""
+    nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environ = kept | nobody | {"AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-m", "deploy.stages", "deploy", stage]
+    ended = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert said(ended).strip() == f"cart: {line}"
+
+
+def test_rollback_then_undeploy_leaves_only_what_the_readme_names(cycle, asked):
+    """The last two, in this order: each undoes what the other tests look at."""
+    aws = cycle.aws
+    cycle.zappa("rollback", "local", "-n", "1")
+    assert aws.function()["Configuration"]["CodeSha256"] == cycle.deployed["Configuration"]["CodeSha256"]
+    assert aws.function()["Configuration"]["MemorySize"] == 768  # the code goes back, the settings do not
+
+    aws.client("logs").create_log_group(logGroupName=LOG_GROUP)  # as Lambda does with the first event
+    assert aws.inventory() - STAYS.keys() == {
+        *(f"function {NAME}", f"api {NAME}", f"stack {NAME}", f"mapping to {NAME}"),
+        *(f"rule {name}" for name in RULES),
+    }
+    subscription.unsubscribe(aws.client, NAME, TABLE)
+    assert len(aws.mappings()) == 1  # as long as there is a function
+    cycle.undeploy()
+    subscription.unsubscribe(aws.client, NAME, TABLE)
+    assert aws.inventory() == STAYS.keys()
+    # in stage `local` alone, by its delete_s3_zip: the zips of deploy and update; no template, nothing of rollback
+    assert [re.sub(r"\d+", "N", key) for key in aws.objects()] == [f"{NAME}-N.zip"] * 2
+    assert aws.rows()
+
+    section = (ROOT / "README.md").read_text().partition("\n## Deploy\n")[2].partition("\n## ")[0]
+    left = next(line for line in section.splitlines() if line.startswith("`undeploy` leaves"))
+    assert [words for words in STAYS.values() if words not in left] == []

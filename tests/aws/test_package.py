@@ -1,0 +1,315 @@
+"""What `zappa package local` ships: nothing but the app and what it runs on, ready to be read and not compiled."""
+
+import hashlib
+import importlib.util
+import json
+import re
+import struct
+import zipfile
+from decimal import Decimal
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from cart.analytics.page import ASSETS, PAGES
+from cart.analytics.totals import Aggregates, ProductTotals
+from deploy.bundle import NOT_INSTALLED
+from tests.support.local_stage import (
+    SECRET,
+    STRAYS,
+    content,
+    copy_project,
+    pattern_event,
+    rest_event,
+    run,
+    said,
+    scheduled_event,
+    settings,
+    unpack,
+    zappa,
+)
+from tests.support.products_service import products_service
+from tests.support.project import ROOT
+from tests.support.records import history, image, record
+from tests.support.stores import CUP, make_store
+
+MAX_ZIPPED = 6_000_000
+MAX_UNZIPPED = 20_000_000
+MAX_PAGES_ZIPPED = 36_000
+
+APP = {"cart", "entry.py", "wsgi.py"}
+ZAPPAS = {"__init__.py", "__pycache__", "durationpy", "handler.py", "package_info.json", "zappa", "zappa_settings.py"}
+LIBRARIES = {
+    *(
+        "apispec",
+        "blinker",
+        "boto3",
+        "botocore",
+        "click",
+        "dateutil",
+        "flask",
+        "flask_cors",
+        "flask_smorest",
+        "flask_swagger_ui",
+    ),
+    *("itsdangerous", "jinja2", "jmespath", "markupsafe", "marshmallow", "orjson", "packaging"),
+    *("s3transfer", "simplejson", "six.py", "urllib3", "webargs", "werkzeug"),
+}
+NEVER = {
+    *(
+        "test",
+        "tests",
+        "policies",
+        "bin",
+        "gevent",
+        "greenlet",
+        "gunicorn",
+        "moto",
+        "pip",
+        "pytest",
+        "_pytest",
+        "ruff",
+        "setuptools",
+    ),
+    *("commands", "deploy", "bundle.py", "engines.py", "conftest.py", "zappa_settings.json", ".env", ".git"),
+}
+
+SWAGGER_FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png")
+JOB_OF_18 = hashlib.sha256(b"42 18.00 2026-01-02T00:00:00.000000Z").hexdigest()[:32]
+UNCHECKED_HASH = 0b01  # PEP 552
+X86_64 = 62  # e_machine of ELF
+
+
+POISON = record(None, None)
+STREAMED = [*history([image(1), image(3)]), POISON, record(None, image(2), "bob")]
+
+
+@pytest.fixture(scope="session")
+def zipped(package):
+    with zipfile.ZipFile(package) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="session")
+def names(zipped) -> list[PurePosixPath]:
+    return [PurePosixPath(name) for name in zipped.namelist()]
+
+
+@pytest.fixture(scope="session")
+def tree(package, tmp_path_factory):
+    return unpack(package, tmp_path_factory.mktemp("task"))
+
+
+def is_metadata(name: str) -> bool:
+    return name.endswith(".dist-info")
+
+
+def test_only_what_is_allowed_is_in_it(names):
+    tops = {name.parts[0] for name in names}
+    assert {top for top in tops if not is_metadata(top)} == APP | ZAPPAS | LIBRARIES
+    pinned = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
+    shipped = dict(top.removesuffix(".dist-info").rsplit("-", 1) for top in tops if is_metadata(top))
+    assert shipped.pop("zappa")
+    assert shipped.pop("durationpy")
+    expected = {
+        name.lower().replace("-", "_"): version for name, version in pinned.items() if name not in NOT_INSTALLED
+    }
+    assert shipped == expected
+    assert not NEVER & {part for name in names for part in name.parts}
+
+
+def test_all_of_the_app_is_in_it(names):
+    shipped = {str(name) for name in names if name.parts[0] == "cart" and name.suffix != ".pyc"}
+    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "cart").rglob("*.py")}
+    commands = {name for name in sources if name.startswith("cart/commands/")}
+    pages = {f"cart/analytics/pages/{path.name}" for path in (ROOT / "cart" / "analytics" / "pages").iterdir()}
+    assert commands
+    assert {name for name in shipped if "__pycache__" not in name} == (sources - commands) | pages
+    assert shipped.isdisjoint(commands)
+
+
+def test_nothing_that_lay_about_is_in_it(zipped, names):
+    assert not {PurePosixPath(name) for name in STRAYS} & set(names)
+    assert not any(SECRET.encode() in zipped.read(entry) for entry in zipped.infolist())
+
+
+def test_the_page_takes_little_of_it(zipped):
+    sizes = {entry.filename: entry.compress_size for entry in zipped.infolist() if "/pages/" in entry.filename}
+    assert sum(sizes.values()) <= MAX_PAGES_ZIPPED, sizes
+
+
+def test_it_is_small(package, zipped):
+    assert package.stat().st_size <= MAX_ZIPPED
+    assert sum(entry.file_size for entry in zipped.infolist()) <= MAX_UNZIPPED
+
+
+def test_every_module_has_bytecode_that_is_valid_whatever_its_date(zipped, names):
+    sources = {name for name in names if name.suffix == ".py" and "__pycache__" not in name.parts}
+    bytecode = {name.parent / "__pycache__" / f"{name.stem}.cpython-311.pyc" for name in sources}
+    zappa_makes_late = {"zappa_settings", "__init__"}  # at the root
+    late = {PurePosixPath("__pycache__") / f"{name}.cpython-311.pyc" for name in zappa_makes_late}
+    assert {name for name in names if name.suffix == ".pyc"} == bytecode - late
+    for name in bytecode - late:
+        magic, flags = struct.unpack("<4sI", zipped.read(str(name))[:8])
+        assert (magic, flags) == (importlib.util.MAGIC_NUMBER, UNCHECKED_HASH), name
+
+
+def test_compiled_parts_are_for_lambda(zipped, names):
+    extensions = [name for name in names if name.suffix == ".so"]
+    assert extensions
+    for name in extensions:
+        assert name.name.endswith(".cpython-311-x86_64-linux-gnu.so")
+        start = zipped.read(str(name))[:20]
+        assert start[:4] == b"\x7fELF"
+        assert struct.unpack_from("<H", start, 18) == (X86_64,)
+    tags = {tag for name in names if name.name == "WHEEL" for tag in re.findall(rb"Tag: (.+)", zipped.read(str(name)))}
+    for tag in tags:
+        assert re.fullmatch(rb"py2-none-any|py3-none-any|cp311-cp311-manylinux(1|2010|2014|_2_\d+)_x86_64\s*", tag), tag
+
+
+@pytest.fixture(scope="module")
+def ran(tree, own_moto_url, tmp_path_factory):
+    """Each operation, the documentation and its files, and what is scheduled, by the package in a read-only folder."""
+    store = make_store("moto", own_moto_url)
+    scheduled = [one["function"] for one in settings()["local"]["events"] if "expression" in one]
+    cart, line = "/cart/packed", "/cart/packed/items/42"
+    events = [
+        rest_event("POST", f"{cart}/items", CUP),
+        rest_event("PUT", line, {"quantity": 5}),
+        rest_event("GET", cart),
+        rest_event("DELETE", line),
+        rest_event("POST", f"{cart}/items", CUP),
+        rest_event("DELETE", cart),
+        rest_event("GET", "/health"),
+        rest_event("GET", "/health/ready"),
+        rest_event("GET", "/openapi.json"),
+        rest_event("GET", "/docs"),
+        *(rest_event("GET", f"/docs/{name}") for name in SWAGGER_FILES),
+        rest_event("POST", f"{cart}/validate"),
+        rest_event("POST", f"{cart}/items", CUP),
+        pattern_event("ProductPriceChanged", CUP | {"price": 21.5, "changed_at": "2026-01-01T00:00:00Z"}),
+        rest_event("GET", cart),
+        rest_event("POST", f"{cart}/price-changes/accept"),
+        rest_event("PUT", "/products/42/price", {"price": 18, "changed_at": "2026-01-02T00:00:00Z"}),
+        pattern_event("PriceChangeStep-dev", {"job_id": JOB_OF_18}),
+        rest_event("GET", f"/products/42/price-changes/{JOB_OF_18}"),
+        rest_event("GET", "/analytics"),
+        *(rest_event("GET", f"/analytics/assets/{name}") for name in ASSETS),
+        rest_event("GET", "/analytics/summary", Accept="text/csv"),
+        *(scheduled_event(f"arn:aws:events:::rule/cart-local-{name}") for name in scheduled),
+        {"Records": STREAMED},
+    ]
+    environ = {
+        "DYNAMODB_ENDPOINT_URL": own_moto_url,
+        "DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name,
+        "AWS_ENDPOINT_URL": own_moto_url,  # of EventBridge
+        "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
+    }
+    before = snapshot(tree)
+    with products_service() as catalog:
+        catalog.sell(42)
+        environ["CATALOG_URL"] = catalog.url
+        done = run(tree, tmp_path_factory.mktemp("run"), events, environ, "-v")
+    assert snapshot(tree) == before
+    done.aggregates = Aggregates(store.client, store.config)
+    return done
+
+
+@pytest.fixture(scope="module")
+def shopped(tree, moto_store, tmp_path_factory):
+    """A process in which somebody shops, and nothing else happens."""
+    environ = {
+        "DYNAMODB_ENDPOINT_URL": moto_store.config.dynamodb_endpoint_url,
+        "DYNAMODB_TABLE_NAME": moto_store.config.dynamodb_table_name,
+        "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
+    }
+    events = [rest_event("POST", "/cart/packed/items", CUP), rest_event("DELETE", "/cart/packed")]
+    return run(tree, tmp_path_factory.mktemp("shopped"), events, environ)
+
+
+def snapshot(tree: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in tree.rglob("*")}
+
+
+def test_it_answers_every_operation(ran):
+    statuses = [answer["statusCode"] for answer in ran.answers if answer and "statusCode" in answer]
+    of_prices, of_analytics = [200, 201, 200, 200, 202, 200], [200] * (1 + len(ASSETS) + 1)
+    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4, *of_prices, *of_analytics]
+    assert b"swagger-ui" in content(ran.answers[9])
+    answers = [answer for answer in ran.answers if answer and "statusCode" in answer]
+    page, *assets, summary = answers[-len(of_analytics) :]
+    assert b"Cart analytics" in content(page)
+    for name, answer in zip(ASSETS, assets, strict=True):
+        assert content(answer) == (PAGES / name).read_bytes()
+        assert not answer.get("isBase64Encoded")
+    assert content(summary).startswith(b"day,lines_added,")
+
+
+def test_it_counts_what_the_stream_tells(ran):
+    """Whatever the ARN of the stream; and says which records failed, which Zappa's handler would not do."""
+    assert ran.answers[-1] == {"batchItemFailures": [{"itemIdentifier": POISON["dynamodb"]["SequenceNumber"]}]}
+    assert ran.aggregates.product(42) == ProductTotals(42, 2, 5, Decimal("99.95"))
+    (line,) = [line for line in ran.log() if "Counted" in line["message"]]
+    assert line["message"] == "Counted 3 of 4 changes"
+
+
+def test_nothing_of_the_aggregates_is_loaded_for_a_shopper(shopped):
+    assert [answer["statusCode"] for answer in shopped.answers] == [201, 204]
+    of_shoppers = {"cart.analytics", "cart.analytics.page", "cart.analytics.schemas", "cart.analytics.views"}
+    assert {name for name in shopped.modules if name.startswith("cart.analytics")} == of_shoppers
+    assert "cart.events" not in shopped.modules
+
+
+def test_what_eventbridge_sends_reaches_the_cart(ran):
+    """Zappa's handler would drop it."""
+    read, accepted, job, _, done = [answer and json.loads(content(answer)) for answer in ran.answers[16:21]]
+    (line,) = read["items"]
+    assert (line["price"], line["current_price"], read["price_changes"]) == (19.99, 21.5, 1)
+    assert (accepted["items"][0]["price"], accepted["price_changes"]) == (21.5, 0)
+    assert (job["job_id"], job["status"]) == (JOB_OF_18, "running")
+    assert (done["status"], done["changed"]) == ("done", 1)
+
+
+def test_nothing_is_compiled_at_the_start(ran, tree):
+    """By Python's own account (``-v``) of where the code of each module came from."""
+    compiled = set(re.findall(rf"^# code object from {tree}/(.*)$", ran.traced, re.MULTILINE))
+    assert compiled == {"zappa_settings.py"}  # made by Zappa after it has packed; 25 lines
+    read = set(re.findall(r"^# code object from '(.*\.pyc)'$", ran.traced, re.MULTILINE))
+    loaded = {cached for cached in ran.modules.values() if cached and cached.startswith(str(tree))}
+    assert loaded - read == {f"{tree}/__pycache__/zappa_settings.cpython-311.pyc"}
+    assert f"{tree}/cart/carts/__pycache__/views.cpython-311.pyc" in read
+
+
+def test_the_app_needs_all_of_its_modules_that_are_shipped(names, ran):
+    sources = {name for name in names if name.parts[0] == "cart" and name.suffix == ".py"}
+    modules = {".".join(name.with_suffix("").parts) for name in sources if name.stem != "__init__"}
+    assert modules <= ran.modules.keys(), "what the app never imports belongs into cart/commands or deploy"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "changed", "line"),
+    [
+        (
+            *("zappa_settings.json", '"runtime": "python3.11"', '"runtime": "python3.13"'),
+            "cart: the function runs on python3.13, so Zappa must too; this is python3.11",
+        ),
+        (
+            *("zappa_settings.json", '"touch": false', '"architecture": "arm64"'),
+            "cart: architecture is set in stage local; the build reads that of base alone",
+        ),
+        (
+            *("requirements.txt", "flask==", "flask==99."),
+            "cart: pip could not install requirements.txt for manylinux2014_x86_64 and Python 3.11",
+        ),
+    ],
+    ids=["python", "architecture", "library"],
+)
+def test_what_cannot_be_built_is_one_line(project, tmp_path, name, text, changed, line):
+    copy = copy_project(tmp_path / "copy")
+    before = (copy / name).read_text()
+    assert text in before
+    (copy / name).write_text(before.replace(text, changed))
+    ended = zappa(copy, "package", "local")
+    assert ended.returncode != 0
+    assert line in said(ended).splitlines()
+    assert "Traceback" not in said(ended)

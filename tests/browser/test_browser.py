@@ -1,0 +1,85 @@
+"""Swagger UI in a real browser: served by us, whole, and able to call the API under a prefix."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from cart import create_app
+from tests.support.browser import FLAGS, listening
+from tests.support.project import missing
+from tests.support.stores import CUP
+from tests.support.tokens import AUDIENCE, ISSUER, RSA_KEY, pem, token
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        missing("no Chromium is installed (on Debian: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser.new_page(viewport={"width": 1100, "height": 1400})
+        browser.close()
+
+
+@pytest.fixture(params=["", "/dev"])
+def prefix(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def base_url(app, prefix) -> Iterator[str]:
+    """The app on a loopback port, at the root or, as under API Gateway, below a stage."""
+    with listening(app, prefix) as url:
+        yield url
+
+
+@pytest.mark.parametrize("store", ["moto"], indirect=True)
+def test_get_cart_is_tried_out(page, app, base_url, prefix, user, tmp_path):
+    app.test_client().post(f"/cart/{user}/items", json=CUP)
+    requested: list[str] = []
+    problems: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+
+    page.goto(f"{base_url}{prefix}/docs")
+    operation = page.locator("#operations-carts-get_cart__user_id_")
+    operation.locator(".opblock-summary-control").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_placeholder("user_id").fill(user)
+    operation.get_by_role("button", name="Execute").click()
+    answer = operation.locator(".live-responses-table .response").first
+    answer.wait_for()
+    page.screenshot(path=tmp_path / "docs.png", full_page=True)
+
+    assert answer.locator(".response-col_status").inner_text().startswith("200")
+    assert '"total_price": 39.98' in answer.locator(".response-col_description").inner_text()
+    assert f"{base_url}{prefix}/cart/{user}" in requested
+    assert [url for url in requested if not url.startswith((f"{base_url}{prefix}/", "data:"))] == []
+    # on a page that is not on localhost, Swagger UI would send the address of the spec to swagger.io
+    assert '"validatorUrl": null' in page.content()
+    assert problems == []
+
+
+def test_authorize_lets_get_cart_through(page, moto_store, user, tmp_path):
+    keys = {"auth_mode": "jwt", "auth_public_key": pem(RSA_KEY), "auth_issuer": ISSUER, "auth_audience": AUDIENCE}
+    with listening(create_app(replace(moto_store.config, **keys)), "/dev") as url:
+        page.goto(f"{url}/dev/docs")
+        operation = page.locator("#operations-carts-get_cart__user_id_")
+        operation.locator(".opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+        operation.get_by_placeholder("user_id").fill(user)
+        status = operation.locator(".live-responses-table .response .response-col_status").first
+        operation.get_by_role("button", name="Execute").click()
+        expect(status).to_contain_text("401")
+
+        page.locator(".auth-wrapper .authorize").first.click()
+        page.locator(".auth-container input").fill(token(user))
+        page.locator(".auth-btn-wrapper .authorize").click()
+        page.locator(".btn-done").click()
+        operation.get_by_role("button", name="Execute").click()
+        expect(status).to_contain_text("200")
+        page.screenshot(path=tmp_path / "authorized.png")

@@ -1,0 +1,243 @@
+"""The table's stream, counted where no Lambda is: by `flask analytics follow`."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from botocore.exceptions import ClientError
+
+from cart import create_app
+from cart.analytics.counter import Bookkeeper
+from cart.analytics.totals import Aggregates, Totals
+from cart.commands import engines
+from cart.commands.follow import BATCH_RECORDS, Stream, count_what_came
+from cart.errors import Throttled
+from tests.support.project import ROOT
+from tests.support.records import history, image
+from tests.support.stores import CUP, Store, make_store
+
+COUNTED_WITHIN_SECONDS = 30
+ROUNDS = 3
+USERS = [f"user{number}" for number in range(BATCH_RECORDS // 2)]
+COMMAND = [sys.executable, "-m", "flask", "--app", "wsgi", "analytics", "follow"]
+
+
+def environment(store: Store) -> dict[str, str]:
+    return os.environ | {
+        "DYNAMODB_ENDPOINT_URL": store.config.dynamodb_endpoint_url or "",
+        "DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }
+
+
+def wait_for(aggregates: Aggregates, wanted: Totals) -> None:
+    deadline = time.monotonic() + COUNTED_WITHIN_SECONDS
+    while (found := aggregates.totals()) != wanted:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def lines_of(store: Store) -> list[dict[str, Any]]:
+    return [row for user in USERS for row in store.rows(user)]
+
+
+def test_what_shoppers_do_is_counted_once_whoever_ends_and_starts_again(dynamodb_local_url):
+    store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
+    client, aggregates = create_app(store.config).test_client(), Aggregates(store.client, store.config)
+    first_day = datetime.now(UTC).date()
+    for user in USERS[:ROUNDS]:
+        process = subprocess.Popen(COMMAND, cwd=ROOT, env=environment(store), start_new_session=True)
+        try:
+            for one in USERS:
+                assert client.post(f"/cart/{one}/items", json=CUP).status_code == 201
+            assert client.delete(f"/cart/{user}").status_code == 204
+            lines = lines_of(store)
+            units = sum(int(row["quantity"]["N"]) for row in lines)
+            wait_for(aggregates, Totals(len(lines), units, Decimal("19.99") * units))
+        finally:
+            os.kill(process.pid, signal.SIGKILL)  # in the middle of whatever it does
+            engines.stop(process)
+    days = aggregates.days(first_day, datetime.now(UTC).date())
+    assert sum(day.units_added for day in days) == ROUNDS * len(USERS) * CUP["quantity"]
+    assert sum(day.carts_cleared for day in days) == ROUNDS
+
+
+def test_a_table_without_a_stream_is_one_line(moto_store):
+    ended = subprocess.run(COMMAND, cwd=ROOT, env=environment(moto_store), capture_output=True, text=True, check=False)
+    name = moto_store.config.dynamodb_table_name
+    assert ended.returncode == 1
+    assert ended.stderr == f"cart: table {name} has no stream; flask --app wsgi table create turns it on\n"
+
+
+def test_ctrl_c_and_sigterm_end_it_where_a_script_starts_it_in_the_background(dynamodb_local_url):
+    """A script's shell ignores SIGINT for what it starts with ``&``."""
+    store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
+    for end in (signal.SIGINT, signal.SIGTERM):
+        script = f"{shlex.join(COMMAND)} & echo $!; wait $!"
+        shell = subprocess.Popen(
+            ["sh", "-c", script],
+            cwd=ROOT,
+            env=environment(store),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            pid = int(shell.stdout.readline())
+            assert "Counting the changes" in shell.stdout.readline()
+            os.kill(pid, end)
+            output, _ = shell.communicate(timeout=30)
+        finally:
+            shell.kill()
+        assert (shell.returncode, output) == (0, "")
+
+
+def run(url: str, table: str = "of-the-stub") -> tuple[int, str]:
+    environ = {"DYNAMODB_ENDPOINT_URL": url, "DYNAMODB_TABLE_NAME": table}
+    ended = subprocess.run(
+        COMMAND, cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    return ended.returncode, ended.stdout.partition("\n")[2] + ended.stderr  # without the line that says what it does
+
+
+@contextmanager
+def engine_that_answers(status: int, body: str) -> Iterator[str]:
+    """An engine whose table has a stream; what it answers to DynamoDB Streams is given."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            table = {"Table": {"TableName": "of-the-stub", "LatestStreamArn": f"arn:aws:dynamodb:::{'x' * 40}"}}
+            is_stream = self.headers["X-Amz-Target"].startswith("DynamoDBStreams")
+            text = body if is_stream else json.dumps(table)
+            self.send_response(status if is_stream else 200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def refusal(code: str) -> str:
+    return json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "Not for you"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, refusal("UnknownOperationException"), r".*UnknownOperationException.*Not for you"),
+        (400, refusal("AccessDeniedException"), r".*AccessDeniedException.*Not for you"),
+        (404, "<html>\n<p>Not here</p>\n</html>", r".*404.*DescribeStream.*"),
+        (404, "x" * 5000, r".{10,300}"),
+        (200, "<html>\n<p>Hello</p>\n</html>", r"an answer has no 'StreamDescription'"),
+        (200, "{}", r"an answer has no 'StreamDescription'"),
+        (
+            200,
+            '{"StreamDescription": {"StreamViewType": "KEYS_ONLY", "Shards": []}}',
+            "it holds KEYS_ONLY, must hold NEW_AND_OLD_IMAGES",
+        ),
+    ],
+)
+def test_a_stream_that_cannot_be_read_is_one_line(status, body, reason):
+    with engine_that_answers(status, body) as url:
+        exit_status, output = run(url)
+    assert exit_status == 1
+    assert re.fullmatch(rf"cart: the stream of table of-the-stub cannot be read: {reason}\n", output), output
+
+
+def test_a_stream_without_whole_rows_is_one_line_and_nothing_is_given_up(moto_url):
+    """moto's record of a line that is added holds its keys alone."""
+    store = make_store("moto", moto_url, with_stream=True)
+    assert create_app(store.config).test_client().post("/cart/u/items", json=CUP).status_code == 201
+    name = store.config.dynamodb_table_name
+    reason = "its records hold keys instead of whole rows; use ministack or DynamoDB Local"
+    assert run(moto_url, name) == (1, f"cart: the stream of table {name} cannot be read: {reason}\n")
+
+
+class Streams:
+    """A client of a stream of two shards, in two pages, whose iterators expire once."""
+
+    def __init__(self, records: list[dict[str, Any]]) -> None:
+        self.records = {"a": records, "b": []}
+        self.expired = False
+
+    def describe_stream(self, ExclusiveStartShardId: str = "", **_: str) -> Any:
+        shard = "b" if ExclusiveStartShardId else "a"
+        more = {} if ExclusiveStartShardId else {"LastEvaluatedShardId": "a"}
+        return {"StreamDescription": {"Shards": [{"ShardId": shard}], **more}}
+
+    def get_shard_iterator(self, ShardId: str, ShardIteratorType: str, **_: str) -> Any:
+        assert ShardIteratorType == "TRIM_HORIZON"
+        return {"ShardIterator": f"{ShardId} 0"}
+
+    def get_records(self, ShardIterator: str, Limit: int) -> Any:
+        shard, start = ShardIterator.split()
+        if start != "0" and not self.expired:
+            self.expired = True
+            raise ClientError({"Error": {"Code": "ExpiredIteratorException"}}, "GetRecords")
+        found = self.records[shard][int(start) : int(start) + Limit]
+        return {"Records": found, "NextShardIterator": f"{shard} {int(start) + len(found)}"}
+
+
+def test_one_that_stood_still_for_too_long_begins_again(moto_store):
+    stream = Stream(Streams([*history([image(1), image(3)])]), "arn/stream/1")
+    bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
+    with create_app(moto_store.config).app_context():
+        for _ in range(3):
+            count_what_came(stream, bookkeeper)
+    assert bookkeeper.totals() == Totals(1, 3, Decimal("59.97"))
+
+
+def test_no_change_is_given_up_where_dynamodb_takes_no_counts(moto_store, monkeypatch, capsys):
+    """The command ends then, and its next start reads the same records."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
+    streams = Streams([*history([image(4)], user="fay")])
+    streams.expired = True
+    units = bookkeeper.totals().units
+    with create_app(moto_store.config).app_context():
+        with monkeypatch.context() as patch:
+            patch.setattr(bookkeeper, "count", Mock(side_effect=Throttled))
+            with pytest.raises(Throttled):
+                count_what_came(Stream(streams, "arn/stream/3"), bookkeeper)
+        count_what_came(Stream(streams, "arn/stream/3"), bookkeeper)
+    assert bookkeeper.totals().units == units + 4
+    assert "given up" not in capsys.readouterr().out
+
+
+def test_a_change_that_cannot_be_counted_is_said_and_given_up(moto_store, monkeypatch, capsys):
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    poison, *good = history([image(1), image(2)], user="eve")
+    streams = Streams([poison | {"dynamodb": poison["dynamodb"] | {"NewImage": {}}}, *good])
+    streams.expired = True
+    bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
+    units = bookkeeper.totals().units
+    with create_app(moto_store.config).app_context():
+        count_what_came(Stream(streams, "arn/stream/2"), bookkeeper)
+    assert bookkeeper.totals().units == units + 2
+    assert "1 changes are given up" in capsys.readouterr().out

@@ -1,0 +1,213 @@
+"""The service under gunicorn, as `flask serve` runs it: how many it serves at once, and what leaves on the wire."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from cart.commands import engines
+from cart.commands.serve import gunicorn_command
+from tests.support.project import ROOT
+from tests.support.raw_server import Request, raw_server, response
+from tests.support.running import wait_for_health
+from tests.support.tls import tls_server
+
+AT_ONCE = 40
+EMPTY = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0}).encode()
+
+
+@contextmanager
+def served(
+    endpoint_url: str, log: Path, config: str = "python:cart.commands.gunicorn_conf", **environ: str
+) -> Iterator[str]:
+    """The value is where it listens."""
+    with running(endpoint_url, log, config, **environ) as (address, _):
+        yield address
+
+
+@contextmanager
+def running(
+    endpoint_url: str, log: Path, config: str = "python:cart.commands.gunicorn_conf", **environ: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    port = engines.free_port()
+    command = [
+        config if word == "python:cart.commands.gunicorn_conf" else word for word in gunicorn_command("127.0.0.1", port)
+    ]
+    keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "WEB_CONCURRENCY": "1"}
+    given = os.environ | keys | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=given, stdout=output, stderr=output, process_group=0)
+    try:
+        wait_for_health(f"http://127.0.0.1:{port}", process, log)
+        yield f"127.0.0.1:{port}", process
+    finally:
+        engines.stop(process)
+
+
+def get(address: str, path: str) -> tuple[int, dict]:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.request("GET", path)
+    with connection.getresponse() as answer:
+        told = answer.status, json.load(answer)
+    connection.close()
+    return told
+
+
+def test_one_process_waits_for_many_answers_of_dynamodb_at_once(tmp_path):
+    """None comes before all are asked for."""
+    all_asked = threading.Barrier(AT_ONCE, timeout=20)
+
+    def answer(_: Request) -> bytes:
+        all_asked.wait()
+        return response(EMPTY)
+
+    with (
+        raw_server(answer) as dynamodb,
+        served(dynamodb.url, tmp_path / "log") as address,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+    ):
+        told = list(pool.map(lambda number: get(address, f"/cart/user{number}"), range(AT_ONCE)))
+    assert told == [
+        (200, {"user_id": f"user{number}", "items": [], "total_items": 0, "total_price": 0, "price_changes": 0})
+        for number in range(AT_ONCE)
+    ]
+
+
+@pytest.mark.parametrize("transport", ["lean", "botocore"])
+def test_tls_to_dynamodb(tmp_path, transport):
+    """Answers of 300 KB, by way of gevent's sockets."""
+    with tls_server(tmp_path, "IP:127.0.0.1") as (dynamodb, certificate):
+        environ = {"AWS_CA_BUNDLE": str(certificate), "DYNAMODB_TRANSPORT": transport}
+        with served(dynamodb.url, tmp_path / "log", **environ) as address:
+            assert [get(address, "/health/ready") for _ in range(3)] == [(200, {"status": "ok"})] * 3
+    assert len(dynamodb.requests) == 3
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with (
+        raw_server(lambda _: response(EMPTY)) as dynamodb,
+        served(dynamodb.url, tmp_path_factory.mktemp("gunicorn") / "log") as address,
+    ):
+        yield address
+
+
+def wire(address: str, request: str) -> bytes:
+    """All that comes until the other end closes."""
+    parts = urlsplit(f"//{address}")
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as talk:
+        talk.sendall(request.replace("\n", "\r\n").encode())
+        return b"".join(iter(lambda: talk.recv(65_536), b""))
+
+
+def test_an_answer_leaves_in_one_piece_and_does_not_say_who_gives_it(address):
+    parts = urlsplit(f"//{address}")
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as talk:
+        for _ in range(3):
+            talk.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            head, _, body = talk.recv(65_536).partition(b"\r\n\r\n")
+            assert json.loads(body) == {"status": "ok"}
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            names = [line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]]
+            assert {b"date", b"connection", b"content-length", b"x-request-id"} <= {*names}
+            assert b"server" not in names
+            assert len(names) == len({*names})
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "has_body"),
+    [
+        ("HEAD /health HTTP/1.1", 200, False),
+        ("GET /health HTTP/1.0", 200, True),
+        ("DELETE /cart/u/items/1 HTTP/1.1", 204, False),
+        ("GET /nowhere HTTP/1.1", 404, True),
+    ],
+)
+def test_answers_with_and_without_a_body(address, request_line, status, has_body):
+    head, _, body = wire(address, f"{request_line}\nHost: x\nConnection: close\n\n").partition(b"\r\n\r\n")
+    assert int(head.split()[1]) == status
+    assert bool(body) == has_body
+    if has_body:
+        assert f"content-length: {len(body)}" in head.decode().lower()
+
+
+def test_requests_that_come_together_are_answered_in_order(address):
+    """Pipelined (RFC 9112, section 9.3.2); and a body in chunks between them."""
+    asked = "GET /cart/a HTTP/1.1\nHost: x\n\n"
+    asked += "PUT /cart/b/items/1 HTTP/1.1\nHost: x\nContent-Type: application/json\nTransfer-Encoding: chunked\n\n"
+    asked += '5\n{"qua\n9\nntity": 0\n1\n}\n0\n\n'
+    asked += "GET /cart/c HTTP/1.1\nHost: x\nConnection: close\n\n"
+    came = wire(address, asked)
+    assert [int(one.split()[0]) for one in came.split(b"HTTP/1.1 ")[1:]] == [200, 422, 200]
+    assert came.index(b'"user_id": "a"') < came.index(b'"quantity": [') < came.index(b'"user_id": "c"')
+
+
+def test_bodies_that_do_not_come_do_not_hold_the_service(tmp_path):
+    """As many as it serves at a time; here it waits for one second, not fifteen."""
+    config = tmp_path / "config.py"
+    config.write_text(
+        "from cart.commands.gunicorn_conf import *\n"
+        "from cart.commands import gunicorn_conf\n"
+        "gunicorn_conf.REQUEST_SECONDS = 1\n"
+    )
+    with (
+        raw_server(lambda _: response(EMPTY)) as dynamodb,
+        served(dynamodb.url, tmp_path / "log", str(config), WEB_CONNECTIONS="2") as address,
+        ExitStack() as stack,
+    ):
+        parts = urlsplit(f"//{address}")
+        head = (
+            b"POST /cart/u/items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+        )
+        slow = [stack.enter_context(socket.create_connection((parts.hostname, parts.port), 30)) for _ in range(2)]
+        for one in slow:
+            one.sendall(head + b"{")
+        assert get(address, "/health") == (200, {"status": "ok"})
+        assert [one.recv(1) for one in slow] == [b"", b""]  # closed, unanswered
+
+
+def test_a_header_cannot_name_another_place_of_the_app(address):
+    """gunicorn takes SCRIPT_NAME from a peer on this machine, unless it is told not to."""
+    assert wire(address, "GET /health HTTP/1.1\nHost: x\nSCRIPT_NAME: /x\nConnection: close\n\n").startswith(
+        b"HTTP/1.1 200 "
+    )
+
+
+def test_who_has_connected_is_answered_though_it_ends(tmp_path):
+    """Each client of 24 has a connection for each request; those that were sent before it ended have their answer."""
+
+    def ask(address: str) -> list[str]:
+        said = []
+        while True:
+            try:
+                whole = wire(address, "GET /cart/u HTTP/1.1\nHost: x\nConnection: close\n\n")
+                said.append("answered" if whole.startswith(b"HTTP/1.1 200 ") else repr(whole[:40]))
+            except ConnectionRefusedError:
+                return said  # nobody listens any more
+            except OSError as error:
+                said.append(type(error).__name__)
+
+    with (
+        raw_server(lambda _: response(EMPTY)) as dynamodb,
+        running(dynamodb.url, tmp_path / "log") as (address, process),
+        ThreadPoolExecutor(24) as pool,
+    ):
+        asking = [pool.submit(ask, address) for _ in range(24)]
+        while len(dynamodb.requests) < 200:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        said = Counter(one for future in asking for one in future.result())
+        assert process.wait(30) == 0
+    assert said.keys() == {"answered"}, said

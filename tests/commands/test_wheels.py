@@ -1,0 +1,70 @@
+"""What the service is installed from has a wheel for every machine that it supports, so that no compiler is needed.
+
+uv resolves for other machines than this one; pip judges environment markers by its own.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import ROOT
+
+UV = Path(sys.executable).with_name("uv")
+FILES = ["requirements.txt", "requirements-run.txt"]
+PLATFORMS = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+# Packages that must be compiled, by platform and Python
+EXCEPTIONS = {
+    ("aarch64-apple-darwin", "3.11"): ["gevent"],  # its last wheel for this Python on macOS is of 25.5.1
+}
+
+pytestmark = pytest.mark.slow
+
+
+def resolve(file: Path, platform: str, python: str, compiled: list[str]) -> subprocess.CompletedProcess[str]:
+    """Resolve a requirements file to wheels alone, but for the packages in ``compiled``."""
+    command = [UV, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config"]
+    command += ["--no-python-downloads", "--python", sys.executable]
+    command += ["--python-platform", platform, "--python-version", python, "--only-binary", ":all:"]
+    command += [f"--no-binary={package}" for package in compiled]
+    return subprocess.run([*command, file], capture_output=True, text=True, check=False)
+
+
+def names(requirements: str) -> set[str]:
+    return set(re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE))
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("file", FILES)
+def test_every_package_has_a_wheel(file, platform, python):
+    resolved = resolve(ROOT / file, platform, python, EXCEPTIONS.get((platform, python), []))
+    assert resolved.returncode == 0, resolved.stderr
+    assert names(resolved.stdout) >= names((ROOT / "requirements.txt").read_text())
+
+
+def test_requirements_txt_pins_all_that_it_brings_along():
+    resolved = resolve(ROOT / "requirements.txt", PLATFORMS[0], PYTHONS[0], [])
+    assert names(resolved.stdout) == names((ROOT / "requirements.txt").read_text())
+
+
+@pytest.mark.parametrize(
+    ("platform", "python", "package"),
+    [(*machine, package) for machine, packages in EXCEPTIONS.items() for package in packages],
+)
+def test_every_exception_is_needed(platform, python, package):
+    resolved = resolve(ROOT / "requirements.txt", platform, python, [])
+    assert resolved.returncode != 0
+    assert f"{package}==" in resolved.stderr
+
+
+def test_a_package_without_wheels_is_named(tmp_path):
+    requirements = (ROOT / "requirements.txt").read_text() + "gunicorn-h1c==0.6.10\n"
+    (tmp_path / "requirements.txt").write_text(requirements)
+    resolved = resolve(tmp_path / "requirements.txt", PLATFORMS[0], PYTHONS[0], [])
+    assert resolved.returncode != 0
+    assert "gunicorn-h1c==0.6.10 has no usable wheels" in resolved.stderr

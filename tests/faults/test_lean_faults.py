@@ -1,0 +1,73 @@
+"""Every fault, with the lean path on and off: the client is told the same, and the table holds the same."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cart import create_app
+from tests.support.fault_proxy import Fault, fault_proxy
+from tests.support.seeded import SEED, stored
+from tests.support.stores import CUP, Store, make_store
+
+ITEMS, LINE = "/items", "/items/42"
+KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93"'}
+REQUESTS: list[tuple[str, str, Any, dict[str, str]]] = [
+    ("POST", ITEMS, CUP, {}),
+    ("POST", ITEMS, CUP, KEY),
+    ("PUT", LINE, {"quantity": 7}, {}),
+    ("GET", "", None, {}),
+    ("DELETE", LINE, None, {}),
+    ("DELETE", "", None, {"If-Match": "*"}),
+    ("DELETE", "", None, {}),
+]
+SLOW = {Fault.LATE, Fault.SLOW_ANSWER}  # two seconds each: of these, one write and one read
+
+
+@pytest.fixture(scope="module")
+def store(dynamodb_local_url: str) -> Store:
+    return make_store("dynamodb-local", dynamodb_local_url)
+
+
+def told(store: Store, transport: str, fault: Fault, first_only: bool) -> list[Any]:
+    """Of each request, on a cart of one line, with the fault at its first call to DynamoDB or at all."""
+    with fault_proxy(store.config.dynamodb_endpoint_url, SEED) as proxy:
+        config = replace(store.config, dynamodb_endpoint_url=proxy.url, dynamodb_transport=transport)
+        app = create_app(config)
+        calls: list[None] = []
+        app.extensions["cart_table"].client.meta.events.register("before-call.dynamodb", lambda **_: begin())
+
+        def begin() -> None:
+            proxy.rate = 0 if first_only and calls else 1
+            calls.append(None)
+
+        proxy.kinds = [fault]
+        requests = REQUESTS if fault not in SLOW else [REQUESTS[0], REQUESTS[3]]
+        users = [f"user-{uuid.uuid4().hex}" for _ in requests]
+
+        def ask(user: str, request: tuple[str, str, Any, dict[str, str]]) -> Any:
+            method, path, body, headers = request
+            store.put(user, 42)
+            calls.clear()
+            answer = app.test_client().open(f"/cart/{user}{path}", method=method, json=body, headers=headers)
+            if first_only:
+                proxy.settle()
+            kind = answer.get_json(force=True).get("type") if answer.status_code >= 400 else None
+            return method, path, headers, answer.status_code, kind
+
+        # most of it is waiting; but a refusal is all others' too, and the first of each has to be told from the rest
+        with ThreadPoolExecutor(1 if first_only or fault == Fault.REFUSE else len(requests)) as pool:
+            answers = list(pool.map(ask, users, requests))
+        proxy.settle()
+    assert proxy.counts[fault] > 0
+    return [(*answer, stored(store, user)) for answer, user in zip(answers, users, strict=True)]
+
+
+@pytest.mark.parametrize("first_only", [True, False], ids=["once", "always"])
+@pytest.mark.parametrize("fault", Fault)
+def test_a_fault_has_the_same_outcome(store, fault, first_only):
+    with ThreadPoolExecutor() as pool:  # most of it is waiting
+        ours, theirs = pool.map(lambda one: told(store, one, fault, first_only), ["lean", "botocore"])
+    assert ours == theirs

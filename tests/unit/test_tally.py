@@ -1,0 +1,160 @@
+"""What a record of the stream changes, by the pure rule; and that neither order, nor repeats, nor cuts matter."""
+
+from collections import Counter
+from copy import deepcopy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cart.analytics.tally import Change, Counted, Held, LineId, change_of, tally
+from tests.support.records import NOON, cleared, history, image, record
+
+BY_TTL = {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
+BY_SOMEBODY = {"userIdentity": {"type": "Service", "principalId": "somebody.example"}}
+
+FLOWS = {
+    "a new line": (record(None, image(2)), {"lines_added": 1, "units_added": 2, "cents_added": 3998}),
+    "more of it": (record(image(2), image(5, "10.50")), {"units_added": 3, "cents_added": 3150}),
+    "less of it": (record(image(5), image(2)), {}),
+    "another price": (record(image(2), image(2, "1")), {}),
+    "removed": (record(image(2), None), {"lines_removed": 1}),
+    "removed by somebody": (record(image(2), None, **BY_SOMEBODY), {"lines_removed": 1}),
+    "deleted by TTL": (record(image(2), None, **BY_TTL), {"lines_abandoned": 1, "cents_abandoned": 3998}),
+    "removed when it had run out": (
+        record(image(2, ttl=NOON), None),
+        {"lines_abandoned": 1, "cents_abandoned": 3998},
+    ),
+    "revived": (
+        record(image(2, ttl=1), image(1, "3", added_at="b")),
+        {"lines_abandoned": 1, "cents_abandoned": 3998, "lines_added": 1, "units_added": 1, "cents_added": 300},
+    ),
+    "copied anew, with the time of the last copy": (
+        record(image(2, ttl=NOON - 61), image(1, "3")),
+        {"lines_abandoned": 1, "cents_abandoned": 3998, "lines_added": 1, "units_added": 1, "cents_added": 300},
+    ),
+    "changed in its last moment": (record(image(2, ttl=NOON), image(1, "3")), {}),
+    "a cart was cleared": (cleared(), {"carts_cleared": 1}),
+    "that row ran out": (cleared(eventName="REMOVE"), {}),
+}
+
+
+@pytest.mark.parametrize("case", FLOWS)
+def test_flows(case):
+    told, flows = FLOWS[case]
+    change = change_of(told)
+    assert (change.day, change.flows) == ("2026-11-23", flows)
+
+
+def test_what_is_not_in_a_cart_is_not_counted():
+    for user, item_id in (("ann", "SAVED#42"), ("SHARES#ann", "0a"), ("COUNTED#ann", "LINE#42"), ("DAYS#", "2026#0")):
+        assert change_of(record(None, image(), user, item_id)) is None
+
+
+def test_a_delete_that_found_nothing_changes_nothing():
+    assert change_of(record(None, None, eventName="REMOVE")) is None
+
+
+def test_the_day_is_that_of_utc():
+    assert change_of(record(None, image(), at=1_795_478_399.9)).day == "2026-11-23"
+    assert change_of(record(None, image(), at=1_795_478_400)).day == "2026-11-24"
+
+
+def test_positions_sort_by_number_and_a_new_stream_comes_after_the_old():
+    new_stream = record(None, image(), number=1, eventSourceARN="arn:x/stream/2026-11-24T00:00:00.000")
+    told = [record(None, image(), number=9), record(None, image(), number=10), record(None, image(), number=10**39)]
+    positions = [change_of(one).position for one in [*told, new_stream]]
+    assert positions == sorted(positions)
+
+
+def broken(*path: str) -> dict:
+    told = deepcopy(record(image(), image()))
+    place = told
+    for name in path[:-1]:
+        place = place[name]
+    del place[path[-1]]
+    return told
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        broken("dynamodb"),
+        broken("dynamodb", "NewImage", "price"),
+        broken("dynamodb", "OldImage", "quantity", "N"),
+        broken("dynamodb", "ApproximateCreationDateTime"),
+        record(None, None),
+        record(None, image(price="x")),
+        record(None, image(), item_id="ITEM#x"),
+    ],
+)
+def test_what_is_no_such_record_is_said(told):
+    with pytest.raises((LookupError, ValueError, ArithmeticError)):
+        change_of(told)
+
+
+def test_what_moves_to_a_new_generation_leaves_the_old_one():
+    counted = {LineId("ann", 42): Counted(Held(2, 1000), "1", generation=3, revision=7)}
+    result = tally([change_of(record(image(), image(5, "1.00")))], counted, 4)
+    assert result.products == {
+        (42, 3): {"lines": -1, "units": -2, "cents": -2000},
+        (42, 4): {"lines": 1, "units": 5, "cents": 500},
+    }
+    assert result.totals == {generation: amounts for (_, generation), amounts in result.products.items()}
+
+
+IMAGES = st.none() | st.builds(
+    image,
+    st.integers(1, 9),
+    st.sampled_from(["0.01", "19.99", "1.5"]),
+    st.sampled_from("ab"),
+    st.sampled_from([1, 10**11]),
+)
+HISTORIES = st.lists(
+    st.tuples(st.sampled_from(["ann", "bob"]), st.sampled_from([1, 2]), st.lists(IMAGES, max_size=6)), max_size=4
+)
+
+
+def count_all(batches: list[list[Change]]) -> tuple[dict, dict, dict]:
+    """As the bookkeeper does it: what was counted is left out, and each batch is written at once."""
+    seen: set[str] = set()
+    counted: dict[LineId, Counted] = {}
+    products: dict[int, Counter[str]] = {}
+    days: dict[str, Counter[str]] = {}
+    for batch in batches:
+        new = {change.position: change for change in batch if change.position not in seen}
+        result = tally(new.values(), counted, 1)
+        seen |= new.keys()
+        counted |= result.counted
+        for (product_id, generation), amounts in result.products.items():
+            assert generation == 1 or not any(amounts.values())
+            products.setdefault(product_id, Counter()).update(amounts)
+        for day, flows in result.days.items():
+            days.setdefault(day, Counter()).update(flows)
+    held = {line: one.held for line, one in counted.items() if one.held.quantity}
+    return held, {one: amounts for one, amounts in products.items() if any(amounts.values())}, days
+
+
+@given(HISTORIES, st.data())
+def test_order_repeats_and_cuts_do_not_matter(histories, data):
+    lines: dict[tuple[str, int], list] = {}
+    for user, product_id, images in histories:
+        lines.setdefault((user, product_id), []).extend(images)
+    changes = [
+        change_of(one)
+        for (user, product_id), images in lines.items()
+        for one in history(images, user=user, item_id=f"ITEM#{product_id}")
+    ]
+    expected = count_all([changes])
+    assert expected[0] == {
+        LineId(*line): Held(int(images[-1]["quantity"]["N"]), round(float(images[-1]["price"]["N"]) * 100))
+        for line, images in lines.items()
+        if images and images[-1]
+    }
+    sums = Counter()
+    for line, held in expected[0].items():
+        sums.update({(line.product_id, name): amount for name, amount in held.amounts.items()})
+    assert sums == Counter({(one, name): n for one, amounts in expected[1].items() for name, n in amounts.items()})
+    delivered = data.draw(st.permutations(changes * data.draw(st.integers(1, 3))))
+    cut = data.draw(st.integers(1, max(len(delivered), 1)))
+    assert count_all([delivered[start : start + cut] for start in range(0, len(delivered), cut)]) == expected
