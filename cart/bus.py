@@ -10,12 +10,15 @@ import simplejson
 
 from cart.config import Config
 from cart.context import seconds_since
-from cart.dynamodb.client import AWS_ERRORS, LAST_START_SECONDS, RETRY_FOR_SECONDS, back_off, connect
+from cart.dynamodb.client import LAST_START_SECONDS, connect, send
+from cart.dynamodb.failures import AWS_ERRORS, Failure, NotAnAnswer, code_of, failure_of, member
+from cart.dynamodb.retries import Retries
 from cart.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
 SOURCE = "cart"
+RESULT = {"EventId", "ErrorCode"}  # either is in the result of each event
 ENTRIES = 10  # the most that one PutEvents takes
 
 Entry = dict[str, Any]
@@ -55,19 +58,31 @@ class Bus:
 
         :raise Unavailable: some may not have been taken
         """
-        left, attempt, started = entries, 0, time.perf_counter()
+        pending, retries, started = entries, Retries(), time.perf_counter()
         while seconds_since(started) <= LAST_START_SECONDS:
             try:
-                results = self.client.put_events(Entries=left)["Entries"]
-                failed = [(entry, result) for entry, result in zip(left, results, strict=True) if "ErrorCode" in result]
-                left, why = [entry for entry, _ in failed], str([result["ErrorCode"] for _, result in failed])
+                refused = self._put(pending)
             except AWS_ERRORS as error:
-                why = str(error)
-            if not left:
-                return
-            if seconds_since(started) > RETRY_FOR_SECONDS:
-                logger.error("EventBridge does not take events: %s", why)
+                reason, failure, code = str(error), failure_of(error), code_of(error)
+            else:
+                if not refused:
+                    retries.succeeded()
+                    return
+                reason, code = str([result["ErrorCode"] for _, result in refused]), ""
+                # where some were taken, the time alone limits the attempts for the others
+                failure = Failure.THROTTLED if len(refused) == len(pending) else Failure.CONTENTION
+                pending = [entry for entry, _ in refused]
+            if not retries.wait(failure, code):
+                logger.error("EventBridge does not take events: %s", reason)
                 break
-            back_off(attempt)
-            attempt += 1
         raise Unavailable("EventBridge does not take events, try again shortly.")
+
+    def _put(self, entries: list[Entry]) -> list[tuple[Entry, dict[str, Any]]]:
+        """Send events once; return those that EventBridge refused, with its results.
+
+        :raise NotAnAnswer: the answer does not tell of each event whether it was taken
+        """
+        results = member(send(self.client.put_events, Entries=entries), "Entries", list)
+        if len(results) != len(entries) or not all(result and RESULT & result.keys() for result in results):
+            raise NotAnAnswer("an answer of EventBridge does not tell of each event whether it was taken")
+        return [(entry, result) for entry, result in zip(entries, results, strict=True) if "ErrorCode" in result]

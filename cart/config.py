@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment. README.md lists them for users."""
+"""Every setting, read once from the environment. docs/operations.md lists them for users."""
 
 import os
 import re
@@ -44,7 +44,7 @@ class Config:
         "", r"[A-Za-z0-9_.-]{3,255}", "3 to 255 letters, digits, '_', '.' or '-'", "production-carts"
     )
     dynamodb_endpoint_url: str | None = _url("http://localhost:8000")
-    dynamodb_transport: str = _choice("lean", "lean", "botocore")
+    dynamodb_transport: str = _choice("direct", "direct", "lean", "botocore")  # lean: the older name of direct
     metrics_namespace: str | None = _text(
         None, r"[A-Za-z0-9_./#:-]{1,255}", "1 to 255 letters, digits or characters of '_./#:-'", "Shop/Cart"
     )

@@ -37,7 +37,7 @@ class Problem(Exception):
 
 
 class MalformedJson(Problem):
-    """The body is not UTF-8 JSON."""
+    """The body is not JSON in UTF-8."""
 
     status = 400
     title = "The body is not JSON"
@@ -54,7 +54,7 @@ class BadRequest(Problem):
 
 
 class Unauthenticated(Problem):
-    """Nobody is calling, or with a token that does not hold."""
+    """There is no token, or the token is not valid."""
 
     status = 401
     title = "Say who you are"
@@ -63,7 +63,7 @@ class Unauthenticated(Problem):
 
 
 class Forbidden(Problem):
-    """The caller may not touch this. It says nothing of whether it exists."""
+    """The caller has no right to this, whether or not it exists."""
 
     status = 403
     title = "Not yours"
@@ -71,7 +71,7 @@ class Forbidden(Problem):
 
 
 class NotFound(Problem):
-    """No route has this path."""
+    """No endpoint has this path."""
 
     status = 404
     title = "Nothing is served at this path"
@@ -79,7 +79,7 @@ class NotFound(Problem):
 
 
 class LineNotFound(Problem):
-    """The cart, or what is saved, has no live line of this product."""
+    """The cart, or the saved list, has no line of this product, or the line has expired."""
 
     status = 404
     title = "No such line"
@@ -97,7 +97,7 @@ class ProductNotFound(Problem):
 
 
 class ShareNotFound(Problem):
-    """The link is not known, or revoked, or has expired."""
+    """The link is unknown, revoked or expired."""
 
     status = 404
     title = "No such link"
@@ -105,7 +105,7 @@ class ShareNotFound(Problem):
 
 
 class JobNotFound(Problem):
-    """No such job, or it is older than 7 days."""
+    """The product has no such job, or the job is older than 7 days."""
 
     status = 404
     title = "No such job"
@@ -113,7 +113,7 @@ class JobNotFound(Problem):
 
 
 class MethodNotAllowed(Problem):
-    """The path is served, but not with this method. ``Allow`` lists those it has."""
+    """The path does not have this method. ``Allow`` lists those it has."""
 
     status = 405
     title = "Method not allowed"
@@ -131,7 +131,7 @@ class NotAcceptable(Problem):
 
 
 class LinesLimit(Problem):
-    """The cart, or what is saved, would have more lines than ``CART_MAX_LINES``; nothing was changed."""
+    """The cart, or the saved list, would have more than ``CART_MAX_LINES`` lines; nothing was changed."""
 
     status = 409
     title = "Too many products in one cart"
@@ -140,7 +140,7 @@ class LinesLimit(Problem):
 
 
 class QuantityLimit(Problem):
-    """The line would hold more units than ``CART_MAX_QUANTITY``; nothing was changed."""
+    """The line would have more than ``CART_MAX_QUANTITY`` units; nothing was changed."""
 
     status = 409
     title = "Too many units of one product"
@@ -154,7 +154,7 @@ class QuantityLimit(Problem):
 
 
 class InsufficientStock(Problem):
-    """The line would hold more units than the catalogue has in stock; nothing was changed."""
+    """The line would have more units than are in stock; nothing was changed."""
 
     status = 409
     title = "Not enough in stock"
@@ -167,7 +167,7 @@ class InsufficientStock(Problem):
 
 
 class NoCatalog(Problem):
-    """The service runs without a catalogue (``CATALOG_URL``), so there is nothing to check a cart against."""
+    """The service has no catalogue to validate a cart against: ``CATALOG_URL`` is not set."""
 
     status = 409
     title = "There is no catalogue"
@@ -175,7 +175,7 @@ class NoCatalog(Problem):
 
 
 class VersionConflict(Problem):
-    """``If-Match`` names another version than the one that is there; nothing was changed."""
+    """``If-Match`` names another version than the current one; nothing was changed."""
 
     status = 412
     title = "It has changed since you read it"
@@ -193,7 +193,7 @@ class BodyTooLarge(Problem):
 
 
 class UnsupportedMediaType(Problem):
-    """The body is not declared as ``application/json``."""
+    """The header ``Content-Type: application/json`` is missing."""
 
     status = 415
     title = "The body must be application/json"
@@ -202,7 +202,7 @@ class UnsupportedMediaType(Problem):
 
 
 class InvalidInput(Problem):
-    """A field of the path or the body is missing, unknown or out of bounds."""
+    """A field of the path or the body is missing, unknown or outside its limits."""
 
     status = 422
     title = "A field is not valid"
@@ -211,7 +211,7 @@ class InvalidInput(Problem):
 
 
 class IdempotencyKeyReused(Problem):
-    """The ``Idempotency-Key`` came before with another request; nothing was changed."""
+    """The ``Idempotency-Key`` was used before with another request; nothing was changed."""
 
     status = 422
     title = "This Idempotency-Key belongs to another request"
@@ -219,7 +219,7 @@ class IdempotencyKeyReused(Problem):
 
 
 class Throttled(Problem):
-    """DynamoDB throttles this table or key. Nothing was changed by the request that was refused."""
+    """DynamoDB refuses because of too much load. Nothing was changed, but a clear may be half done."""
 
     status = 429
     title = "Too many requests, try again shortly"
@@ -228,7 +228,7 @@ class Throttled(Problem):
 
 
 class InternalError(Problem):
-    """A defect of the service."""
+    """A fault of the service. Its log has the details under the request id."""
 
     status = 500
     title = "Internal error"
@@ -236,7 +236,7 @@ class InternalError(Problem):
 
 
 class Unavailable(Problem):
-    """DynamoDB cannot be reached, or does not answer in time."""
+    """DynamoDB cannot be reached, or is too slow. Nothing was changed, but a clear may be half done."""
 
     status = 503
     title = "The cart store is not available, try again shortly"
@@ -245,14 +245,16 @@ class Unavailable(Problem):
 
 
 class CatalogUnavailable(Unavailable):
-    """The catalogue cannot be reached, does not answer in time, or answers what it should not."""
+    """The catalogue cannot be reached, is too slow, or gives a wrong answer. Nothing was changed."""
 
     title = "The catalogue is not available, try again shortly"
     detail = "The products service gives no valid answer in time. Send the request again in a few seconds."
 
 
 class OutcomeUnknown(Unavailable):
-    """The answer to a change was lost: it may have been made. Read the cart before sending it again."""
+    """DynamoDB's answer to a change was lost, or the change is half done. Repeat it with its ``Idempotency-Key``, or
+    read the cart.
+    """
 
     title = "The change may or may not have been made"
     detail = "The answer of DynamoDB to this change was lost. Read the cart before you send the request again."

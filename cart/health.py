@@ -10,7 +10,7 @@ from cart.http.response import shown
 
 OK = {"status": "ok"}
 
-blueprint = CartBlueprint("health", __name__, url_prefix="/health", description="For load balancers and people")
+blueprint = CartBlueprint("health", __name__, url_prefix="/health", description="For load balancers and monitoring")
 
 
 @blueprint.route("")

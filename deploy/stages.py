@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 from botocore.exceptions import NoCredentialsError
 
 from cart.config import Config
-from cart.dynamodb.client import AWS_ERRORS, CREDENTIALS, connect
+from cart.dynamodb.client import CREDENTIALS, connect
+from cart.dynamodb.failures import AWS_ERRORS
 from deploy.subscription import unsubscribe
 
 ACTIONS = ("package", "deploy", "update", "undeploy")

@@ -24,9 +24,10 @@ from cart.analytics.totals import (
     shards,
     summed,
 )
-from cart.dynamodb.client import TransactionCancelled, call
+from cart.dynamodb.client import call
+from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.keys import BOARD, COUNTED, COUNTED_LINE, DAYS, GENERATION, PRODUCT, RECORD, TOTALS, Row, row_key
-from cart.dynamodb.retries import MAX_ATTEMPTS, attempts
+from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import number
 from cart.errors import Throttled
 
@@ -58,7 +59,7 @@ class Bookkeeper(Aggregates):
 
         :param anew: write those that are in line, too
         """
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(MAX_ROUNDS):
             if not self.insist(partial(self._list, product_id, anew and attempt == 0)):
                 return
         raise Throttled

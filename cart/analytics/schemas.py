@@ -109,7 +109,7 @@ def _rate(of: str) -> fields.Decimal:
     return fields.Decimal(
         required=True,
         allow_none=True,
-        metadata={"description": f"{of} abandoned for each added; null where none was added"},
+        metadata={"description": f"{of} abandoned for each added; null if nothing was added"},
     )
 
 
@@ -126,20 +126,22 @@ class DaySchema(Schema):
     units_added = fields.Integer(required=True)
     value_added = Price(required=True)
     carts_cleared = fields.Integer(required=True)
-    lines_abandoned = fields.Integer(required=True, metadata={"description": "Deleted when their time had run out"})
+    lines_abandoned = fields.Integer(
+        required=True, metadata={"description": "Lines that were deleted after they had expired"}
+    )
     value_abandoned = Price(required=True)
 
 
 class SummarySchema(Schema):
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
-    totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "In all carts now"})
+    totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "What all carts hold now"})
     days = fields.List(fields.Nested(DaySchema), required=True)
 
 
 class ProductTotalsSchema(Schema):
     product_id = fields.Integer(required=True)
-    carts = fields.Integer(required=True, metadata={"description": "That hold it"})
+    carts = fields.Integer(required=True, metadata={"description": "Carts that hold the product"})
     units = fields.Integer(required=True)
     value = _value("price × quantity")
 

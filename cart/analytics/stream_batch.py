@@ -6,7 +6,7 @@ from typing import Any
 
 from cart.analytics.counter import CHUNK, Bookkeeper
 from cart.analytics.tally import Change, change_of
-from cart.dynamodb.client import AWS_ERRORS
+from cart.dynamodb.failures import AWS_ERRORS
 from cart.errors import Problem
 
 logger = logging.getLogger(__name__)

@@ -47,7 +47,10 @@ JSON, CSV = "application/json", "text/csv"
 FOUR_DECIMALS = Decimal("0.0001")
 
 blueprint = CartBlueprint(
-    "analytics", __name__, url_prefix="/analytics", description="What all carts hold, and what is abandoned"
+    "analytics",
+    __name__,
+    url_prefix="/analytics",
+    description="What all carts hold, and what is abandoned; needs the admin scope",
 )
 
 
@@ -62,12 +65,14 @@ def _in_query(name: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 PERIOD = [
-    _in_query("from", f"The first UTC day; by default {DEFAULT_DAYS} days are answered", type="string", format="date"),
+    _in_query(
+        "from", f"The first UTC day; by default {DEFAULT_DAYS} days up to the last one", type="string", format="date"
+    ),
     _in_query("to", f"The last UTC day, today by default; {MAX_DAYS} days at most", type="string", format="date"),
 ]
 TOP = [
-    _in_query("sort", "By what they are ranked", type="string", enum=list(SORTS), default="units"),
-    _in_query("limit", "How many", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
+    _in_query("sort", "The figure by which products are ranked", type="string", enum=list(SORTS), default="units"),
+    _in_query("limit", "The most products in the answer", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
 ]
 VARY = {"Vary": {"schema": {"type": "string"}, "example": "Accept"}}
 
@@ -83,9 +88,9 @@ def _answers(schema: type[Schema], example: Any, csv_example: str) -> Callable[[
 @blueprint.route("/summary", parameters=PERIOD)
 @_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
 def get_summary() -> Response:
-    """Get what is in all carts now, and what came and went by day
+    """Get what all carts hold now, and what was added and removed on each day
 
-    CSV has the days. Two Query.
+    As CSV only the days. Costs two Query.
     """
     period = _period()
     info(logger, f"Getting the summary from {period.first} to {period.last}")
@@ -97,9 +102,10 @@ def get_summary() -> Response:
 @blueprint.route("/products", parameters=TOP)
 @_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 def get_products() -> Response:
-    """Get the products of which all carts hold most
+    """Get the top products of all carts
 
-    Of equals, the one with the smaller id comes first. Four Query and a BatchGetItem, whatever the number of products.
+    Of products with the same figure, the one with the smaller id comes first. Costs four Query and a BatchGetItem,
+    whatever the number of products.
     """
     asked = judge(TopSchema, query_parameters())
     info(logger, f"Getting the top products by {asked['sort']}")
@@ -112,7 +118,7 @@ def get_products() -> Response:
 def get_product(product_id: int) -> Response:
     """Get how much all carts hold of a product
 
-    Zeros where none does. One Query.
+    Zeros if no cart holds it. Costs one Query.
     """
     info(logger, f"Getting what carts hold of product {product_id}")
     product = _aggregates().product(product_id)
@@ -122,10 +128,10 @@ def get_product(product_id: int) -> Response:
 @blueprint.route("/abandonment", parameters=PERIOD)
 @_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
 def get_abandonment() -> Response:
-    """Get what was abandoned by day, beside what was added
+    """Get what was abandoned on each day, next to what was added
 
-    A line is abandoned when DynamoDB deletes it after its time has run out, so the day's abandoned lines are not
-    those that were added on it, and a rate can exceed 1. CSV has the days. One Query.
+    A line is abandoned when DynamoDB deletes it after it has expired. So the lines abandoned on a day are not those
+    that were added on that day, and a rate can be greater than 1. As CSV only the days. Costs one Query.
     """
     period = _period()
     info(logger, f"Getting what was abandoned from {period.first} to {period.last}")

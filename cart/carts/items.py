@@ -40,7 +40,7 @@ def location_of(what: str) -> dict[str, Any]:
 
 LINE_HEADERS = {
     **location_of("The line"),
-    "ETag": {"schema": {"type": "string"}, "description": "The line's version, for If-Match"},
+    "ETag": {"schema": {"type": "string"}, "description": "The version of the line or the cart, for `If-Match`"},
 }
 ETAG = {"ETag": LINE_HEADERS["ETag"]}
 # If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would

@@ -95,12 +95,14 @@ class LineSchema(Schema):
     product_id = fields.Integer(required=True)
     product_name = fields.String(required=True)
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
-    price = Price(required=True, metadata={"description": "Of one unit, when it was last added"})
+    price = Price(required=True, metadata={"description": "Of one unit, as last added or accepted"})
     subtotal = Price(required=True, metadata={"description": "price × quantity"})
     added_at = fields.String(required=True, metadata={"format": "date-time", "description": "ISO 8601, UTC"})
-    version = fields.Integer(required=True, metadata={"description": "In quotes, it is the line's ETag"})
-    current_price = Price(metadata={"description": "Of one unit, where it has changed since and was not accepted"})
-    price_changed_at = fields.String(metadata={"format": "date-time", "description": "With `current_price`"})
+    version = fields.Integer(required=True, metadata={"description": "In double quotes, this is the line's ETag"})
+    current_price = Price(metadata={"description": "Of one unit, if the price has changed and was not accepted yet"})
+    price_changed_at = fields.String(
+        metadata={"format": "date-time", "description": "When the price changed; only with `current_price`"}
+    )
 
     @post_dump
     def _only_news(self, members: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class CartSchema(Schema):
     user_id = fields.String(required=True)
     items = _lines()
     total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
-    total_price = Price(required=True, metadata={"description": "By each line's `price`"})
+    total_price = Price(required=True, metadata={"description": "Sum of the subtotals"})
     price_changes = _price_changes()
 
 
@@ -135,11 +137,15 @@ class SavedSchema(Schema):
 
 
 class CartAndSavedSchema(CartSchema):
-    saved = fields.List(fields.Nested(LineSchema), metadata={"description": "With `include=saved`; no total counts it"})
+    saved = fields.List(
+        fields.Nested(LineSchema), metadata={"description": "With `include=saved`; not part of any total"}
+    )
 
 
 class MovedLineSchema(LineSchema):
-    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+    cut = fields.Integer(
+        required=True, metadata={"description": "Units that were removed, since they exceed the limit"}
+    )
 
 
 class TransferSchema(Schema):
@@ -149,18 +155,20 @@ class TransferSchema(Schema):
         load_default="sum",
         validate=validate.OneOf(STRATEGIES),
         metadata={
-            "description": "The quantity where both have a product: the `sum`, the `max`imum, `keep` the target's, or "
-            "`replace` it by the source's"
+            "description": "The quantity of a product that both have: `sum` of both, `max`, `keep` (the target's) or "
+            "`replace` (the source's)"
         },
     )
-    dry_run = StrictBoolean(load_default=False, metadata={"description": "Only say what would be done"})
+    dry_run = StrictBoolean(
+        load_default=False, metadata={"description": "Answer what would be done, and change nothing"}
+    )
 
 
 class MergeSchema(TransferSchema):
     source_user_id = fields.String(
         required=True,
         validate=validate.Regexp(rf"^{UserId.pattern}\Z", error=UserId.message),
-        metadata={"description": "A guest's cart, or with the admin scope any"},
+        metadata={"description": "A guest's cart; with the admin scope, any cart"},
     )
 
 
@@ -180,26 +188,30 @@ class ReceiptLineSchema(Schema):
     rule = fields.String(
         required=True,
         validate=validate.OneOf([*STRATEGIES, MOVE, COPY]),
-        metadata={"description": "The strategy; where the target had no such line, `move` or, in a copy, `copy`"},
+        metadata={"description": "The strategy; if the target did not have the product: `move`, or `copy` in a copy"},
     )
-    source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "As it was"})
+    source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "The source's line before"})
     target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)
     result = fields.Nested(
         QuantityAtPriceSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "null: the line was left in the source"},
+        metadata={"description": "The target's line after; null: the line stayed in the source"},
     )
     price_from = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Whose price and name it has: the newer. `source` or `target`"},
+        metadata={"description": "Whose price and name are newer and were kept: `source` or `target`"},
     )
-    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+    cut = fields.Integer(
+        required=True, metadata={"description": "Units that were removed, since they exceed the limit"}
+    )
     reason = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": f"`{QUANTITY_LIMIT}`: units were cut; `{LINES_LIMIT}`: the line was left"},
+        metadata={
+            "description": f"`{QUANTITY_LIMIT}`: units were removed; `{LINES_LIMIT}`: the line stayed in the source"
+        },
     )
 
 
@@ -207,7 +219,7 @@ class ReceiptSchema(Schema):
     strategy = fields.String(required=True)
     dry_run = fields.Boolean(required=True)
     lines = fields.List(fields.Nested(ReceiptLineSchema), required=True)
-    cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target, afterwards"})
+    cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target after the change"})
 
 
 class LineProblemSchema(Schema):
@@ -226,31 +238,33 @@ class LineFixSchema(QuantityAtPriceSchema):
         required=True,
         validate=validate.OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
         metadata={
-            "description": f"`{CHANGED}`: the line; `{SAVED_FOR_LATER}`: it joined what is saved; `{LEFT}`: it should "
-            "have, but there is no room"
+            "description": f"`{CHANGED}`: the line was corrected; `{SAVED_FOR_LATER}`: it was moved to the saved list; "
+            f"`{LEFT}`: the saved list has no room for it"
         },
     )
-    quantity = fields.Integer(required=True, metadata={"description": "Of the line as it now is, where it now is"})
-    cut = fields.Integer(required=True, metadata={"description": "Units beyond the stock or the limit, which are gone"})
+    quantity = fields.Integer(required=True, metadata={"description": "Of the line after the fix"})
+    cut = fields.Integer(
+        required=True, metadata={"description": "Units that were removed, since they exceed the stock or the limit"}
+    )
 
 
 class CheckedLineSchema(Schema):
     product_id = fields.Integer(required=True)
     product_name = fields.String(required=True)
-    quantity = fields.Integer(required=True, metadata={"description": "As it was found"})
-    price = Price(required=True, metadata={"description": "As it was found"})
+    quantity = fields.Integer(required=True, metadata={"description": "Before the fix"})
+    price = Price(required=True, metadata={"description": "Before the fix"})
     problems = fields.List(
-        fields.Nested(LineProblemSchema), required=True, metadata={"description": "Empty: it is well"}
+        fields.Nested(LineProblemSchema), required=True, metadata={"description": "Empty if the line is right"}
     )
-    fix = fields.Nested(LineFixSchema, metadata={"description": "With `fix=true`, if there was a problem"})
+    fix = fields.Nested(LineFixSchema, metadata={"description": "With `fix=true`, if the line had a problem"})
 
 
 class ValidationSchema(Schema):
     valid = fields.Boolean(
-        required=True, metadata={"description": "No line has a problem; with `fix=true`, none has one any more"}
+        required=True, metadata={"description": "No line has a problem; with `fix=true`: after the fix"}
     )
     lines = fields.List(fields.Nested(CheckedLineSchema), required=True)
-    cart = fields.Nested(CartAndSavedSchema, metadata={"description": "With `fix=true`: afterwards"})
+    cart = fields.Nested(CartAndSavedSchema, metadata={"description": "With `fix=true`: the cart after the fix"})
 
 
 class NewShareSchema(Schema):
@@ -266,7 +280,7 @@ class ShareSchema(Schema):
 
 
 class ShareWithTokenSchema(ShareSchema):
-    token = fields.String(required=True, metadata={"description": "Shown this once: only its hash is kept"})
+    token = fields.String(required=True, metadata={"description": "In this answer only: the service stores its hash"})
 
 
 class SharesSchema(Schema):

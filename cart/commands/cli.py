@@ -17,13 +17,14 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from cart.config import Config
-from cart.dynamodb.client import AWS_ERRORS, CREDENTIALS, connect
+from cart.dynamodb.client import CREDENTIALS, connect
+from cart.dynamodb.failures import AWS_ERRORS
 from cart.errors import Problem
 
-table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
-monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
-prices_group = AppGroup("prices", help="The changes of prices that are under way.")
-analytics_group = AppGroup("analytics", help="What all carts hold.")
+table_group = AppGroup("table", help="Create or check the DynamoDB table.")
+monitoring_group = AppGroup("monitoring", help="Dashboard and alarms of a stage in CloudWatch.")
+prices_group = AppGroup("prices", help="Price changes that are not finished.")
+analytics_group = AppGroup("analytics", help="The counts of what all carts hold.")
 
 
 def init_app(app: Flask) -> None:
@@ -36,13 +37,13 @@ def init_app(app: Flask) -> None:
 
 @table_group.command("create")
 def create_table() -> None:
-    """Make the table if need be, and bring its TTL and recovery in line. Can be run again at any time."""
+    """Create the table, or correct the TTL, recovery and stream of an existing one. Can be run at any time."""
     create_table_or_fail(app_config())
 
 
 @table_group.command("status")
 def table_status() -> None:
-    """Print what the table is; exit 1 where it is not what it must be."""
+    """Print the table's properties. Exits with 1 if the table does not exist or one differs from what it must be."""
     from cart.commands import provision
 
     config = app_config()
@@ -59,10 +60,13 @@ def table_status() -> None:
 
 
 @monitoring_group.command("create")
-@click.option("--retention-days", default=30, show_default=True, help="How long the function's logs are kept.")
-@click.option("--topic-arn", help="The SNS topic that hears of an alarm.")
+@click.option("--retention-days", default=30, show_default=True, help="How many days the function's logs are kept.")
+@click.option("--topic-arn", help="The SNS topic that is notified of alarms.")
 def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
-    """Make the stage's dashboard and alarms, and set how long its logs are kept. Can be run again at any time."""
+    """Create or update a dashboard and alarms, and set how long logs are kept.
+
+    The stage is ENVIRONMENT. The metrics are those of METRICS_NAMESPACE, by default Cart. Can be run at any time.
+    """
     from cart.commands import monitoring
 
     with one_line_for_errors(without_credentials=f"dashboards and alarms are made in AWS: set {CREDENTIALS}"):
@@ -71,7 +75,7 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
 
 @prices_group.command("resume")
 def resume_prices() -> None:
-    """Go on with every price change that nobody is at, until all are done; exit 1 where one is not."""
+    """Continue every price change that no worker is working on, until it is done. Exits with 1 if one is not done."""
     from cart.http.extensions import get_bus, get_table
     from cart.prices import job_rows, jobs
 
@@ -89,10 +93,11 @@ def resume_prices() -> None:
 
 @analytics_group.command("rebuild")
 def rebuild_analytics() -> None:
-    """Count what carts hold anew, from the table, and print what was corrected.
+    """Count again what carts hold, from the table, and print what was corrected.
 
-    Shoppers and the stream go on meanwhile. What was not counted yet differs too: on a quiet table all that is left is
-    drift. What happened on each day stays as it is. One that was cut off is gone on with by the next.
+    Shoppers can continue meanwhile. Changes that the stream has not brought yet differ too; on a quiet table every
+    difference is an error that is now corrected. The figures of the days are not changed. If it is interrupted, the
+    next run continues.
     """
     from cart.analytics.counter import Bookkeeper
     from cart.commands.rebuild import Rebuild, in_words
@@ -114,10 +119,13 @@ def rebuild_analytics() -> None:
 
 
 @analytics_group.command("follow")
-@click.option("--rebuild-first", is_flag=True, help="First do what `analytics rebuild` does.")
+@click.option("--rebuild-first", is_flag=True, help="First run `analytics rebuild`.")
 @click.pass_context
 def follow_stream(context: click.Context, rebuild_first: bool) -> None:
-    """Count the changes that the table's stream brings, until SIGINT or SIGTERM: where no Lambda does it."""
+    """Read the table's stream and count its changes, until Ctrl-C or SIGTERM.
+
+    On AWS the Lambda function does this. Elsewhere run this next to the service.
+    """
     from cart.analytics.counter import Bookkeeper
     from cart.commands.follow import Stream, StreamUnreadable, follow
 
@@ -153,24 +161,27 @@ def _port_or_fail(_: click.Context, __: click.Parameter, text: str) -> int:
 
 
 @click.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default="8000", show_default=True, callback=_port_or_fail)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default="8000", show_default=True, callback=_port_or_fail, help="The port to listen on.")
 @click.option(
     "--engine",
     type=click.Choice(["ministack", "dynamodb-local", "aws"]),
-    help="Run ministack or DynamoDB Local beside the service, or use what DYNAMODB_ENDPOINT_URL or your AWS "
-    "credentials reach.  [default: aws where DYNAMODB_ENDPOINT_URL is set, else ministack]",
+    help="The DynamoDB to use. ministack and dynamodb-local are started next to the service; aws is the one at "
+    "DYNAMODB_ENDPOINT_URL or, if that is unset, in your AWS account.  [default: aws if DYNAMODB_ENDPOINT_URL is set, "
+    "else ministack]",
 )
 @click.option(
     "--data",
     default=".cart-data",
     show_default=True,
-    help="The folder in which the engine keeps its tables, or 'memory' to keep none.",
+    help="The folder in which the engine keeps its tables; 'memory' keeps none.",
 )
-@click.option("--wait-seconds", default=0, help="How long to wait for an engine that does not answer yet.")
+@click.option(
+    "--wait-seconds", default=0, help="How long to wait until DYNAMODB_ENDPOINT_URL answers.", show_default=True
+)
 @click.option("--from-make", is_flag=True, hidden=True, help="Started by make: end when make ends.")
 def serve_command(host: str, port: int, engine: str | None, data: str, wait_seconds: int, from_make: bool) -> None:
-    """Create the table if it is not there, and serve the API with gunicorn."""
+    """Start a DynamoDB engine if needed, create the table, and serve the API with gunicorn."""
     from cart.commands.serve import serve
 
     serve(host, port, engine, data, wait_seconds, from_make)

@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.stream_batch import count_or_raise
 from cart.analytics.tally import is_counted
-from cart.dynamodb.client import AWS_ERRORS
+from cart.dynamodb.client import send
+from cart.dynamodb.failures import AWS_ERRORS, member
 from cart.dynamodb.retries import attempts
 from cart.errors import Problem
 from cart.logs import info
@@ -52,36 +53,40 @@ class Stream:
         """
         try:
             for shard in self._new_shards():
-                self.iterators[shard] = self.streams.get_shard_iterator(
-                    StreamArn=self.arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-                )["ShardIterator"]
+                answer = send(
+                    self.streams.get_shard_iterator,
+                    StreamArn=self.arn,
+                    ShardId=shard,
+                    ShardIteratorType="TRIM_HORIZON",
+                )
+                self.iterators[shard] = member(answer, "ShardIterator", str)
             return [record for shard in sorted(self.iterators) for record in self._read_shard(shard)]
         except AWS_ERRORS as error:
             if not (isinstance(error, ClientError) and error.response["Error"]["Code"] in GONE):
                 raise StreamUnreadable(" ".join(str(error).split())[:MAX_REASON_CHARACTERS]) from error
             self.iterators.clear()
             return []
-        except KeyError as error:  # botocore reads an answer of another service as an empty one
-            raise StreamUnreadable(f"an answer has no {error}") from error
 
     def _new_shards(self) -> list[str]:
-        found: list[str] = []
+        new_shards: list[str] = []
         params: dict[str, Any] = {"StreamArn": self.arn}
         while True:
-            told = self.streams.describe_stream(**params)["StreamDescription"]
-            if (view := told.get("StreamViewType", WHOLE_ROWS)) != WHOLE_ROWS:
+            description = member(send(self.streams.describe_stream, **params), "StreamDescription")
+            if (view := description.get("StreamViewType", WHOLE_ROWS)) != WHOLE_ROWS:
                 raise StreamUnreadable(f"it holds {view}, must hold {WHOLE_ROWS}")
-            found += [shard["ShardId"] for shard in told["Shards"] if shard["ShardId"] not in self.iterators]
-            if "LastEvaluatedShardId" not in told:
-                return found
-            params["ExclusiveStartShardId"] = told["LastEvaluatedShardId"]
+            shards = member(description, "Shards", list)
+            new_shards += [shard["ShardId"] for shard in shards if shard["ShardId"] not in self.iterators]
+            if "LastEvaluatedShardId" not in description:
+                return new_shards
+            params["ExclusiveStartShardId"] = description["LastEvaluatedShardId"]
 
     def _read_shard(self, shard: str) -> Iterator[Record]:
         while iterator := self.iterators[shard]:
-            answer = self.streams.get_records(ShardIterator=iterator, Limit=PAGE_RECORDS)
+            answer = send(self.streams.get_records, ShardIterator=iterator, Limit=PAGE_RECORDS)
+            records = member(answer, "Records", list)
             self.iterators[shard] = answer.get("NextShardIterator")
-            yield from (_as_lambda_has_it(record, self.arn) for record in answer["Records"])
-            if not answer["Records"]:
+            yield from (_as_lambda_has_it(record, self.arn) for record in records)
+            if not records:
                 return
 
 

@@ -1,98 +1,88 @@
-"""DynamoDB's client, what may be sent to it again, and what its errors mean. The only importer of boto3."""
+"""The DynamoDB client: connect to it, call it with retries, and judge its errors. The only importer of boto3."""
 
 import logging
-import random
+import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import boto3
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import (
-    BotoCoreError,
-    ChecksumError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    ProxyConnectionError,
-)
+from botocore.exceptions import BotoCoreError, HTTPClientError
 from botocore.handlers import BUILTIN_HANDLERS
-from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from cart.config import Config, ConfigError
 from cart.context import count, seconds_since
-from cart.dynamodb.direct import attach, refuse_damaged
+from cart.dynamodb.connections import MAX_IDLE_SECONDS
+from cart.dynamodb.direct import DirectClient, reason_for_boto3, refuse_damaged
+from cart.dynamodb.failures import (
+    AWS_ERRORS,
+    ConditionFailed,
+    Failure,
+    NotAnAnswer,
+    TransactionCancelled,
+    code_of,
+    failure_of,
+)
+from cart.dynamodb.retries import Retries
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
+from cart.logs import info
 
 logger = logging.getLogger(__name__)
 
-Row = dict[str, Any]
-
 # A request ends within 5 seconds, whatever DynamoDB does: no call begins later than this after the request did, and
-# none takes longer than both timeouts together. A retry is decided on in the first second, and waits half of one.
+# none takes longer than both timeouts together. See ``retries`` for what comes between calls.
 LAST_START_SECONDS = 2.9
 CONNECT_TIMEOUT_SECONDS = 0.5
 READ_TIMEOUT_SECONDS = 1.5
-RETRY_FOR_SECONDS = 1
-BACKOFF_SECONDS = 0.05
-MAX_BACKOFF_SECONDS = 0.5
 
-THROTTLING = {
-    *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
-    *("TransactionConflictException", "TransactionInProgressException"),  # others are at work on the same row
-}
-# What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
-# DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
 READS = {"query", "get_item", "batch_get_item", "scan"}
-RESENT = {*READS, "transact_write_items"}
+# What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
+# DynamoDB recognizes a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
+RESEND_SAFE = {*READS, "transact_write_items"}
+SEVERAL_TABLES = {"batch_get_item", "batch_write_item", "transact_write_items"}  # whose ConsumedCapacity is a list
 CREDENTIALS = "AWS credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"  # what to set
-AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
-NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
-ANSWER_LOST = (HTTPClientError, ChecksumError, ResponseParserError)
-
-
-class ConditionFailed(Exception):
-    """The condition of a write did not hold. ``row`` is the row as it was, None where there was none."""
-
-    def __init__(self, row: Row | None) -> None:
-        self.row = row
-
-
-class TransactionCancelled(Exception):
-    """A condition of a transaction did not hold, or another one was at work on its rows: nothing was changed."""
 
 
 def connect(config: Config, patient: bool = False, service: str = "dynamodb") -> Any:
-    """A client for the configured region, and for DynamoDB the configured endpoint.
+    """Return a client for the configured region, and for DynamoDB the configured endpoint.
+
+    For DynamoDB it is a ``DirectClient`` or, where that cannot be, boto3's; then one log line says why.
 
     botocore's own retries are off: it sends an ``ADD`` whose answer was lost again, which counts twice.
     ``call`` retries instead, and knows what may be sent twice.
 
     :param patient: with botocore's own timeouts and retries, for the commands that make or look at tables
+    :raise ConfigError: AWS's own configuration is not valid
     """
+    core = Session() if patient else _session_for(service)
     try:
-        client = _make_client(config, patient, service)
+        client = _make_client(config, patient, service, core)
     except BotoCoreError as error:  # such as a profile that does not exist, or half of the credentials
         raise ConfigError(f"cart: {error}") from None
-    if not patient:
-        client.meta.events.register("before-parse.dynamodb", refuse_damaged)
-        if config.dynamodb_transport == "lean" and service == "dynamodb":
-            attach(client)
-    return client
+    client.meta.events.register("before-parse", _refuse_other_than_objects)
+    if patient:
+        return client
+    client.meta.events.register("before-parse", _refuse_damaged)
+    _IdleConnections(client)
+    if service != "dynamodb":
+        return client
+    if reason := _reason_for_boto3(config, client, core):
+        info(logger, f"boto3's client sends all requests to DynamoDB: {reason}")
+        return client
+    return DirectClient(client, core.get_credentials(), _ca_bundle(core))
 
 
-def _make_client(config: Config, patient: bool, service: str) -> Any:
-    core = None if patient else _session_for(service)
+def _make_client(config: Config, patient: bool, service: str, core: Session) -> Any:
     session = boto3.Session(region_name=config.aws_region, botocore_session=core)
     endpoint_url = config.dynamodb_endpoint_url if service in ("dynamodb", "dynamodbstreams") else None
     # An engine on a laptop checks no credentials, but botocore signs nothing without some.
-    anonymous = endpoint_url and not session.get_credentials()
+    if endpoint_url and not session.get_credentials():
+        core.set_credentials("local", "local")
     return session.client(  # type: ignore[call-overload]
         service,
         endpoint_url=endpoint_url,
-        aws_access_key_id="local" if anonymous else None,
-        aws_secret_access_key="local" if anonymous else None,
         config=None
         if patient
         else ClientConfig(
@@ -103,6 +93,51 @@ def _make_client(config: Config, patient: bool, service: str) -> Any:
             tcp_keepalive=True,
         ),
     )
+
+
+def _reason_for_boto3(config: Config, client: Any, session: Session) -> str | None:
+    if config.dynamodb_transport == "botocore":
+        return "DYNAMODB_TRANSPORT is botocore"
+    return reason_for_boto3(client, session)
+
+
+def _ca_bundle(session: Session) -> str | bool:
+    return session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+
+
+def _refuse_other_than_objects(response_dict: dict[str, Any], **_: Any) -> None:
+    """:raise NotAnAnswer: a 200 that is not a JSON object, which boto3's client takes for an empty answer"""
+    body = response_dict["body"]
+    if response_dict["status_code"] == 200 and body and not body.lstrip().startswith(b"{"):
+        raise NotAnAnswer("an answer of AWS is not a JSON object")
+
+
+def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:
+    """:raise ChecksumError: an answer that boto3's client, without retries, would take for a good one"""
+    refuse_damaged(response_dict["headers"], response_dict["body"])
+
+
+class _IdleConnections:
+    """Close the idle connections of a boto3 client after a minute without a request, and when a connection fails.
+
+    A firewall or NAT that has forgotten one connection has forgotten the others too.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._last_request = time.monotonic()
+        client.meta.events.register("before-call", self._close_if_old)
+        client.meta.events.register("needs-retry", self._close_if_failed)
+
+    def _close_if_old(self, **_: Any) -> None:
+        now = time.monotonic()
+        if now - self._last_request > MAX_IDLE_SECONDS:
+            self._client.close()
+        self._last_request = now
+
+    def _close_if_failed(self, caught_exception: Exception | None, **_: Any) -> None:
+        if isinstance(caught_exception, HTTPClientError):
+            self._client.close()
 
 
 def _session_for(service: str) -> Session:
@@ -118,76 +153,79 @@ def _session_for(service: str) -> Session:
 
 
 def call(client: Any, operation: str, **params: Any) -> Any:
-    """One DynamoDB operation, with jittered retries ("Error retries and exponential backoff in AWS").
+    """Carry out one DynamoDB operation, with retries.
 
-    :raise OutcomeUnknown: a write may have been applied, by any of its sendings
+    :param operation: a method of boto3's client that takes ``ReturnConsumedCapacity``
+    :return: the answer as boto3's client returns it
+    :raise ConditionFailed, TransactionCancelled: nothing was changed
+    :raise Throttled: nothing was changed (429)
+    :raise Unavailable: DynamoDB cannot be reached, refuses, or there is no time left; nothing was changed (503)
+    :raise OutcomeUnknown: a write may have been applied, by any of its attempts (503)
     """
-    resend = operation in RESENT
     in_doubt = False
-    started = time.perf_counter()
-    if seconds_since(started) > LAST_START_SECONDS:
+    retries = Retries()
+    if seconds_since(time.perf_counter()) > LAST_START_SECONDS:
         raise Unavailable("DynamoDB is slow, and there is no time left for all that this needs. Try again.")
-    attempt = 0
     while True:
         try:
             count("DynamoDBRequests")
-            answer = getattr(client, operation)(ReturnConsumedCapacity="TOTAL", **params)
-            count("DynamoDBCapacityUnits", _capacity_units(answer))
-            return answer
+            answer = send(getattr(client, operation), ReturnConsumedCapacity="TOTAL", **params)
+            count("DynamoDBCapacityUnits", _capacity_units(operation, answer))
         except AWS_ERRORS as error:
-            if _code(error) in THROTTLING:
-                count("DynamoDBThrottles")
-            if _code(error) == "TransactionCanceledException":
+            failure = failure_of(error)
+            if failure is Failure.CANCELLED:
                 raise TransactionCancelled(str(error)) from None
-            if _code(error) == "ConditionalCheckFailedException":
+            if failure is Failure.CONDITION:
                 raise ConditionFailed(error.response.get("Item")) from None  # type: ignore[union-attr, arg-type]
-            in_doubt |= operation not in READS and _may_have_been_applied(error)
-            again = _is_passing(error) and (resend or not in_doubt)
-            if not again or seconds_since(started) > RETRY_FOR_SECONDS:
+            if failure in (Failure.THROTTLED, Failure.CONTENTION):
+                count("DynamoDBThrottles")
+            in_doubt |= failure is Failure.UNCERTAIN and operation not in READS
+            resend_safe = not in_doubt or operation in RESEND_SAFE
+            if not resend_safe or not retries.wait(failure, code_of(error)):
                 raise _problem(operation, error, in_doubt) from error
-        back_off(attempt)
-        attempt += 1
+        else:
+            retries.succeeded()
+            return answer
 
 
-def _capacity_units(answer: Any) -> float:
-    consumed = answer.get("ConsumedCapacity", {})
-    return (
-        sum(one["CapacityUnits"] for one in consumed)
-        if isinstance(consumed, list)
-        else consumed.get("CapacityUnits", 0)
-    )
+def send(method: Callable[..., Any], **params: Any) -> Any:
+    """Call a method of an AWS client once.
+
+    :raise NotAnAnswer: the client cannot read the answer, such as one with a list where a structure belongs
+    """
+    try:
+        return method(**params)
+    except AWS_ERRORS:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # as botocore's parsers fail
+        raise NotAnAnswer(f"an answer of AWS cannot be read: {error!r}") from error
 
 
-def _code(error: Exception) -> str:
-    """DynamoDB's name of an error, or the name of the exception where no answer came."""
-    if isinstance(error, ClientError):
-        return error.response["Error"]["Code"]
-    return type(error).__name__
+def _capacity_units(operation: str, answer: Any) -> float:
+    """Return what an operation has cost.
 
-
-def _is_passing(error: Exception) -> bool:
-    return _code(error) in THROTTLING or isinstance(error, NEVER_SENT) or _may_have_been_applied(error)
-
-
-def _may_have_been_applied(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        return error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
-    return isinstance(error, ANSWER_LOST)
+    :raise NotAnAnswer: the answer does not say so, although DynamoDB was asked to
+    """
+    consumed = answer.get("ConsumedCapacity")
+    try:
+        if operation in SEVERAL_TABLES and isinstance(consumed, list):
+            return sum([table["CapacityUnits"] + 0 for table in consumed])
+        if operation not in SEVERAL_TABLES and isinstance(consumed, dict):
+            return consumed.get("CapacityUnits", 0) + 0
+    except (LookupError, TypeError):
+        pass
+    raise NotAnAnswer(f"an answer to {operation} is without the ConsumedCapacity that was asked for")
 
 
 def _problem(operation: str, error: Exception, in_doubt: bool) -> Exception:
-    """What the client is told of a failed operation; the log has the rest.
+    """Return what the client is answered after a failed operation; the log has the rest.
 
     :param in_doubt: it is a write, and may have been applied
     """
-    if _code(error) in ("ValidationException", "ParamValidationError"):
-        return error  # a defect of ours: 500, with the traceback in the log
+    failure = failure_of(error)
+    if failure is Failure.DEFECT:
+        return error  # 500, with the traceback in the log
     logger.error("DynamoDB %s failed: %s", operation, error)
     if in_doubt:
         return OutcomeUnknown()
-    return Throttled() if _code(error) in THROTTLING else Unavailable()
-
-
-def back_off(attempt: int) -> None:
-    """Wait before another attempt, a random time that grows with their number."""
-    time.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(attempt, 8))))
+    return Throttled() if failure in (Failure.THROTTLED, Failure.CONTENTION) else Unavailable()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from cart.context import seconds_since
-from cart.dynamodb.client import TransactionCancelled
+from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.keys import IDEMPOTENCY, Row, line_key, row_key
 from cart.dynamodb.retries import attempts
 from cart.dynamodb.rows import is_live, line_of, number, packed, unpacked

@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from cart.dynamodb.client import ConditionFailed
+from cart.dynamodb.failures import ConditionFailed
 from cart.dynamodb.keys import SHARE, SHARES, Row, row_key
 from cart.dynamodb.rows import is_live, number
 from cart.dynamodb.table import CartTable

@@ -9,9 +9,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cart.config import Config
-from cart.dynamodb.client import ConditionFailed, call
+from cart.dynamodb.client import call, send
+from cart.dynamodb.failures import ConditionFailed, member
 from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
-from cart.dynamodb.retries import MAX_ATTEMPTS, attempts
+from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import (
     CHANGE,
     SHOWN,
@@ -137,7 +138,7 @@ class CartTable:
         fields = "SET product_id = :product_id, product_name = :product_name, price = :price, priced_at = :now"
         # see next_version
         fresh = {":room": number(self.limits.units(stock) - quantity), ":start": number(time.time() * 1_000_000)}
-        for _ in range(MAX_ATTEMPTS):
+        for _ in range(MAX_ROUNDS):
             try:
                 return self._update_line(
                     user_id,
@@ -262,8 +263,8 @@ class CartTable:
 
     def size(self) -> tuple[int, int]:
         """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""
-        table = self.client.describe_table(TableName=self.name)["Table"]
-        return table["ItemCount"], table["TableSizeBytes"]
+        table = member(send(self.client.describe_table, TableName=self.name), "Table")
+        return member(table, "ItemCount", int), member(table, "TableSizeBytes", int)
 
     def check(self) -> None:
         """Prove that the table answers: one Query of a key that no cart can have, half a read unit."""

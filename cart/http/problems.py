@@ -28,13 +28,13 @@ class ProblemSchema(Schema):
     class Meta:
         unknown = INCLUDE  # a problem may have further members
 
-    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the problem"})
+    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the kind of problem"})
     title = fields.String(required=True)
     status = fields.Integer(required=True)
     detail = fields.String(required=True)
-    instance = fields.String(required=True, metadata={"description": "The request id, as in the logs"})
+    instance = fields.String(required=True, metadata={"description": "The request id, which the log lines contain too"})
     errors = fields.Dict(
-        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Field to messages"}
+        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Messages by field"}
     )
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from cart.dynamodb.client import ConditionFailed, call
+from cart.dynamodb.client import call
+from cart.dynamodb.failures import ConditionFailed
 from cart.dynamodb.keys import LINE_PREFIXES, PRICE_JOB, PRICE_JOBS, PRODUCT_INDEX, Row, line_key, row_key
 from cart.dynamodb.retries import attempts
 from cart.dynamodb.rows import SHOWN, change_of, is_live, live_line, number, shown_line_of

@@ -62,7 +62,9 @@ class Moment(fields.String):
 
 class NewPriceSchema(Schema):
     price = given_price()
-    changed_at = Moment(metadata={"description": "When it changed, by the products service's clock; now, if left out"})
+    changed_at = Moment(
+        metadata={"description": "When the price changed, by the clock of the products service; by default now"}
+    )
 
 
 class PriceEventSchema(NewPriceSchema):
@@ -82,10 +84,13 @@ class PriceJobSchema(Schema):
     changed_at = fields.String(required=True, metadata={"format": "date-time"})
     created_at = fields.String(required=True, metadata={"format": "date-time"})
     status = fields.String(required=True, validate=validate.OneOf(["running", "done"]))
-    seen = fields.Integer(required=True, metadata={"description": "Lines so far, in carts and saved"})
-    changed = fields.Integer(required=True, metadata={"description": "Of those, the ones that have the new price"})
+    seen = fields.Integer(
+        required=True, metadata={"description": "Lines that were processed so far, in carts and saved"}
+    )
+    changed = fields.Integer(required=True, metadata={"description": "Lines of these that show the new price now"})
     skipped = fields.Integer(
-        required=True, metadata={"description": "Those that had gone or expired, or know of a newer change"}
+        required=True,
+        metadata={"description": "Lines of these that were removed or had expired, or have a newer price change"},
     )
 
 
@@ -93,7 +98,7 @@ class AcceptSchema(Schema):
     product_ids = fields.List(
         WholeNumber(validate=validate.Range(1, MAX_PRODUCT_ID)),
         validate=validate.Length(1, 100),
-        metadata={"description": "All, if left out"},
+        metadata={"description": "By default all products of the cart"},
     )
 
 
@@ -110,8 +115,8 @@ class HoldersSchema(Schema):
     carts = fields.List(
         fields.Nested(HolderSchema),
         required=True,
-        metadata={"description": "Fewer than the limit, or none, where lines have expired"},
+        metadata={"description": "Can be fewer than the limit, or none, because expired lines are left out"},
     )
     next_cursor = fields.String(
-        required=True, allow_none=True, metadata={"description": "Where to go on; null: there are no more"}
+        required=True, allow_none=True, metadata={"description": "For the next page; null: this is the last one"}
     )

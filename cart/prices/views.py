@@ -34,7 +34,7 @@ from cart.prices.schemas import (
 
 logger = logging.getLogger(__name__)
 
-blueprint = CartBlueprint("products", __name__, description="Prices that change, and the carts that hold a product")
+blueprint = CartBlueprint("products", __name__, description="Price changes, and the carts that hold a product")
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
@@ -42,13 +42,13 @@ LIMIT = {
     "name": "limit",
     "in": "query",
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    "description": "Lines to look at",
+    "description": "Lines to read; expired ones are left out of the answer",
 }
 CURSOR = {
     "name": "cursor",
     "in": "query",
     "schema": {"type": "string"},
-    "description": "The `next_cursor` of the answer before",
+    "description": "The `next_cursor` of the previous answer",
 }
 
 
@@ -57,11 +57,11 @@ CURSOR = {
 @blueprint.response(202, PriceJobSchema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 def change_price(body: dict[str, Any], product_id: int) -> Response:
-    """Tell that a product's price has changed
+    """Change a product's price in all carts
 
-    Every line of the product, in carts and saved, hears of it; the answer is the job, which goes on. Of two changes
-    the one with the newer `changed_at` holds, whichever comes first, and the same one twice is one job. It needs the
-    admin scope.
+    Every line of the product, in carts and saved, will show the new price. The answer is the job that does this in the
+    background. Of two changes, the one with the newer `changed_at` counts, in whatever order they arrive. The same
+    change twice is one job. Needs the admin scope.
     """
     info(logger, f"Changing the price of product {product_id}")
     made = jobs.start(product_id, body["price"], body.get("changed_at") or iso(datetime.now(UTC)))
@@ -73,9 +73,9 @@ def change_price(body: dict[str, Any], product_id: int) -> Response:
 @blueprint.response(200, PriceJobSchema, example=EXAMPLE_PRICE_JOB)
 @blueprint.problems(JobNotFound, InvalidInput, *CALLER, *STORE)
 def get_price_change(product_id: int, job_id: str) -> Response:
-    """Get how far a price change has come
+    """Get the progress of a price change
 
-    Where whoever was at it has died, somebody else goes on with it from here. It needs the admin scope.
+    If the job's worker has crashed, this request makes another one resume it. Needs the admin scope.
     """
     found = job(get_table(), job_id)
     if found is None or found.product_id != product_id:
@@ -90,8 +90,8 @@ def get_price_change(product_id: int, job_id: str) -> Response:
 def get_carts(product_id: int) -> Response:
     """List the carts that hold a product, and the saved lists
 
-    Only lines that are live, which may be fewer than the limit: go on as long as there is a `next_cursor`. A line that
-    was added in the last second may be missing. It needs the admin scope.
+    A page can have fewer lines than the limit, because expired lines are left out: read on as long as there is a
+    `next_cursor`. A line that was added in the last second may be missing. Needs the admin scope.
     """
     asked = query_parameters()
     if unknown := asked.keys() - {"limit", "cursor"}:
@@ -112,10 +112,11 @@ def get_carts(product_id: int) -> Response:
 @blueprint.response(200, CartSchema, example=EXAMPLE_CART, headers=ETAG)
 @blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
-    """Accept the current prices, of all lines of the cart or of those of some products
+    """Accept the current prices, of all lines of the cart or of some products
 
-    Each becomes the line's price. To do it again is to do nothing. With `If-Match` and the cart's ETag, only if it is
-    as you read it, so that no price is accepted that the shopper has not seen; else 412, with the cart as it is.
+    The current price of each line becomes its price. Accepting again changes nothing. With `If-Match` and the cart's
+    ETag, only if the cart has not changed, so that no price is accepted that the shopper has not seen; else 412, with
+    the current cart.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
     return respond(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))

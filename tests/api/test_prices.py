@@ -17,7 +17,8 @@ from cart.prices import job_rows, jobs
 from cart.prices.job_rows import Job
 from tests.support.crashes import Died, dying
 from tests.support.fault_proxy import fault_proxy
-from tests.support.faults import GARBLED, LOST, THROTTLED, failing, hooked
+from tests.support.faults import GARBLED, LOST, THROTTLED
+from tests.support.faulty_client import failing, hooked
 from tests.support.price_changes import EXPIRED, NEW, NEWER, OLD, T1, T2, T3, filled, line_of, news, saved
 from tests.support.stores import CUP, make_store
 
@@ -94,7 +95,7 @@ def test_what_is_gone_or_expired_stays_so(client, user, store, table, product, c
             TableName=table.name, Key={"user_id": {"S": gone}, "item_id": {"S": f"ITEM#{product}"}}
         )
 
-    with hooked(table, "after-call.dynamodb.Query", remove):
+    with hooked(table, "after", remove, "Query"):
         assert change(NEW, T1)[6:9] == (2, 0, 2)
     assert store.rows(user) == before
     assert store.rows(gone) == []
@@ -339,7 +340,7 @@ def test_nothing_is_accepted_that_was_not_read(client, user, store, product, cha
             came.append(1)
             change(NEWER, T2)
 
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", change_now):
+    with hooked(table, "before", change_now, "TransactWriteItems"):
         refused = client.post(path, headers=if_match)
     assert came
     assert refused.status_code == 412
@@ -430,7 +431,7 @@ def test_without_a_moment_it_is_now(client, user, store, product):
 )
 def test_what_is_no_change_is_refused(client, table, product, body, field):
     asked: list[Any] = []
-    with hooked(table, "before-call.dynamodb", lambda **_: asked.append(1)):
+    with hooked(table, "before", lambda **_: asked.append(1)):
         answer = client.put(f"/products/{product}/price", json=body)
     assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, [field])
     assert not asked
@@ -615,17 +616,17 @@ def test_what_dynamodb_did_not_get_to_is_asked_for_again(client, store, table, p
     filled(store, product, 5)
     answers = []
 
-    def keep_back(parsed, **_):
+    def keep_back(answer, **_):
         answers.append(1)
         if len(answers) <= 2:
-            ((name, rows),) = parsed["Responses"].items()
+            ((name, rows),) = answer["Responses"].items()
             keys = [{key: row[key] for key in ("user_id", "item_id")} for row in rows[1:]]
-            parsed["Responses"] = {name: rows[:1]}
-            parsed["UnprocessedKeys"] = {
+            answer["Responses"] = {name: rows[:1]}
+            answer["UnprocessedKeys"] = {
                 name: {"Keys": keys, "ProjectionExpression": "user_id", "ExpressionAttributeNames": {}}
             }
 
-    with hooked(table, "after-call.dynamodb.BatchGetItem", keep_back):
+    with hooked(table, "after", keep_back, "BatchGetItem"):
         assert len(client.get(f"/products/{product}/carts").json["carts"]) == 6
     assert len(answers) == 3
 

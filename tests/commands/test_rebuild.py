@@ -13,7 +13,7 @@ from cart.commands import rebuild
 from cart.commands.rebuild import Drift, Rebuild
 from cart.errors import Throttled
 from tests.support.crashes import MOMENTS, Died, dying
-from tests.support.faults import hooked
+from tests.support.faulty_client import hooked
 from tests.support.records import DAY, history, image
 from tests.support.stores import Store, make_store
 
@@ -151,7 +151,7 @@ def test_one_who_counts_in_the_old_generation_does_not_get_through(books, app):
             assert run(Bookkeeper(other, app.extensions["cart_config"])) == [Drift("lines", 3, 3, 6, 17.5), *NONE[1:]]
 
     other = create_app(app.extensions["cart_config"]).extensions["cart_table"].client
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", rebuild_first):
+    with hooked(table, "before", rebuild_first, "TransactWriteItems"):
         assert count_records(books, TOLD) == []
     assert began
     assert_right(books)

@@ -18,7 +18,8 @@ from tests.support.capacity import billed
 from tests.support.concurrency import at_once
 from tests.support.crashes import MOMENTS, Died, dying
 from tests.support.embedded_metrics import read_embedded
-from tests.support.faults import THROTTLED, failing, hooked
+from tests.support.faults import THROTTLED
+from tests.support.faulty_client import failing, hooked
 from tests.support.records import DAY, NOON, cleared, history, image, record
 from tests.support.stores import Store, make_store
 from tests.support.streams import by_ttl
@@ -118,7 +119,7 @@ def test_what_a_write_of_a_line_costs(books, app):
         writes.clear()
         with (
             billed(app.extensions["cart_table"]) as bill,
-            hooked(app.extensions["cart_table"], "provide-client-params.dynamodb.TransactWriteItems", measure),
+            hooked(app.extensions["cart_table"], "change", measure, "TransactWriteItems"),
         ):
             assert count_records(books, list(told)) == []
         assert max(map(max, writes), default=0) < 1024
@@ -257,7 +258,7 @@ def test_boards_are_right_where_one_has_looked_before_and_writes_after_another(b
         if len(transactions) == 2:
             assert count_records(other, [record(image(5), image(3))]) == []
 
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", before_the_boards):
+    with hooked(table, "before", before_the_boards, "TransactWriteItems"):
         assert count_records(books, [record(image(3), image(5))]) == []
     assert books.top("units", 1) == [books.product(42)] == [ProductTotals(42, 1, 3, value("59.97"))]
 
@@ -290,12 +291,12 @@ def test_keys_that_stay_unprocessed_are_asked_for_again(books, app, store):
         kept.append(keys[1:])
         return params | {"RequestItems": {table.name: {"Keys": keys[:1], "ConsistentRead": True}}}
 
-    def report(parsed, **_):
-        parsed["UnprocessedKeys"] = {table.name: {"Keys": kept[-1]}} if kept[-1] else {}
+    def report(answer, **_):
+        answer["UnprocessedKeys"] = {table.name: {"Keys": kept[-1]}} if kept[-1] else {}
 
     with (
-        hooked(table, "provide-client-params.dynamodb.BatchGetItem", take_one),
-        hooked(table, "after-call.dynamodb.BatchGetItem", report),
+        hooked(table, "change", take_one, "BatchGetItem"),
+        hooked(table, "after", report, "BatchGetItem"),
     ):
         assert count_records(books, [record(image(), image(3))]) == []
     assert books.product(42).units == 3

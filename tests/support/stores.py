@@ -12,7 +12,6 @@ from cart.dynamodb.client import connect
 from cart.dynamodb.table import BATCH_ROWS
 
 ENGINES = ["moto", "ministack", "dynamodb-local"]
-WITHOUT_MINISTACK = ["moto", "dynamodb-local"]  # for what takes seconds and is decided on this side of the engine
 CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
 
 
@@ -82,3 +81,11 @@ def engine_url(request: pytest.FixtureRequest) -> str:
     """Return the URL of the shared engine that is the parameter of a fixture."""
     url: str = request.getfixturevalue(f"{request.param.replace('-', '_')}_url")
     return url
+
+
+def shared_store(request: pytest.FixtureRequest) -> Store:
+    """Make a table on the shared engine that is the parameter of a fixture."""
+    made = make_store(request.param, engine_url(request))
+    if made.engine == "moto":
+        SHARED_ON_MOTO.append(made)
+    return made

@@ -72,8 +72,8 @@ function showState(error) {
 
 function askForToken(error) {
   const reasons = {
-    401: isSignedIn() ? "That token does not hold, or has expired." : "These figures are for holders of the admin scope.",
-    403: "That token holds, but lacks the admin scope.",
+    401: isSignedIn() ? "The token is not valid, or has expired." : "These figures need a token with the admin scope.",
+    403: "The token is valid, but lacks the admin scope.",
   };
   $("token-reason").textContent = reasons[error.status];
   $("token").setAttribute("aria-invalid", isSignedIn());

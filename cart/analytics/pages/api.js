@@ -6,7 +6,7 @@ let token = null;
 /** An answer that is none of those hoped for: `status`, `title`, `detail`, `requestId`; status 0 where none came. */
 export class Refused extends Error {
   constructor(status, { title, detail, instance, errors } = {}) {
-    super(title ?? "The service did not answer as it should");
+    super(title ?? "The service gave an answer that cannot be read");
     this.status = status;
     this.detail = Object.entries(errors ?? {}).map(([field, messages]) => `${field}: ${messages.join(" ")}`).join(" ")
       || (detail === title ? "" : detail) || "";
@@ -48,7 +48,7 @@ async function ask(path, parameters, accept, signal) {
     if (error.name === "AbortError") {
       throw error;
     }
-    throw new Refused(0, { title: "The service cannot be reached", detail: "Is the network there?" });
+    throw new Refused(0, { title: "The service cannot be reached", detail: "Check your network connection." });
   }
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
