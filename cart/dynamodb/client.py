@@ -207,6 +207,8 @@ def _capacity_units(operation: str, answer: Any) -> float:
     :raise NotAnAnswer: the answer does not say so, although DynamoDB was asked to
     """
     consumed = answer.get("ConsumedCapacity")
+    if operation == "batch_get_item" and consumed is None and isinstance(answer.get("Responses"), dict):
+        return 0  # ministack reports none here; DynamoDB's answer always has this member, as another's would not
     try:
         if operation in SEVERAL_TABLES and isinstance(consumed, list):
             return sum([table["CapacityUnits"] + 0 for table in consumed])

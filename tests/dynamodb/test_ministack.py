@@ -36,7 +36,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cart.commands import engines, provision
-from cart.dynamodb.client import connect
+from cart.dynamodb.client import call, connect
 from tests.support.project import ROOT
 from tests.support.stores import Store, make_store
 from tests.support.streams import stream_of
@@ -131,6 +131,8 @@ def test_query_units(stores, user):
 
 
 def test_batch_get_units(stores, user):
+    """So the service takes the answer for DynamoDB's by its ``Responses``."""
+
     def units(store):
         table = store.config.dynamodb_table_name
         put(store, key(user))
@@ -141,6 +143,13 @@ def test_batch_get_units(stores, user):
         return [entry["CapacityUnits"] for entry in answer.get("ConsumedCapacity", [])]
 
     assert on_each(stores, units) == ([], [0.5])
+
+    def rows(store):
+        table = store.config.dynamodb_table_name
+        asked = {table: {"Keys": [key(user)]}}
+        return call(connect(store.config), "batch_get_item", RequestItems=asked)["Responses"][table]
+
+    assert on_each(stores, rows) == ([key(user)], [key(user)])
 
 
 def test_transaction_units(stores, user):
