@@ -1,4 +1,4 @@
-"""Whether the service is alive, and whether it can do its work."""
+"""Views that tell whether the process runs and whether the table answers."""
 
 from flask import Response
 
@@ -18,7 +18,7 @@ blueprint = CartBlueprint("health", __name__, url_prefix="/health", description=
 @blueprint.open
 @blueprint.problems()
 def alive() -> Response:
-    """Is the process alive?"""
+    """Check that the process runs"""
     return shown(HealthSchema, OK)
 
 
@@ -27,6 +27,6 @@ def alive() -> Response:
 @blueprint.open
 @blueprint.problems(*STORE)
 def ready() -> Response:
-    """Does the table answer?"""
+    """Check that the table answers"""
     get_table().check()
     return shown(HealthSchema, OK)

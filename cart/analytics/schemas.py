@@ -1,4 +1,4 @@
-"""The shapes of what is asked and answered about all carts."""
+"""Schemas of the requests and responses of the analytics API, with examples."""
 
 import re
 from datetime import UTC, date, datetime
@@ -12,7 +12,7 @@ from cart.http.fields import Price
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
 MAX_PRODUCTS = 100
-SORTS = ("units", "carts", "value")  # as `aggregates.Sort` has them, which shoppers do not wait for
+SORTS = ("units", "carts", "value")  # those of `totals.Sort`, not imported: a shopper's cold start would load it
 
 EXAMPLE_PRODUCT = {"product_id": 42, "carts": 17, "units": 40, "value": Decimal("799.60")}
 EXAMPLE_PRODUCTS = {"sort": "units", "products": [EXAMPLE_PRODUCT]}
@@ -51,14 +51,14 @@ EXAMPLE_ABANDONMENT_CSV = (
 
 
 class Period(NamedTuple):
-    """UTC days, both included."""
+    """A range of UTC days, the first and the last included."""
 
     first: date
     last: date
 
 
 class DayInQuery(fields.Date):
-    """``YYYY-MM-DD``, and none of the other forms of ISO 8601."""
+    """A day as ``YYYY-MM-DD``; the other forms of ISO 8601 are refused."""
 
     default_error_messages = {"invalid": "Must be a day such as 2026-11-23."}
 
@@ -69,7 +69,7 @@ class DayInQuery(fields.Date):
 
 
 class NumberInQuery(fields.Integer):
-    """Digits, and nothing else that Python would take for a number."""
+    """A whole number of 1 to 9 digits; other forms that Python reads as a number are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", value):
@@ -78,13 +78,15 @@ class NumberInQuery(fields.Integer):
 
 
 class PeriodSchema(Schema):
+    """The period that a query asks for; ``load`` returns a ``Period``."""
+
     first = DayInQuery(data_key="from")
     last = DayInQuery(data_key="to")
 
     @post_load
-    def _period(self, asked: dict[str, date], **_: Any) -> Period:
-        last = asked.get("last", datetime.now(UTC).date())
-        first = asked.get("first", date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1)))
+    def _period(self, query: dict[str, date], **_: Any) -> Period:
+        last = query.get("last", datetime.now(UTC).date())
+        first = query.get("first", date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1)))
         if first > last:
             raise ValidationError(f"Must not be after {last}, the last day.", "from")
         if (last - first).days >= MAX_DAYS:
@@ -93,6 +95,8 @@ class PeriodSchema(Schema):
 
 
 class TopSchema(Schema):
+    """The parameters of a ranking of products."""
+
     sort = fields.String(load_default="units", validate=validate.OneOf(SORTS))
     limit = NumberInQuery(load_default=20, validate=validate.Range(1, MAX_PRODUCTS))
 
@@ -105,21 +109,25 @@ def _value(description: str) -> Price:
     return Price(required=True, metadata={"description": description})
 
 
-def _rate(of: str) -> fields.Decimal:
+def _rate(quantity: str) -> fields.Decimal:
     return fields.Decimal(
         required=True,
         allow_none=True,
-        metadata={"description": f"{of} abandoned for each added; null if nothing was added"},
+        metadata={"description": f"{quantity} abandoned for each added; null if nothing was added"},
     )
 
 
 class TotalsSchema(Schema):
+    """Current totals of all carts."""
+
     lines = fields.Integer(required=True)
     units = fields.Integer(required=True)
     value = _value("price × quantity")
 
 
 class DaySchema(Schema):
+    """Changes of all carts on one UTC day."""
+
     day = _day()
     lines_added = fields.Integer(required=True)
     lines_removed = fields.Integer(required=True)
@@ -133,6 +141,8 @@ class DaySchema(Schema):
 
 
 class SummarySchema(Schema):
+    """Current totals of all carts, and their changes on each day of a period."""
+
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
     totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "What all carts hold now"})
@@ -140,6 +150,8 @@ class SummarySchema(Schema):
 
 
 class ProductTotalsSchema(Schema):
+    """Current totals of one product over all carts."""
+
     product_id = fields.Integer(required=True)
     carts = fields.Integer(required=True, metadata={"description": "Carts that hold the product"})
     units = fields.Integer(required=True)
@@ -147,11 +159,15 @@ class ProductTotalsSchema(Schema):
 
 
 class ProductsSchema(Schema):
+    """A ranking of products."""
+
     sort = fields.String(required=True, validate=validate.OneOf(SORTS))
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 
 class FlowsSchema(Schema):
+    """Lines and values that were added and abandoned, and the rate of abandonment."""
+
     lines_added = fields.Integer(required=True)
     value_added = Price(required=True)
     lines_abandoned = fields.Integer(required=True)
@@ -161,6 +177,8 @@ class FlowsSchema(Schema):
 
 
 class FlowsOfDaySchema(FlowsSchema):
+    """Lines and values that were added and abandoned on one UTC day."""
+
     day = _day()
 
     class Meta:
@@ -168,6 +186,8 @@ class FlowsOfDaySchema(FlowsSchema):
 
 
 class AbandonmentSchema(Schema):
+    """Lines and values that were added and abandoned, in a whole period and on each of its days."""
+
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
     total = fields.Nested(FlowsSchema, required=True, metadata={"description": "Of the whole period"})

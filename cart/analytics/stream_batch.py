@@ -1,4 +1,4 @@
-"""A batch of records of the table's stream, counted. One that cannot be counted fails alone."""
+"""Count a batch of records of the table's stream. A record that cannot be counted does not stop the others."""
 
 import logging
 from collections.abc import Mapping
@@ -13,9 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def count_records(bookkeeper: Bookkeeper, records: list[Any]) -> list[str]:
-    """Count records as ``count_or_raise`` does, for Lambda, which brings those that failed again.
+    """Count records as ``count_or_raise`` does, and report failures in the form that Lambda expects.
 
-    :return: the sequence numbers of those that failed, all of them where DynamoDB is away or throttles
+    :return: the sequence numbers of the records that failed, which Lambda sends again; all of them if DynamoDB is
+        unavailable or throttles
     """
     changes, failed = _read(records)
     try:
@@ -28,16 +29,21 @@ def count_records(bookkeeper: Bookkeeper, records: list[Any]) -> list[str]:
 def count_or_raise(bookkeeper: Bookkeeper, records: list[Any]) -> set[str]:
     """Count records, and return the sequence numbers of those that cannot be counted.
 
-    :raise Throttled, Unavailable: some may not have been counted
+    :param records: in the shape of Lambda's events
+    :raise Throttled, Unavailable: some records may not have been counted
     """
     changes, failed = _read(records)
     return failed | _count_all(bookkeeper, changes)
 
 
 def _count_all(bookkeeper: Bookkeeper, changes: Mapping[str, Change]) -> set[str]:
-    """Count changes, and then bring the boards in line with each product that they touch.
+    """Count changes, then refresh the rankings for each of their products.
 
-    That is done for records that were counted before, too: the process that counted them may have ended before this.
+    The rankings are refreshed for records that were counted before, too: the process that counted them may have
+    crashed before it refreshed.
+
+    :param changes: by sequence number
+    :return: the sequence numbers of those that failed
     """
     failed, numbers = set[str](), list(changes)
     for start in range(0, len(numbers), CHUNK):
@@ -48,7 +54,7 @@ def _count_all(bookkeeper: Bookkeeper, changes: Mapping[str, Change]) -> set[str
 
 
 def _read(records: list[Any]) -> tuple[dict[str, Change], set[str]]:
-    """What is to be counted, by sequence number; and what cannot be read."""
+    """Return the changes that count, by sequence number, and the sequence numbers of unreadable records."""
     changes, failed = {}, set()
     for record in records:
         number = record["dynamodb"]["SequenceNumber"]
@@ -62,7 +68,7 @@ def _read(records: list[Any]) -> tuple[dict[str, Change], set[str]]:
 
 
 def _count(bookkeeper: Bookkeeper, changes: Mapping[str, Change]) -> set[str]:
-    """Count these together or, where DynamoDB refuses what is in one of them, one by one; those that failed."""
+    """Count changes together or, if DynamoDB refuses a value in one of them, one by one; return those that failed."""
     try:
         bookkeeper.count(list(changes.values()))
     except AWS_ERRORS:

@@ -1,4 +1,4 @@
-"""The views of what all carts hold and what is abandoned, as JSON or, where that is asked for, as CSV."""
+"""Views of what all carts hold and of what is abandoned, as JSON or CSV."""
 
 import csv
 import io
@@ -55,7 +55,7 @@ blueprint = CartBlueprint(
 
 
 def _aggregates() -> "Aggregates":
-    from cart.analytics.totals import get_aggregates  # noqa: PLC0415 - not for those who shop
+    from cart.analytics.totals import get_aggregates  # noqa: PLC0415 - not loaded for shoppers' requests
 
     return get_aggregates()
 
@@ -78,7 +78,7 @@ VARY = {"Vary": {"schema": {"type": "string"}, "example": "Accept"}}
 
 
 def _answers(schema: type[Schema], example: Any, csv_example: str) -> Callable[[View], View]:
-    """Document an answer that is JSON or CSV."""
+    """Return a decorator that documents a response in JSON and in CSV."""
     as_json = blueprint.response(200, schema, example=example, headers=VARY)
     as_csv = blueprint.response(200, {"type": "string"}, example=csv_example, headers=VARY, content_type=CSV)
     problems = blueprint.problems(NotAcceptable, InvalidInput, *CALLER, *STORE)
@@ -96,7 +96,7 @@ def get_summary() -> Response:
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
-    return _shown(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
+    return _respond(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
 
 
 @blueprint.route("/products", parameters=TOP)
@@ -107,10 +107,10 @@ def get_products() -> Response:
     Of products with the same figure, the one with the smaller id comes first. Costs four Query and a BatchGetItem,
     whatever the number of products.
     """
-    asked = judge(TopSchema, query_parameters())
-    info(logger, f"Getting the top products by {asked['sort']}")
-    products = _aggregates().top(asked["sort"], asked["limit"])
-    return _shown(ProductsSchema, {"sort": asked["sort"], "products": products}, ProductTotalsSchema, products)
+    query = judge(TopSchema, query_parameters())
+    info(logger, f"Getting the top products by {query['sort']}")
+    products = _aggregates().top(query["sort"], query["limit"])
+    return _respond(ProductsSchema, {"sort": query["sort"], "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")
@@ -122,7 +122,7 @@ def get_product(product_id: int) -> Response:
     """
     info(logger, f"Getting what carts hold of product {product_id}")
     product = _aggregates().product(product_id)
-    return _shown(ProductTotalsSchema, product, ProductTotalsSchema, [product])
+    return _respond(ProductTotalsSchema, product, ProductTotalsSchema, [product])
 
 
 @blueprint.route("/abandonment", parameters=PERIOD)
@@ -137,7 +137,7 @@ def get_abandonment() -> Response:
     info(logger, f"Getting what was abandoned from {period.first} to {period.last}")
     days = _aggregates().days(*period)
     by_day = [{"day": day.day} | _flows([day]) for day in days]
-    return _shown(
+    return _respond(
         AbandonmentSchema, {**period._asdict(), "total": _flows(days), "days": by_day}, FlowsOfDaySchema, by_day
     )
 
@@ -148,7 +148,7 @@ def _period() -> Period:
 
 
 def _flows(days: "list[Day]") -> dict[str, Any]:
-    """What was added and abandoned on these days together."""
+    """Return the sums of what was added and abandoned on these days, and their rates."""
     names = ("lines_added", "value_added", "lines_abandoned", "value_abandoned")
     sums = {name: sum(getattr(day, name) for day in days) for name in names}
     return sums | {
@@ -161,17 +161,19 @@ def _rate(abandoned: Decimal | int, added: Decimal | int) -> Decimal | None:
     return (Decimal(abandoned) / added).quantize(FOUR_DECIMALS) if added else None
 
 
-def _shown(schema: type[Schema], value: Any, row: type[Schema], rows: Iterable[Any]) -> Response:
-    """As the client would rather have it (RFC 9110, section 12.5.1).
+def _respond(schema: type[Schema], value: Any, row_schema: type[Schema], rows: Iterable[Any]) -> Response:
+    """Return the response in the format that the client prefers (RFC 9110, section 12.5.1).
 
-    :raise NotAcceptable: it wants neither JSON nor CSV (406)
+    :param schema, value: for JSON
+    :param row_schema, rows: for CSV
+    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
     """
     accepted = request.accept_mimetypes
-    wanted = accepted.best_match([JSON, CSV]) if accepted else JSON
-    if wanted is None:
+    media_type = accepted.best_match([JSON, CSV]) if accepted else JSON
+    if media_type is None:
         raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
-    if wanted == CSV:
-        response = Response(_csv(instance_of(row), rows), content_type=f"{CSV}; charset=utf-8; header=present")
+    if media_type == CSV:
+        response = Response(_csv(instance_of(row_schema), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:
         response = shown(schema, value)
     response.headers["Vary"] = "Accept"
@@ -179,7 +181,10 @@ def _shown(schema: type[Schema], value: Any, row: type[Schema], rows: Iterable[A
 
 
 def _csv(schema: Schema, rows: Iterable[Any]) -> str:
-    """RFC 4180, with a header. There are only numbers and days in it, so no cell is a formula to a spreadsheet."""
+    """Return rows as CSV with a header (RFC 4180).
+
+    All cells are numbers or days, so none needs protection from being read as a formula by a spreadsheet.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, [str(field.data_key or name) for name, field in schema.dump_fields.items()])
     writer.writeheader()

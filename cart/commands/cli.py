@@ -1,7 +1,6 @@
-"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask prices resume`,
-`flask analytics rebuild` and `follow`, `flask serve`.
+"""Command line: `flask table`, `monitoring`, `prices`, `analytics` and `serve`.
 
-What a command needs is imported when it runs: the app imports this module at every cold start.
+Each command imports what it needs when it runs: the app imports this module at every start.
 """
 
 import signal
@@ -28,6 +27,7 @@ analytics_group = AppGroup("analytics", help="The counts of what all carts hold.
 
 
 def init_app(app: Flask) -> None:
+    """Add the commands to an app."""
     app.cli.add_command(table_group)
     app.cli.add_command(monitoring_group)
     app.cli.add_command(prices_group)
@@ -50,11 +50,11 @@ def table_status() -> None:
     with one_line_for_errors():
         client = connect(config, patient=True)
         table = describe_table_or_fail(client, config.dynamodb_table_name)
-        found = provision.aspects(client, config.dynamodb_table_name)
-    different = provision.differences(found)
-    for aspect, value in found.items():
-        wanted = f"  DIFFERS, must be {provision.WANTED[aspect]}" if aspect in different else ""
-        click.echo(f"{aspect + ':':<12}{value}{wanted}")
+        properties = provision.properties(client, config.dynamodb_table_name)
+    different = provision.differences(properties)
+    for name, value in properties.items():
+        remark = f"  DIFFERS, must be {provision.REQUIRED[name]}" if name in different else ""
+        click.echo(f"{name + ':':<12}{value}{remark}")
     click.echo(f"{'items:':<12}{table['ItemCount']}\n{'size:':<12}{table['TableSizeBytes']} bytes")
     sys.exit(1 if different else 0)
 
@@ -69,7 +69,7 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
     """
     from cart.commands import monitoring
 
-    with one_line_for_errors(without_credentials=f"dashboards and alarms are made in AWS: set {CREDENTIALS}"):
+    with one_line_for_errors(without_credentials=f"dashboards and alarms are created in AWS: set {CREDENTIALS}"):
         monitoring.create(app_config(), retention_days, topic_arn, click.echo)
 
 
@@ -82,13 +82,13 @@ def resume_prices() -> None:
     table, bus = get_table(), get_bus()
     with one_line_for_errors():
         describe_table_or_fail(connect(app_config(), patient=True), table.name)
-        left = [job for job in job_rows.unfinished_jobs(table) if job.is_left]
-        for one in left:
-            jobs.run(table, bus, one.job_id)
-        after = [job for one in left if (job := job_rows.job(table, one.job_id))]
-    for job in after:
+        job_ids = [job.job_id for job in job_rows.unfinished_jobs(table) if job.is_idle]
+        for job_id in job_ids:
+            jobs.run(table, bus, job_id)
+        results = [job for job_id in job_ids if (job := job_rows.read_job(table, job_id))]
+    for job in results:
         click.echo(f"{job.job_id} product {job.product_id}: {job.status}, {job.seen} lines seen, {job.changed} changed")
-    sys.exit(1 if any(job.is_left for job in after) else 0)
+    sys.exit(1 if any(job.is_idle for job in results) else 0)
 
 
 @analytics_group.command("rebuild")
@@ -100,22 +100,22 @@ def rebuild_analytics() -> None:
     next run continues.
     """
     from cart.analytics.counter import Bookkeeper
-    from cart.commands.rebuild import Rebuild, in_words
+    from cart.commands.rebuild import Rebuild, describe
 
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
         table = describe_table_or_fail(client, config.dynamodb_table_name)
-        rows = 2 * table["ItemCount"]  # each is read twice; DynamoDB counts every six hours
+        rows = 2 * table["ItemCount"]  # each row is read twice; DynamoDB updates its count every six hours
         rebuild = Rebuild(Bookkeeper(client, config))
         with click.progressbar(length=max(rows, 1), label="Rows", width=0) as bar:
-            for looked_at in rebuild.run():
-                bar.update(looked_at)
+            for scanned_rows in rebuild.run():
+                bar.update(scanned_rows)
         corrections = [drift for drift in rebuild.drift() if drift.differing]
     for drift in corrections:
-        click.echo(f"Corrected {in_words(drift)}")
+        click.echo(f"Corrected {describe(drift)}")
     if not corrections:
-        click.echo("Nothing differed: what was counted is what the carts hold")
+        click.echo("Nothing differed: the counts are what the carts hold")
 
 
 @analytics_group.command("follow")
@@ -130,23 +130,23 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
     from cart.commands.follow import Stream, StreamUnreadable, follow
 
     is_over = threading.Event()
-    for end in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(end, lambda *_: is_over.set())
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: is_over.set())
     if rebuild_first:
-        click.echo("The last run did not end in order: counting what carts hold anew")
+        click.echo("The last run crashed: counting again what carts hold")
         context.invoke(rebuild_analytics)
     config = app_config()
     with one_line_for_errors():
         client = connect(config, patient=True)
         arn = describe_table_or_fail(client, config.dynamodb_table_name).get("LatestStreamArn")
         if not arn:
-            fail(f"table {config.dynamodb_table_name} has no stream; flask --app wsgi table create turns it on")
+            fail(f"table {config.dynamodb_table_name} has no stream; run flask --app wsgi table create to turn it on")
         click.echo(f"Counting the changes of {config.dynamodb_table_name}; Ctrl-C ends it")
         stream = Stream(connect(config, patient=True, service="dynamodbstreams"), arn)
         try:
             follow(stream, Bookkeeper(client, config), is_over)
         except Problem:
-            if not is_over.is_set():  # else the engine was stopped too: what it still has is counted at the next start
+            if not is_over.is_set():  # else the engine was stopped too; the next start counts the remaining changes
                 raise
         except StreamUnreadable as error:
             if not is_over.is_set():
@@ -188,7 +188,7 @@ def serve_command(host: str, port: int, engine: str | None, data: str, wait_seco
 
 
 def app_config() -> Config:
-    """Return the settings of the app whose command runs."""
+    """Return the app's settings."""
     config: Config = current_app.extensions["cart_config"]
     return config
 
@@ -201,9 +201,9 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def one_line_for_errors(without_credentials: str = "") -> Iterator[None]:
-    """Turn what DynamoDB or AWS refuses into one line, and exit with status 1.
+    """Print an error of DynamoDB or AWS as one line, and exit with status 1.
 
-    :param without_credentials: the line where there are no credentials, if an engine on this machine does not help
+    :param without_credentials: the line if there are no credentials, for commands that need AWS itself, not an engine
     """
     try:
         yield
@@ -216,7 +216,7 @@ def one_line_for_errors(without_credentials: str = "") -> Iterator[None]:
 
 
 def _what_to_set() -> str:
-    """Return what to set where neither an engine nor credentials are set."""
+    """Return the message for an environment with neither an engine nor credentials."""
     from cart.commands.engines import running_endpoint_url
 
     url = running_endpoint_url()
@@ -225,22 +225,22 @@ def _what_to_set() -> str:
 
 
 def describe_table_or_fail(client: Any, name: str) -> dict[str, Any]:
-    """Return what DescribeTable answers; exit 1 with one line where the table does not exist."""
+    """Return the result of DescribeTable; print one line and exit with status 1 if the table does not exist."""
     try:
         table: dict[str, Any] = client.describe_table(TableName=name)["Table"]
     except client.exceptions.ResourceNotFoundException:
-        fail(f"there is no table {name}; flask --app wsgi table create makes it")
+        fail(f"there is no table {name}; run flask --app wsgi table create to create it")
     return table
 
 
 def create_table_or_fail(config: Config) -> None:
-    """Create the table, or bring what can be changed in line; exit 1 with one line where something else differs."""
+    """Create the table, or correct what can be changed; print one line and exit with status 1 if the rest differs."""
     from cart.commands import provision
 
     name = config.dynamodb_table_name
     with one_line_for_errors():
         different = provision.create(connect(config, patient=True), name, click.echo)
     if different:
-        listed = "; ".join(f"{key} is {found}, must be {provision.WANTED[key]}" for key, found in different.items())
+        listed = "; ".join(f"{key} is {value}, must be {provision.REQUIRED[key]}" for key, value in different.items())
         fail(f"table {name} differs and cannot be changed in place: {listed}")
     click.echo(f"Table {name}: ready")

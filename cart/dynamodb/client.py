@@ -24,6 +24,7 @@ from cart.dynamodb.failures import (
     TransactionCancelled,
     code_of,
     failure_of,
+    member,
 )
 from cart.dynamodb.retries import Retries
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
@@ -207,8 +208,10 @@ def _capacity_units(operation: str, answer: Any) -> float:
     :raise NotAnAnswer: the answer does not say so, although DynamoDB was asked to
     """
     consumed = answer.get("ConsumedCapacity")
-    if operation == "batch_get_item" and consumed is None and isinstance(answer.get("Responses"), dict):
-        return 0  # ministack reports none here; DynamoDB's answer always has this member, as another's would not
+    if consumed is None and operation == "batch_get_item":  # from which ministack leaves it out
+        member(answer, "Responses")
+        member(answer, "UnprocessedKeys")
+        return 0
     try:
         if operation in SEVERAL_TABLES and isinstance(consumed, list):
             return sum([table["CapacityUnits"] + 0 for table in consumed])

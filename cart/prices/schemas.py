@@ -1,4 +1,4 @@
-"""The shapes of what is said of prices that change, and of the carts that hold a product."""
+"""Schemas of the requests and responses about price changes and the carts that hold a product, with examples."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import Price, WholeNumber, given_price
 from cart.model.lines import iso
 
-CLOCK_SKEW = timedelta(minutes=5)  # of the products service
+CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of the products service may be ahead
 EXAMPLE_PRICE_JOB = {
     "job_id": "0c9d1b7e5a3f48629d7e4b1c8a6f3520",
     "product_id": 42,
@@ -39,7 +39,7 @@ EXAMPLE_HOLDERS = {
 
 
 class Moment(fields.String):
-    """A moment as RFC 3339 writes it, in any zone; loaded as ``lines.iso`` writes it. The future is refused."""
+    """A time in the form of RFC 3339, in any zone; loaded in the form of ``lines.iso``. The future is refused."""
 
     form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -50,7 +50,7 @@ class Moment(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not self.form.fullmatch(text):
-            raise ValidationError("Must be a time with its zone, as 2026-11-23T14:02:11Z (RFC 3339).")
+            raise ValidationError("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).")
         try:
             moment = datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
@@ -61,6 +61,8 @@ class Moment(fields.String):
 
 
 class NewPriceSchema(Schema):
+    """The body of a request that changes a price."""
+
     price = given_price()
     changed_at = Moment(
         metadata={"description": "When the price changed, by the clock of the products service; by default now"}
@@ -68,7 +70,7 @@ class NewPriceSchema(Schema):
 
 
 class PriceEventSchema(NewPriceSchema):
-    """The detail of an event, whose sender may add members of his own."""
+    """The detail of an event that changes a price; unknown members are ignored."""
 
     class Meta:
         unknown = EXCLUDE
@@ -78,6 +80,8 @@ class PriceEventSchema(NewPriceSchema):
 
 
 class PriceJobSchema(Schema):
+    """The job of a price change, and its progress."""
+
     job_id = fields.String(required=True)
     product_id = fields.Integer(required=True)
     price = Price(required=True)
@@ -95,6 +99,8 @@ class PriceJobSchema(Schema):
 
 
 class AcceptSchema(Schema):
+    """The body of a request that accepts price changes."""
+
     product_ids = fields.List(
         WholeNumber(validate=validate.Range(1, MAX_PRODUCT_ID)),
         validate=validate.Length(1, 100),
@@ -103,6 +109,8 @@ class AcceptSchema(Schema):
 
 
 class HolderSchema(Schema):
+    """A line of a product, and the cart or saved list that holds it."""
+
     user_id = fields.String(required=True)
     place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
@@ -111,6 +119,8 @@ class HolderSchema(Schema):
 
 
 class HoldersSchema(Schema):
+    """A page of the carts and saved lists that hold a product."""
+
     product_id = fields.Integer(required=True)
     carts = fields.List(
         fields.Nested(HolderSchema),

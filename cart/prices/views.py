@@ -22,7 +22,7 @@ from cart.http.response import respond, shown
 from cart.logs import info
 from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
 from cart.prices import jobs
-from cart.prices.job_rows import Holder, Job, holders, job, live_lines
+from cart.prices.job_rows import Holder, Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
@@ -65,7 +65,7 @@ def change_price(body: dict[str, Any], product_id: int) -> Response:
     """
     info(logger, f"Changing the price of product {product_id}")
     made = jobs.start(product_id, body["price"], body.get("changed_at") or iso(datetime.now(UTC)))
-    jobs.go_on(made)
+    jobs.resume(made)
     return _shown(made, 202, f"/products/{product_id}/price-changes/{made.job_id}")
 
 
@@ -77,11 +77,11 @@ def get_price_change(product_id: int, job_id: str) -> Response:
 
     If the job's worker has crashed, this request makes another one resume it. Needs the admin scope.
     """
-    found = job(get_table(), job_id)
-    if found is None or found.product_id != product_id:
+    job = read_job(get_table(), job_id)
+    if job is None or job.product_id != product_id:
         raise JobNotFound
-    jobs.go_on(found)
-    return _shown(found)
+    jobs.resume(job)
+    return _shown(job)
 
 
 @blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])

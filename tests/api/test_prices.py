@@ -39,7 +39,7 @@ def change(app, table, product):
         with app.app_context():
             job = jobs.start(product_id, price, changed_at)
         jobs.run(table, Bus(app.extensions["cart_config"]), job.job_id)
-        done = job_rows.job(table, job.job_id)
+        done = job_rows.read_job(table, job.job_id)
         assert done
         return done
 
@@ -467,10 +467,10 @@ def test_a_step_ends_in_time_and_the_next_goes_on(app, client, store, table, pro
     bus, pages = Bus(store.config), 0
     while jobs.run_step(table, bus, job.job_id):
         pages += 1
-        kept = job_rows.job(table, job.job_id)
-        assert (kept.seen, kept.status, kept.is_left) == (3 * pages, "running", True)
+        kept = job_rows.read_job(table, job.job_id)
+        assert (kept.seen, kept.status, kept.is_idle) == (3 * pages, "running", True)
     assert pages in (3, 4)  # 12 lines: an engine may not know that a page was the last
-    assert job_rows.job(table, job.job_id)[5:9] == ("done", 12, 11, 1)
+    assert job_rows.read_job(table, job.job_id)[5:9] == ("done", 12, 11, 1)
     assert_all_changed(client, users, product, NEW, T1)
 
 
@@ -491,10 +491,10 @@ def test_a_run_that_dies_goes_on_from_its_cursor(app, client, store, table, monk
                     deaths += 1
                 else:
                     break
-            left = job_rows.job(table, job.job_id)
+            left = job_rows.read_job(table, job.job_id)
             assert left.seen in (0, 2, 4, 5)
             jobs.run(table, bus, job.job_id)
-            done = job_rows.job(table, job.job_id)
+            done = job_rows.read_job(table, job.job_id)
             assert done[5:9] == ("done", 5, 4, 1), (moment, point)
             assert_all_changed(client, users, product, NEW, T1)
             assert jobs_of(table, product) == []
@@ -504,16 +504,16 @@ def test_a_run_that_dies_goes_on_from_its_cursor(app, client, store, table, monk
 def test_only_one_is_at_a_job(app, store, table, product, small_pages):
     filled(store, product, 4)
     job = started(app, product)
-    mine = job_rows.take_job(table, job.job_id, "me", 60)
+    mine = job_rows.lease_job(table, job.job_id, "me", 60)
     assert mine
-    assert job_rows.take_job(table, job.job_id, "me", 60)  # the first answer may have been lost
-    assert job_rows.take_job(table, job.job_id, "you", 60) is None
+    assert job_rows.lease_job(table, job.job_id, "me", 60)  # the first answer may have been lost
+    assert job_rows.lease_job(table, job.job_id, "you", 60) is None
     assert not jobs.run_step(table, Bus(store.config), job.job_id)
-    assert job_rows.job(table, job.job_id).seen == 0
-    assert job_rows.keep_job(table, mine._replace(lease_until=0), "me")
-    assert job_rows.take_job(table, job.job_id, "you", 60)
-    assert not job_rows.keep_job(table, mine._replace(seen=100), "me")  # who was too slow does not undo it
-    assert job_rows.job(table, job.job_id).seen == 0
+    assert job_rows.read_job(table, job.job_id).seen == 0
+    assert job_rows.save_job(table, mine._replace(lease_until=0), "me")
+    assert job_rows.lease_job(table, job.job_id, "you", 60)
+    assert not job_rows.save_job(table, mine._replace(seen=100), "me")  # who was too slow does not undo it
+    assert job_rows.read_job(table, job.job_id).seen == 0
 
 
 @pytest.mark.parametrize("how", ["get", "put", "resume"])
@@ -528,7 +528,7 @@ def test_somebody_else_goes_on_with_what_was_left(app, client, store, table, pro
         ended = app.test_cli_runner().invoke(args=["prices", "resume"])
         assert ended.exit_code == 0, ended.output
         assert f"{job.job_id} product {product}: done, 6 lines seen, 5 changed" in ended.output
-        assert job_rows.job(table, job.job_id).status == "done"
+        assert job_rows.read_job(table, job.job_id).status == "done"
     wait_until(lambda: client.get(path).json["status"] == "done")
     assert_all_changed(client, users, product, NEW, T1)
 
@@ -547,14 +547,14 @@ def test_what_fails_is_done_again(app, client, store, table, product, change, er
 
 def test_throttled_for_long_is_left_to_be_resumed(app, client, store, table, product, monkeypatch):
     users = filled(store, product, 3)
-    monkeypatch.setattr(jobs, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(jobs, "RETRY_SECONDS", 0)
     monkeypatch.setattr(jobs, "MAX_FAILED_STEPS", 1)
     monkeypatch.setattr(jobs, "LEASE_SECONDS", 0)
     job = started(app, product)
     with failing(table, "UpdateItem", [THROTTLED] * 10_000) as calls:
         jobs.run(table, Bus(store.config), job.job_id)
     assert calls
-    assert job_rows.job(table, job.job_id).is_left
+    assert job_rows.read_job(table, job.job_id).is_idle
     jobs.run(table, Bus(store.config), job.job_id)
     assert_all_changed(client, users, product, NEW, T1)
 
@@ -572,7 +572,7 @@ def test_through_a_network_that_fails(dynamodb_local_url, product):
         proxy.rate = 0.0
         proxy.settle()
         assert sum(proxy.counts.values()) - proxy.counts[None] > 20
-        assert job_rows.job(table, job.job_id)[5:9] == ("done", 202, 201, 1)
+        assert job_rows.read_job(table, job.job_id)[5:9] == ("done", 202, 201, 1)
     assert_all_changed(create_app(store.config).test_client(), users, product, NEW, T1)
 
 

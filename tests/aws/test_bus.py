@@ -71,7 +71,7 @@ def shop(moto_store, moto_url, monkeypatch):
 def carry_out(product: int, price: Decimal, changed_at: str) -> job_rows.Job:
     job = jobs.start(product, price, changed_at)
     jobs.run(get_table(), get_bus(), job.job_id)
-    done = job_rows.job(get_table(), job.job_id)
+    done = job_rows.read_job(get_table(), job.job_id)
     assert done
     return done
 
@@ -172,7 +172,7 @@ def test_a_bus_that_fails_is_asked_again(shop, moto_store, user, error):
 
 def test_the_cursor_waits_for_a_bus_that_is_away(shop, moto_store, user, monkeypatch):
     _, listener = shop
-    for name, value in (("PATIENCE_SECONDS", 0), ("LEASE_SECONDS", 0), ("MAX_FAILED_STEPS", 1)):
+    for name, value in (("RETRY_SECONDS", 0), ("LEASE_SECONDS", 0), ("MAX_FAILED_STEPS", 1)):
         monkeypatch.setattr(jobs, name, value)
     monkeypatch.setattr("cart.dynamodb.retries.RETRY_FOR_SECONDS", 0)
     product = product_of(user)
@@ -324,4 +324,4 @@ def test_what_was_left_goes_on_by_the_clock(on_lambda, moto_store, user, monkeyp
     steps = [one for one in listener.heard() if one["detail"]["job_id"] == job.job_id]
     assert len(steps) == 1
     price_changed(steps[0], None)
-    assert job_rows.job(get_table(), job.job_id).status == "done"
+    assert job_rows.read_job(get_table(), job.job_id).status == "done"

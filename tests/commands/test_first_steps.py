@@ -60,7 +60,7 @@ def test_an_engine_that_no_longer_runs_is_not_named(tmp_path):
 
 
 def test_monitoring_needs_aws(tmp_path):
-    line = f"cart: dashboards and alarms are made in AWS: set {CREDENTIALS}\n"
+    line = f"cart: dashboards and alarms are created in AWS: set {CREDENTIALS}\n"
     assert flask(tmp_path, "monitoring create") == (1, line)
     assert flask(tmp_path, "monitoring create", DYNAMODB_ENDPOINT_URL="http://127.0.0.1:1") == (1, line)
 
@@ -74,7 +74,7 @@ def test_half_of_the_credentials_is_one_line(tmp_path, command):
 @pytest.mark.parametrize("command", ["table status", "analytics rebuild", "analytics follow", "prices resume"])
 def test_a_table_that_is_not_there_is_one_line(tmp_path, moto_url, command):
     environ = {"DYNAMODB_ENDPOINT_URL": moto_url, "DYNAMODB_TABLE_NAME": "not-created"}
-    line = "cart: there is no table not-created; flask --app wsgi table create makes it\n"
+    line = "cart: there is no table not-created; run flask --app wsgi table create to create it\n"
     assert flask(tmp_path, command, **environ) == (1, line)
 
 

@@ -81,7 +81,7 @@ def test_a_table_without_a_stream_is_one_line(moto_store):
     ended = subprocess.run(COMMAND, cwd=ROOT, env=environment(moto_store), capture_output=True, text=True, check=False)
     name = moto_store.config.dynamodb_table_name
     assert ended.returncode == 1
-    assert ended.stderr == f"cart: table {name} has no stream; flask --app wsgi table create turns it on\n"
+    assert ended.stderr == f"cart: table {name} has no stream; run flask --app wsgi table create to turn it on\n"
 
 
 def test_ctrl_c_and_sigterm_end_it_where_a_script_starts_it_in_the_background(dynamodb_local_url):

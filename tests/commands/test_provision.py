@@ -64,7 +64,7 @@ def test_create_again_changes_nothing(run, fresh, store):
     store_again.put("u", 1)
     status, output = run("create")
     assert status == 0
-    assert "already there" in output
+    assert f"Table {fresh.dynamodb_table_name}: exists\n" in output
     assert len(store_again.rows("u")) == 1
 
 
@@ -140,13 +140,15 @@ def test_status_prints_each_thing(run, fresh, store):
     assert found.pop("items") == "1"
     assert found.pop("size").endswith(" bytes")
     lacks = {"recovery", "encryption"} if store.engine == "dynamodb-local" else set()
-    assert found == provision.WANTED | dict.fromkeys(lacks, provision.NOT_OFFERED)
+    assert found == provision.REQUIRED | dict.fromkeys(lacks, provision.NOT_OFFERED)
 
 
 def test_status_of_no_table_is_one_line(run, fresh):
     status, output = run("status")
     assert status == 1
-    assert output == (f"cart: there is no table {fresh.dynamodb_table_name}; flask --app wsgi table create makes it\n")
+    assert output == (
+        f"cart: there is no table {fresh.dynamodb_table_name}; run flask --app wsgi table create to create it\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["create", "status"])

@@ -209,7 +209,7 @@ def test_the_command(app, books, store):
         "Corrected the totals over all carts: +1 lines, +0 units, +0.00 in value",
     ]
     quiet = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
-    assert quiet.output.splitlines()[1:] == ["Nothing differed: what was counted is what the carts hold"]
+    assert quiet.output.splitlines()[1:] == ["Nothing differed: the counts are what the carts hold"]
 
 
 def test_the_command_says_that_dynamodb_throttles(app):

