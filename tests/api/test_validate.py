@@ -325,6 +325,7 @@ def done(receipt) -> dict[int, str]:
     return {line["product_id"]: line["fix"]["action"] for line in receipt["lines"] if "fix" in line}
 
 
+@pytest.mark.parametrize("real_store", ["dynamodb-local"], indirect=True)  # it takes seconds
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
 def test_a_fix_that_dies_anywhere_can_be_run_again(real_store, user, products, headers, monkeypatch):
     """Before and after each request, of which two or more are transactions; with a key, the receipt is whole."""
@@ -357,6 +358,7 @@ def store_has_as_before(store, user: str, product_id: int) -> bool:
     return row is not None and row["version"]["N"] == "1"
 
 
+@pytest.mark.parametrize("real_store", ["dynamodb-local"], indirect=True)  # it takes seconds
 def test_fixes_through_a_network_that_fails(real_store, user, products, monkeypatch):
     """With a key, and as often as it takes: each line is put right once, and the receipt tells of each."""
     monkeypatch.setattr("cart.carts.receipts.TRANSACTION_ROWS", 4)

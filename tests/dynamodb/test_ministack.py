@@ -6,7 +6,7 @@ Each test sends the same requests to both engines, so it fails when either chang
 |---|---|---|---|
 | capacity of a Query | 1 unit, whatever it reads | by size; 0 if it reads nothing | `query_units` |
 | capacity of a BatchGetItem | not reported | reported | `batch_get_units` |
-| capacity of a transaction | an index write is charged once | it is charged twice, as on AWS | `transaction_units` |
+| capacity of a transaction | an index write is charged once | it is charged twice | `transaction_units` |
 | capacity of deleting rows that do not exist | 1 unit each, as on AWS | 2 units each | `batch_delete_units` |
 | 1 MB page of a Query | ends before the row that would exceed it | ends after that row | `page_size` |
 | a sum of numbers | without trailing zeros, as on AWS (`0.3`) | with them (`0.30`) | `sum_has_no_trailing_zeros` |
@@ -36,7 +36,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cart.commands import engines, provision
-from cart.dynamodb.client import connect
+from cart.dynamodb.client import call, connect
 from tests.support.project import ROOT
 from tests.support.stores import Store, make_store
 from tests.support.streams import stream_of
@@ -131,6 +131,8 @@ def test_query_units(stores, user):
 
 
 def test_batch_get_units(stores, user):
+    """So the service takes the answer for DynamoDB's by its ``Responses``."""
+
     def units(store):
         table = store.config.dynamodb_table_name
         put(store, key(user))
@@ -141,6 +143,13 @@ def test_batch_get_units(stores, user):
         return [entry["CapacityUnits"] for entry in answer.get("ConsumedCapacity", [])]
 
     assert on_each(stores, units) == ([], [0.5])
+
+    def rows(store):
+        table = store.config.dynamodb_table_name
+        asked = {table: {"Keys": [key(user)]}}
+        return call(connect(store.config), "batch_get_item", RequestItems=asked)["Responses"][table]
+
+    assert on_each(stores, rows) == ([key(user)], [key(user)])
 
 
 def test_transaction_units(stores, user):
