@@ -101,14 +101,14 @@ def query(store: Store, user_id: str) -> Any:
     )
 
 
-def sum_of(store: Store, user_id: str, first: str, second: str) -> str:
+def sum_of(store: Store, user_id: str, start: str, addend: str) -> str:
     """Let the engine add two numbers."""
-    put(store, key(user_id) | {"amount": {"N": first}})
+    put(store, key(user_id) | {"amount": {"N": start}})
     answer = store.client.update_item(
         TableName=store.config.dynamodb_table_name,
         Key=key(user_id),
         UpdateExpression="ADD amount :amount",
-        ExpressionAttributeValues={":amount": {"N": second}},
+        ExpressionAttributeValues={":amount": {"N": addend}},
         ReturnValues="ALL_NEW",
     )
     return answer["Attributes"]["amount"]["N"]
@@ -150,7 +150,7 @@ def test_transaction_units(stores, user):
             for number in range(2)
         ]
         (consumed,) = store.client.transact_write_items(
-            TransactItems=[{"Put": one} for one in puts], ReturnConsumedCapacity="INDEXES"
+            TransactItems=[{"Put": put_request} for put_request in puts], ReturnConsumedCapacity="INDEXES"
         )["ConsumedCapacity"]
         return consumed["CapacityUnits"], consumed["GlobalSecondaryIndexes"]["ProductIndex"]["CapacityUnits"]
 
