@@ -13,7 +13,7 @@ Each test sends the same requests to both engines, so it fails when either chang
 | a sum of more than 38 digits | is rounded | is refused | `sum_of_too_many_digits` |
 | messages of errors | have other words; the codes are the same | | `messages` |
 | region and account | each has its own tables | are ignored | `regions_and_accounts` |
-| unsigned requests | are answered; `ministack_server.py` refuses those of web pages | are refused | `unsigned_requests` |
+| unsigned requests | are answered, except those of web pages | are refused | `unsigned_requests` |
 | point-in-time recovery, encryption, tags | are accepted, without effect | not offered | `features` |
 | size of a table | 200 bytes for each row; an index has none | the bytes stored | `table_size` |
 | deletion of expired rows | once a minute; it writes no stream record | within seconds; it writes one | `expiry` |
@@ -101,14 +101,14 @@ def query(store: Store, user_id: str) -> Any:
     )
 
 
-def sum_of(store: Store, user_id: str, first: str, second: str) -> str:
+def sum_of(store: Store, user_id: str, start: str, addend: str) -> str:
     """Let the engine add two numbers."""
-    put(store, key(user_id) | {"amount": {"N": first}})
+    put(store, key(user_id) | {"amount": {"N": start}})
     answer = store.client.update_item(
         TableName=store.config.dynamodb_table_name,
         Key=key(user_id),
         UpdateExpression="ADD amount :amount",
-        ExpressionAttributeValues={":amount": {"N": second}},
+        ExpressionAttributeValues={":amount": {"N": addend}},
         ReturnValues="ALL_NEW",
     )
     return answer["Attributes"]["amount"]["N"]
@@ -159,7 +159,7 @@ def test_transaction_units(stores, user):
             for number in range(2)
         ]
         (consumed,) = store.client.transact_write_items(
-            TransactItems=[{"Put": one} for one in puts], ReturnConsumedCapacity="INDEXES"
+            TransactItems=[{"Put": put_request} for put_request in puts], ReturnConsumedCapacity="INDEXES"
         )["ConsumedCapacity"]
         return consumed["CapacityUnits"], consumed["GlobalSecondaryIndexes"]["ProductIndex"]["CapacityUnits"]
 

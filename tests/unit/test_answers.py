@@ -1,4 +1,4 @@
-"""The quick ways in and out are those of the schemas: what they write is the same to the byte, what they take too."""
+"""The fast paths of the schemas accept the same input and write the same bytes as marshmallow."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ PRICES = st.decimals("0.01", "9999999.99", places=2)
 
 
 def line_as_read(product_id: int, name: str, quantity: int, price: Decimal, added_at: str, version: int) -> Line:
-    """Of a row whose price is written with as many zeros as it happens to be."""
+    """Return a line as read from a row; its price can have any number of trailing zeros."""
     numbers = {"product_id": product_id, "quantity": quantity, "version": version, "price": f"{price:f}"}
     row = {attribute: {"N": str(number)} for attribute, number in numbers.items()}
     return projected_line_of(row | {"product_name": {"S": name}, "added_at": {"S": added_at}})
@@ -57,52 +57,52 @@ LINES = PLAIN_LINES | st.builds(with_change, PLAIN_LINES, LINE_PRICES, TIMES, st
 USERS = st.text(min_size=1, max_size=128)
 
 
-def dumped(schema, value) -> str:
+def dumped_by_marshmallow(schema, value) -> str:
     return current_app.json.dumps(schema().dump(value))
 
 
 @given(LINES)
-def test_a_line_is_as_its_schema_has_it(line):
-    assert line_json(line) == dumped(LineSchema, line)
+def test_line_is_dumped_as_by_its_schema(line):
+    assert line_json(line) == dumped_by_marshmallow(LineSchema, line)
 
 
 @given(USERS, st.lists(LINES, max_size=5), st.lists(LINES, max_size=5))
-def test_a_cart_is_as_its_schema_has_it(user_id, items, saved):
-    assert cart_json(Cart(user_id, items)) == dumped(CartSchema, Cart(user_id, items))
+def test_cart_is_dumped_as_by_its_schema(user_id, items, saved):
+    assert cart_json(Cart(user_id, items)) == dumped_by_marshmallow(CartSchema, Cart(user_id, items))
     both = CartAndSaved(user_id, items, saved)
-    assert cart_json(both) == dumped(CartAndSavedSchema, both)
+    assert cart_json(both) == dumped_by_marshmallow(CartAndSavedSchema, both)
 
 
 CARTS = st.lists(LINES, max_size=6, unique_by=lambda line: line.product_id)
 
 
 @given(USERS, CARTS)
-def test_a_cart_is_the_same_straight_from_its_rows(user_id, lines):
+def test_cart_dumped_from_rows_is_the_same(user_id, lines):
     rows = [line_values(line) for line in lines]
     for row in rows:
-        row["price"]["N"] = f"{Decimal(row['price']['N']).normalize():f}"  # as DynamoDB has it
+        row["price"]["N"] = f"{Decimal(row['price']['N']).normalize():f}"  # as DynamoDB returns it
     cart = cart_of(user_id, lines)
     assert cart_json_of(user_id, rows) == (cart_json(cart), cart.etag)
 
 
 @pytest.mark.parametrize(
-    ("change", "shown"),
+    ("change", "is_shown"),
     [
         (None, None),
         (PriceChange(Decimal(2), "2026-01-01T00:00:00.000000Z", Decimal(1)), Decimal(2)),
-        (PriceChange(Decimal(1), "2026-01-01T00:00:00.000000Z", Decimal(1)), None),  # it went back
-        (PriceChange(Decimal(2), "2026-01-01T00:00:00.000000Z", Decimal(3)), None),  # the line was given another since
+        (PriceChange(Decimal(1), "2026-01-01T00:00:00.000000Z", Decimal(1)), None),  # the price changed back
+        (PriceChange(Decimal(2), "2026-01-01T00:00:00.000000Z", Decimal(3)), None),  # the line got another price later
     ],
 )
-def test_what_is_news_of_a_price(change, shown):
+def test_price_change_is_shown_only_if_the_price_differs(change, is_shown):
     line = Line(1, "Cup", 1, Decimal("1.00"), "2026-01-01T00:00:00.000000Z", 1, change=change)
-    assert line.current_price == shown
-    assert ("current_price" in json.loads(line_json(line))) == (shown is not None)
-    assert Cart("u", [line, line]).price_changes == (2 if shown else 0)
+    assert line.current_price == is_shown
+    assert ("current_price" in json.loads(line_json(line))) == (is_shown is not None)
+    assert Cart("u", [line, line]).price_changes == (2 if is_shown else 0)
 
 
 def loaded(schema, body):
-    """What the schema loads, None where it refuses."""
+    """Return what the schema loads, or None if it refuses."""
     try:
         return schema().load(body)
     except ValidationError:
@@ -125,7 +125,7 @@ ITEMS = st.fixed_dictionaries(
 
 
 @given(ITEMS | ODD)
-def test_a_plain_item_is_what_the_schema_loads(body):
+def test_item_is_loaded_as_by_its_schema(body):
     if (plain := plain_item(body)) is not None:
         assert plain == loaded(ItemSchema, body)
         assert str(plain["price"]) == str(loaded(ItemSchema, body)["price"])
@@ -133,20 +133,20 @@ def test_a_plain_item_is_what_the_schema_loads(body):
 
 
 @given(st.fixed_dictionaries({}, optional={"quantity": NUMBERS | ODD, "extra": ODD}) | ODD)
-def test_a_plain_quantity_is_what_the_schema_loads(body):
+def test_quantity_is_loaded_as_by_its_schema(body):
     if (plain := plain_quantity(body)) is not None:
         assert plain == loaded(QuantitySchema, body)
 
 
 @pytest.mark.parametrize("price", ["19.99", "19.9", "19", "0.01", "9999999.99"])
-def test_what_clients_send_is_plain(price):
-    """Else nothing would be gained, and nobody would see it."""
+def test_usual_items_take_the_fast_path(price):
+    """Otherwise the fast path would not be used, and no test would fail."""
     text = f'{{"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": {price}}}'
     body = current_app.json.loads(text)
     assert plain_item(body) == loaded(ItemSchema, body)
     assert plain_quantity({"quantity": 3}) == {"quantity": 3}
 
 
-def test_the_judges_words_are_kept():
+def test_schema_errors_are_kept():
     answer = APP.test_client().post("/cart/u/items", json={"product_id": 0, "quantity": 1000, "price": "1", "x": 1})
     assert json.loads(answer.data)["errors"].keys() == {"product_id", "product_name", "quantity", "price", "x"}
