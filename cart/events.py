@@ -8,8 +8,8 @@ from flask import current_app
 
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.stream_batch import count_records
-from cart.dynamodb.table import get_table
 from cart.errors import InvalidInput
+from cart.http.extensions import get_bus, get_config, get_table
 from cart.http.request import judge
 from cart.logs import embedded_metrics, info
 from cart.prices import jobs
@@ -38,7 +38,7 @@ def price_changed(event: Any, context: Any) -> None:
     from wsgi import app  # noqa: PLC0415 - made by then, with its client
 
     with app.app_context():
-        if event["detail-type"] == jobs.get_bus().step_type:
+        if event["detail-type"] == get_bus().step_type:
             _step(event["detail"]["job_id"])
             return
         try:
@@ -60,7 +60,7 @@ def resume_price_changes(event: Any, context: Any) -> None:
 
 
 def _step(job_id: str) -> None:
-    bus = jobs.get_bus()
+    bus = get_bus()
     if jobs.run_step(get_table(), bus, job_id):
         bus.send([bus.step(job_id)])
 
@@ -75,7 +75,7 @@ def count_changes(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     from wsgi import app  # noqa: PLC0415 - made by then, with its client
 
     with app.app_context():
-        bookkeeper = Bookkeeper(get_table().client, current_app.extensions["cart_config"])
+        bookkeeper = Bookkeeper(get_table().client, get_config())
         failed, records = count_records(bookkeeper, event["Records"]), len(event["Records"])
         values = {"ChangesCounted": records - len(failed), "ChangesFailed": len(failed)}
         _report(f"Counted {values['ChangesCounted']} of {records} changes", values)

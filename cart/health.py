@@ -3,9 +3,9 @@
 from flask import Response
 
 from cart.carts.schemas import HealthSchema
-from cart.dynamodb.table import get_table
 from cart.errors import STORE
 from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
 from cart.http.response import shown
 
 OK = {"status": "ok"}

@@ -9,6 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,25 +17,19 @@ from cart.analytics.tally import Change, Counted, Held, LineId, Tally, tally
 from cart.analytics.totals import (
     AMOUNT_OF,
     AMOUNTS,
-    BOARD,
-    DAYS,
-    GENERATION,
-    MAX_ROUNDS,
-    PRODUCT,
     SHARDS,
-    TOTALS,
     Aggregates,
     board_key,
     entry_key,
     shards,
     summed,
 )
-from cart.dynamodb.client import TransactionCancelled, back_off, call
-from cart.dynamodb.rows import Row, number, row_key
+from cart.dynamodb.client import TransactionCancelled, call
+from cart.dynamodb.keys import BOARD, COUNTED, COUNTED_LINE, DAYS, GENERATION, PRODUCT, RECORD, TOTALS, Row, row_key
+from cart.dynamodb.retries import MAX_ATTEMPTS, attempts
+from cart.dynamodb.rows import number
 from cart.errors import Throttled
 
-COUNTED = "COUNTED#"
-RECORD = "RECORD#"
 CHUNK = 16  # records of one transaction, which takes 100 actions: at worst five each, and two
 KEPT_SECONDS = 172_800  # twice as long as a stream keeps a record
 GENERATION_KEY = row_key(TOTALS, GENERATION)
@@ -63,7 +58,7 @@ class Bookkeeper(Aggregates):
 
         :param anew: write those that are in line, too
         """
-        for attempt in range(MAX_ROUNDS):
+        for attempt in range(MAX_ATTEMPTS):
             if not self.insist(partial(self._list, product_id, anew and attempt == 0)):
                 return
         raise Throttled
@@ -87,16 +82,13 @@ class Bookkeeper(Aggregates):
         :return: whether there was anything to do
         :raise Throttled: they do not stop
         """
-        for attempt in range(MAX_ROUNDS):
+        for _ in attempts():
             actions = make_actions()
             if not actions:
                 return False
-            try:
-                token = str(uuid.uuid4())
+            token = str(uuid.uuid4())
+            with suppress(TransactionCancelled):
                 call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=token)
-            except TransactionCancelled:
-                back_off(attempt)
-            else:
                 return True
         raise Throttled
 
@@ -151,7 +143,7 @@ class Bookkeeper(Aggregates):
 
 
 def counted_key(line: LineId) -> Row:
-    return row_key(f"{COUNTED}{line.user_id}", f"LINE#{line.product_id}")
+    return row_key(f"{COUNTED}{line.user_id}", f"{COUNTED_LINE}{line.product_id}")
 
 
 def counted_of(rows: Mapping[tuple[str, str], Row], lines: Iterable[LineId]) -> dict[LineId, Counted]:

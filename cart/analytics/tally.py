@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-LINE = "ITEM#"  # what the sort key of a line in a cart begins with; what is saved for later is not counted
-CLEARED = "CLEARED#"  # and the partition key of the row that a clear leaves behind
+from cart.dynamodb.keys import CLEARED, LINE_PREFIXES
+from cart.model.lines import CART
+
 SKEW_SECONDS = 60  # far more than the clocks of those who write and of DynamoDB differ by
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"  # who deletes expired rows ("DynamoDB Streams and Time to Live")
 
@@ -108,14 +109,14 @@ def change_of(record: Mapping[str, Any]) -> Change | None:
     if user_id.startswith(CLEARED):
         once = {"carts_cleared": 1} if record["eventName"] == "INSERT" else {}
         return Change(user_id.removeprefix(CLEARED), None, Held(), position, day, once)
-    if not item_id.startswith(LINE):
+    if not item_id.startswith(LINE_PREFIXES[CART]):
         return None
     if not old and not new:
         if record["eventName"] == "REMOVE":
             return None  # DynamoDB Local tells of a delete that was too late to find anything
         raise ValueError("a record without images")
     by_ttl = (record.get("userIdentity") or {}).get("principalId") == TTL_PRINCIPAL
-    line = LineId(user_id, int(item_id.removeprefix(LINE)))
+    line = LineId(user_id, int(item_id.removeprefix(LINE_PREFIXES[CART])))
     return Change(user_id, line, held_of(new), position, day, _flows(old, new, by_ttl, at))
 
 

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from flask import current_app
 
 from cart.config import Config
-from cart.dynamodb.client import back_off, call
-from cart.dynamodb.rows import Row, row_key
+from cart.dynamodb.client import call
+from cart.dynamodb.keys import BOARD, DAYS, GENERATION, PRODUCT, TOP, TOTALS, Row, row_key
+from cart.dynamodb.retries import attempts
 from cart.errors import Throttled
 
 if TYPE_CHECKING:
@@ -41,15 +42,8 @@ FLOWS = (
     *("lines_added", "lines_removed", "units_added", "cents_added", "carts_cleared"),
     *("lines_abandoned", "cents_abandoned"),
 )
-TOTALS = "TOTALS#"  # no user_id has a `#`
-GENERATION = "GENERATION"  # the row beside the totals that says which one is current
-DAYS = "DAYS#"
-PRODUCT = "PRODUCT#"
-BOARD = "BOARD"
-TOP = "TOP#"
 MOST = 10**20 - 1
 BATCH_KEYS = 100  # the most that one BatchGetItem takes
-MAX_ROUNDS = 8  # of what DynamoDB's load, or others' writes, can send round again
 
 
 class Totals(NamedTuple):
@@ -165,19 +159,19 @@ class Aggregates:
 
     def rows(self, keys: Iterable[Row]) -> dict[tuple[str, str], Row]:
         """Those of these rows that are there, by their key, strongly consistent. A BatchGetItem for each 100."""
-        left, found, attempt = list(keys), {}, 0
-        while left:
-            asked, left = left[:BATCH_KEYS], left[BATCH_KEYS:]
-            request = {self.name: {"Keys": asked, "ConsistentRead": True}}
-            answer = call(self.client, "batch_get_item", RequestItems=request)
-            for row in answer["Responses"].get(self.name, []):
-                found[row["user_id"]["S"], row["item_id"]["S"]] = row
-            if again := answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys"):
-                if attempt == MAX_ROUNDS:
-                    raise Throttled
-                back_off(attempt)
-                attempt += 1
-                left += again
+        wanted, found = list(keys), {}
+        for start in range(0, len(wanted), BATCH_KEYS):
+            unread = wanted[start : start + BATCH_KEYS]
+            for _ in attempts():
+                request = {self.name: {"Keys": unread, "ConsistentRead": True}}
+                answer = call(self.client, "batch_get_item", RequestItems=request)
+                for row in answer["Responses"].get(self.name, []):
+                    found[row["user_id"]["S"], row["item_id"]["S"]] = row
+                unread = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+                if not unread:
+                    break
+            else:
+                raise Throttled
         return found
 
 

@@ -20,7 +20,8 @@ from urllib3.exceptions import HTTPError
 from cart.carts.schemas import InventorySchema, ProductSchema
 from cart.config import Config
 from cart.context import request_id, seconds_since
-from cart.dynamodb.client import LAST_START_SECONDS, back_off
+from cart.dynamodb.client import LAST_START_SECONDS
+from cart.dynamodb.retries import retry
 from cart.errors import CatalogUnavailable, ProductNotFound
 from cart.http.fields import MAX_NAME_CHARACTERS
 from cart.http.request import instance_of
@@ -116,15 +117,12 @@ class Catalog:
 
         :raise _Unwell: what is wrong, with the URL's path
         """
-        attempt = 0
-        while True:
-            try:
-                return self._get_once(url, headers, deadline - time.monotonic())
-            except _Passing:
-                attempt += 1
-                if attempt == ATTEMPTS or time.monotonic() >= deadline:
-                    raise
-                back_off(attempt)
+        return retry(
+            lambda: self._get_once(url, headers, deadline - time.monotonic()),
+            _Passing,
+            ATTEMPTS,
+            is_over=lambda: time.monotonic() >= deadline,
+        )
 
     def _get_once(self, url: str, headers: dict[str, str], left_seconds: float) -> bytes | None:
         if left_seconds <= 0:

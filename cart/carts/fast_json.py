@@ -8,10 +8,12 @@ from typing import Any
 from flask import current_app
 
 from cart.carts.examples import EXAMPLE_ITEM
-from cart.dynamodb.rows import Row, exact_price, shown_line_of
+from cart.dynamodb.keys import Row
+from cart.dynamodb.rows import exact_price, shown_line_of
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import CENT, MAX_NAME_CHARACTERS, MAX_PRICE
+from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE
 from cart.model.lines import Cart, CartAndSaved, Line, etag_of
+from cart.model.money import CENT
 
 NOTHING = Decimal("0.00")
 

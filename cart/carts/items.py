@@ -10,8 +10,8 @@ from flask import Response, current_app, request
 from cart.carts.fast_json import line_json
 from cart.carts.schemas import LineSchema
 from cart.context import count
-from cart.dynamodb.rows import CART
-from cart.dynamodb.table import Answer, VersionChanged, get_table, refuse_stock
+from cart.dynamodb.idempotency import KeptAnswer, add_item_once
+from cart.dynamodb.table import VersionChanged
 from cart.errors import (
     BODY,
     STORE,
@@ -26,9 +26,11 @@ from cart.errors import (
     QuantityLimit,
     VersionConflict,
 )
+from cart.http.extensions import get_table
 from cart.http.request import idempotency_key, instance_of, line_versions
 from cart.http.response import empty, respond
-from cart.model.lines import Line, Place
+from cart.model.limits import refuse_stock
+from cart.model.lines import CART, Line, Place
 
 
 def location_of(what: str) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
     """Answer a POST of an item, once for each ``Idempotency-Key``."""
     sold = partial(_as_sold, item, place)
     if key := idempotency_key(item):
-        answer = get_table().add_item_once(user_id, item["product_id"], sold, key, _added, place)
+        answer = add_item_once(get_table(), user_id, item["product_id"], sold, key, _added, place)
     else:
         answer = _added(get_table().add_item(user_id, **sold(), place=place))
     if not answer.replayed:
@@ -79,8 +81,8 @@ def _as_sold(item: dict[str, Any], place: Place) -> dict[str, Any]:
     }
 
 
-def _added(line: Line) -> Answer:
-    return Answer(201, line_json(line), line.etag)
+def _added(line: Line) -> KeptAnswer:
+    return KeptAnswer(201, line_json(line), line.etag)
 
 
 def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
@@ -91,7 +93,7 @@ def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
             refuse_stock(stock)
     with _conflicts_shown():
         line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
-    return respond(Answer(200, line_json(line), line.etag))
+    return respond(KeptAnswer(200, line_json(line), line.etag))
 
 
 def remove(user_id: str, product_id: int, place: Place = CART) -> Response:

@@ -11,14 +11,13 @@ from cart.carts.fast_json import plain_item
 from cart.carts.items import ADD_PROBLEMS, LINE_HEADERS, REMOVE_PROBLEMS
 from cart.carts.schemas import ItemSchema, LineSchema, MovedLineSchema, SavedSchema
 from cart.carts.transfer import move
-from cart.dynamodb.rows import CART, SAVED
-from cart.dynamodb.table import get_table
 from cart.errors import CALLER, STORE, IdempotencyKeyReused, InvalidInput, LineNotFound, LinesLimit, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
 from cart.http.request import idempotency_key
 from cart.http.response import respond, shown
 from cart.logs import info
-from cart.model.lines import in_order
+from cart.model.lines import CART, SAVED, in_order
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from marshmallow import EXCLUDE, Schema, fields, post_dump, validate
 
 from cart.http.converters import MAX_PRODUCT_ID, UserId
 from cart.http.fields import (
-    CENT,
     MAX_NAME_CHARACTERS,
     MAX_PRICE,
     Price,
@@ -25,6 +24,7 @@ from cart.model.lines import (
     PRICE_CHANGED,
     SAVED_FOR_LATER,
 )
+from cart.model.money import CENT
 from cart.model.transfer import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES
 
 

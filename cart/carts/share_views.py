@@ -22,8 +22,9 @@ from cart.carts.schemas import (
     SharesSchema,
     ShareWithTokenSchema,
 )
-from cart.dynamodb.rows import Share
-from cart.dynamodb.table import DAY_SECONDS, Answer, get_table
+from cart.dynamodb.idempotency import KeptAnswer
+from cart.dynamodb.shares import Share, delete_share, find_share, list_shares, put_share
+from cart.dynamodb.table import DAY_SECONDS
 from cart.errors import (
     BODY,
     CALLER,
@@ -35,6 +36,7 @@ from cart.errors import (
     ShareNotFound,
 )
 from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
 from cart.http.request import hash_of, idempotency_key
 from cart.http.response import empty, respond, shown
 from cart.logs import info
@@ -67,7 +69,7 @@ def create_share(body: dict[str, Any], user_id: str) -> Response:
     now = datetime.now(UTC)
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
     share = Share(hash_of(token), user_id, body["access"], iso(now), ttl)
-    get_table().create_share(share)
+    put_share(get_table(), share)
     return shown(ShareWithTokenSchema, _shown(share) | {"token": token}, 201, f"/shared/{token}")
 
 
@@ -77,7 +79,7 @@ def create_share(body: dict[str, Any], user_id: str) -> Response:
 def get_shares(user_id: str) -> Response:
     """List the links to the cart, without their tokens"""
     info(logger, f"Getting the links to the cart of user {user_id}")
-    return shown(SharesSchema, {"shares": get_table().shares(user_id)})
+    return shown(SharesSchema, {"shares": list_shares(get_table(), user_id)})
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
@@ -86,7 +88,7 @@ def get_shares(user_id: str) -> Response:
 def revoke_share(user_id: str, share_id: str) -> Response:
     """Revoke a link, at once"""
     info(logger, f"Revoking a link to the cart of user {user_id}")
-    get_table().revoke_share(user_id, share_id)
+    delete_share(get_table(), user_id, share_id)
     return empty(204)
 
 
@@ -119,7 +121,7 @@ def get_shared_cart(token: str) -> Response:
     share = _find(token)
     cart = cart_of(share.owner, get_table().lines(share.owner))
     body = f'{{"access": "{share.access}", "expires_at": "{share.expires_at}", {contents_json(cart)}}}'
-    return respond(Answer(200, body))
+    return respond(KeptAnswer(200, body))
 
 
 @blueprint.route("/shared/<token>/items", methods=["POST"])
@@ -166,7 +168,7 @@ def _shown(share: Share) -> dict[str, Any]:
 
 def _find(token: str) -> Share:
     """:raise ShareNotFound: unknown, revoked or expired: nothing tells which, nor does the time it takes"""
-    if share := get_table().share(hash_of(token)):
+    if share := find_share(get_table(), hash_of(token)):
         return share
     raise ShareNotFound
 

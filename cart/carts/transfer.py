@@ -2,27 +2,22 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 from flask import current_app
 
+from cart.carts.receipts import entries_of, steps_with_receipt
 from cart.carts.schemas import CartAndSavedSchema, MovedLineSchema, ReceiptLineSchema
-from cart.dynamodb.rows import CART, SAVED, Row
-from cart.dynamodb.table import (
-    TRANSACTION_ROWS,
-    UNFINISHED,
-    Answer,
-    IdempotencyKey,
-    get_table,
-    line_not_found,
-    refuse_line,
-)
+from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once
+from cart.dynamodb.keys import Row
+from cart.http.extensions import get_table
 from cart.http.request import instance_of
-from cart.model.lines import CartAndSaved, Line, Place, in_order, is_live, live
+from cart.model.limits import line_not_found, refuse_line
+from cart.model.lines import CART, SAVED, CartAndSaved, Line, Place, in_order, is_live, live
 from cart.model.transfer import Move, plan_moves
 
 Lists = dict[Place, dict[int, Line]]
-Step = tuple[list[Row], Answer]  # the actions of a transaction, and what is answered when it is done
 
 
 class Transfer(NamedTuple):
@@ -36,7 +31,7 @@ class Transfer(NamedTuple):
     keep_source: bool = False
 
 
-def merge(user_id: str, source_id: str, strategy: str, dry_run: bool, key: IdempotencyKey | None) -> Answer:
+def merge(user_id: str, source_id: str, strategy: str, dry_run: bool, key: IdempotencyKey | None) -> KeptAnswer:
     """Move all that another cart has, and all that is saved beside it, to this one.
 
     Two Query, and a transaction for each 50 lines, which changes the target and deletes the source together. A run
@@ -45,12 +40,12 @@ def merge(user_id: str, source_id: str, strategy: str, dry_run: bool, key: Idemp
     return _with_receipt(Transfer(source_id, user_id, {CART: CART, SAVED: SAVED}, strategy), dry_run, key)
 
 
-def copy(user_id: str, owner: str, strategy: str, dry_run: bool, key: IdempotencyKey | None) -> Answer:
+def copy(user_id: str, owner: str, strategy: str, dry_run: bool, key: IdempotencyKey | None) -> KeptAnswer:
     """Add the lines of somebody else's cart to this one. Two Query, and a transaction for each 100 lines."""
     return _with_receipt(Transfer(owner, user_id, {CART: CART}, strategy, keep_source=True), dry_run, key)
 
 
-def move(user_id: str, product_id: int, source: Place, target: Place, key: IdempotencyKey | None) -> Answer:
+def move(user_id: str, product_id: int, source: Place, target: Place, key: IdempotencyKey | None) -> KeptAnswer:
     """Move one line between a user's cart and what is saved. One Query and one transaction.
 
     :raise LineNotFound: the source has none of the product
@@ -58,7 +53,7 @@ def move(user_id: str, product_id: int, source: Place, target: Place, key: Idemp
     """
     wanted = Transfer(user_id, user_id, {source: target}, product_id=product_id)
 
-    def change(_: Answer | None) -> Iterator[Step]:
+    def steps(_: KeptAnswer | None) -> Iterator[Step]:
         lists = get_table().everything(user_id)
         moves = _plan(wanted, lists, lists, set())
         if not moves:
@@ -67,41 +62,39 @@ def move(user_id: str, product_id: int, source: Place, target: Place, key: Idemp
         if line is None:
             refuse_line(target, get_table().limits.lines)
         body = instance_of(MovedLineSchema).dump(line) | {"cut": moves[0].cut}
-        yield _actions(wanted, moves), Answer(200, current_app.json.dumps(body), line.etag)
+        yield _actions(wanted, moves), KeptAnswer(200, current_app.json.dumps(body), line.etag)
 
-    return get_table().once(user_id, key, change)
+    return carry_out_once(get_table(), user_id, key, steps)
 
 
-def _with_receipt(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None) -> Answer:
+def _with_receipt(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None) -> KeptAnswer:
     if dry_run:
         *_, (_, answer) = _steps(wanted, dry_run, None, None)
         return answer
-    return get_table().once(wanted.target_id, key, lambda so_far: _steps(wanted, dry_run, key, so_far))
+    return carry_out_once(get_table(), wanted.target_id, key, lambda so_far: _steps(wanted, dry_run, key, so_far))
 
 
-def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: Answer | None) -> Iterator[Step]:
-    """The transactions of a transfer, the last of which has the whole answer.
-
-    :param so_far: its body is the receipt of those that were done before
-    """
-    table, dumps = get_table(), current_app.json.dumps
+def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
+    """Read both carts, and yield the transactions of what is left to transfer."""
+    table, entries = get_table(), entries_of(so_far)
     source, target = table.everything(wanted.source_id), table.everything(wanted.target_id)
-    receipt: list[dict[str, Any]] = current_app.json.loads(so_far.body) if so_far else []
-    moves = _plan(wanted, source, target, {(entry["place"], entry["product_id"]) for entry in receipt})
-    to_do = [one for one in moves if one.result]
-    most = (TRANSACTION_ROWS - bool(key)) // (1 if wanted.keep_source else 2)
-    while len(to_do) > most:
-        part, to_do = to_do[:most], to_do[most:]
-        receipt += instance_of(ReceiptLineSchema).dump(part, many=True)
-        yield _actions(wanted, part), Answer(UNFINISHED, dumps(receipt), str(len(receipt)))
-    left = [one for one in moves if not one.result]
-    body = {
-        "strategy": wanted.strategy,
-        "dry_run": dry_run,
-        "lines": receipt + instance_of(ReceiptLineSchema).dump(to_do + left, many=True),
-        "cart": instance_of(CartAndSavedSchema).dump(_cart_after(wanted, target, moves)),
-    }
-    yield _actions(wanted, to_do), Answer(200, dumps(body))
+    moves = _plan(wanted, source, target, {(entry["place"], entry["product_id"]) for entry in entries})
+    possible, impossible = [move for move in moves if move.result], [move for move in moves if not move.result]
+    dump = partial(instance_of(ReceiptLineSchema).dump, many=True)
+    yield from steps_with_receipt(
+        possible,
+        1 if wanted.keep_source else 2,
+        key,
+        entries,
+        partial(_actions, wanted),
+        dump,
+        lambda lines: {
+            "strategy": wanted.strategy,
+            "dry_run": dry_run,
+            "lines": lines + dump(impossible),
+            "cart": instance_of(CartAndSavedSchema).dump(_cart_after(wanted, target, moves)),
+        },
+    )
 
 
 def _plan(wanted: Transfer, source: Lists, target: Lists, done: set[tuple[str, int]]) -> list[Move]:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from cart.carts.receipts import entries_of, steps_with_receipt
 from cart.carts.schemas import CartAndSavedSchema, CheckedLineSchema
-from cart.dynamodb.rows import CART, SAVED, Row
-from cart.dynamodb.table import TRANSACTION_ROWS, UNFINISHED, Answer, IdempotencyKey, get_table
+from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once
+from cart.dynamodb.keys import Row
 from cart.errors import NoCatalog
+from cart.http.extensions import get_table
 from cart.http.request import instance_of
-from cart.model.lines import CHANGED, LEFT, SAVED_FOR_LATER, CartAndSaved, Line, Place, in_order, live
+from cart.model.lines import CART, CHANGED, LEFT, SAVED, SAVED_FOR_LATER, CartAndSaved, Line, Place, in_order, live
 from cart.model.validation import Check, check, plan_fixes
 
 if TYPE_CHECKING:
@@ -35,43 +38,39 @@ def check_cart(user_id: str) -> dict[str, Any]:
     return {"valid": not any(one.problems for one in checks), "lines": list(map(_shown, checks))}
 
 
-def fix(user_id: str, key: IdempotencyKey | None) -> Answer:
+def fix(user_id: str, key: IdempotencyKey | None) -> KeptAnswer:
     """Put right what is wrong. One Query, and a transaction for each 50 lines that are changed.
 
     A line that changes in the meantime is read and checked again. A run that dies between two transactions has put some
     lines right; the next one does the rest.
     """
     catalog = _catalog()
-    return get_table().once(user_id, key, lambda so_far: _steps(catalog, user_id, key, so_far))
+    return carry_out_once(get_table(), user_id, key, lambda so_far: _steps(catalog, user_id, key, so_far))
 
 
-def _steps(
-    catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far: Answer | None
-) -> Iterator[tuple[list[Row], Answer]]:
-    """The transactions, the last of which has the whole answer.
-
-    :param so_far: its body is the receipt of those that were done before
-    """
-    table, dumps = get_table(), current_app.json.dumps
+def _steps(catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
+    """Read the cart and the catalogue, and yield the transactions of what is left to fix."""
+    table, entries = get_table(), entries_of(so_far)
     lists = table.everything(user_id)
     lines = live(lists[CART].values())
     products = catalog.products(line.product_id for line in lines)
     checks = plan_fixes(lines, lists[SAVED], products, table.limits, datetime.now(UTC))
-    receipt: list[dict[str, Any]] = current_app.json.loads(so_far.body) if so_far else []
-    done = {entry["product_id"] for entry in receipt}
-    to_do = [one for one in checks if one.action in (CHANGED, SAVED_FOR_LATER)]
-    others = [one for one in checks if one not in to_do and (one.problems or one.line.product_id not in done)]
-    most = (TRANSACTION_ROWS - bool(key)) // 2
-    while len(to_do) > most:
-        part, to_do = to_do[:most], to_do[most:]
-        receipt += _dumped(part)
-        yield _actions(user_id, part), Answer(UNFINISHED, dumps(receipt), str(len(receipt)))
-    body = {
-        "valid": not any(one.action == LEFT for one in checks),
-        "lines": receipt + _dumped(to_do + others),
-        "cart": instance_of(CartAndSavedSchema).dump(_cart_after(user_id, lists, checks)),
-    }
-    yield _actions(user_id, to_do), Answer(200, dumps(body))
+    done = {entry["product_id"] for entry in entries}
+    fixes = [one for one in checks if one.action in (CHANGED, SAVED_FOR_LATER)]
+    others = [one for one in checks if one not in fixes and (one.problems or one.line.product_id not in done)]
+    yield from steps_with_receipt(
+        fixes,
+        2,
+        key,
+        entries,
+        partial(_actions, user_id),
+        _dumped,
+        lambda receipt: {
+            "valid": not any(one.action == LEFT for one in checks),
+            "lines": receipt + _dumped(others),
+            "cart": instance_of(CartAndSavedSchema).dump(_cart_after(user_id, lists, checks)),
+        },
+    )
 
 
 def _actions(user_id: str, checks: list[Check]) -> list[Row]:

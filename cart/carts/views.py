@@ -29,8 +29,7 @@ from cart.carts.schemas import (
 )
 from cart.context import count
 from cart.dynamodb.client import TransactionCancelled
-from cart.dynamodb.rows import CART, SAVED
-from cart.dynamodb.table import Answer, get_table
+from cart.dynamodb.idempotency import KeptAnswer
 from cart.errors import (
     BODY,
     CALLER,
@@ -45,10 +44,11 @@ from cart.errors import (
 )
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
+from cart.http.extensions import get_table
 from cart.http.request import asked_if_match, idempotency_key, instance_of, query_parameters
 from cart.http.response import empty, respond, shown
 from cart.logs import info
-from cart.model.lines import CartAndSaved, cart_of, in_order, live
+from cart.model.lines import CART, SAVED, CartAndSaved, cart_of, in_order, live
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def get_cart(user_id: str) -> Response:
         body, etag = cart_json_of(user_id, get_table().shown_rows(user_id))
     if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
         return empty(304, etag)
-    return respond(Answer(200, body, etag))
+    return respond(KeptAnswer(200, body, etag))
 
 
 def _wants_saved() -> bool:

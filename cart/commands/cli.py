@@ -75,10 +75,10 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
 @prices_group.command("resume")
 def resume_prices() -> None:
     """Go on with every price change that nobody is at, until all are done; exit 1 where one is not."""
-    from cart.dynamodb.table import get_table
+    from cart.http.extensions import get_bus, get_table
     from cart.prices import job_rows, jobs
 
-    table, bus = get_table(), jobs.get_bus()
+    table, bus = get_table(), get_bus()
     with one_line_for_errors():
         left = [job for job in job_rows.unfinished_jobs(table) if job.is_left]
         for one in left:

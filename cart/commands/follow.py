@@ -14,9 +14,10 @@ from botocore.exceptions import ClientError
 
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.stream_batch import count_records
-from cart.analytics.tally import CLEARED, LINE
-from cart.dynamodb.client import back_off
+from cart.dynamodb.keys import CLEARED, LINE_PREFIXES
+from cart.dynamodb.retries import attempts
 from cart.logs import info
+from cart.model.lines import CART
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def is_wanted(record: Record) -> bool:
     """As the subscription's filter has it, see ``subscription``."""
     keys = record["dynamodb"]["Keys"]
     is_clear = keys["user_id"]["S"].startswith(CLEARED) and record["eventName"] == "INSERT"
-    return is_clear or bool(keys["item_id"]["S"].startswith(LINE))
+    return is_clear or bool(keys["item_id"]["S"].startswith(LINE_PREFIXES[CART]))
 
 
 def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> None:
@@ -103,11 +104,10 @@ def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:
 
 def _count(bookkeeper: Bookkeeper, records: list[Record]) -> None:
     left = records
-    for attempt in range(ATTEMPTS):
+    for _ in attempts(ATTEMPTS):
         failed = set(count_records(bookkeeper, left))
         info(logger, f"Counted {len(left) - len(failed)} of {len(left)} changes")
         left = [record for record in left if record["dynamodb"]["SequenceNumber"] in failed]
         if not left:
             return
-        back_off(attempt)
     logger.error("%s changes are given up, which `flask analytics rebuild` finds", len(left))

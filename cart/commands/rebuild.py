@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from cart.analytics.counter import (
     CHUNK,
-    COUNTED,
     GENERATION_KEY,
     Bookkeeper,
     counted_key,
@@ -28,21 +27,34 @@ from cart.analytics.counter import (
     revision_of,
 )
 from cart.analytics.tally import LineId, Tally, held_of
-from cart.analytics.totals import AMOUNTS, GENERATION, PRODUCT, SHARDS, TOTALS, money, shards, summed
+from cart.analytics.totals import AMOUNTS, SHARDS, money, shards, summed
 from cart.dynamodb.client import call
-from cart.dynamodb.rows import CART, PREFIXES, Row, line_key, number, row_key
+from cart.dynamodb.keys import (
+    COUNTED,
+    COUNTED_LINE,
+    DRIFT,
+    GENERATION,
+    LINE_PREFIXES,
+    PRODUCT,
+    REBUILD,
+    TOTALS,
+    Row,
+    line_key,
+    row_key,
+)
+from cart.dynamodb.rows import number
+from cart.model.lines import CART
 
 SEGMENTS = 4  # of the table, which are gone through at the same time
 PAGE_ROWS = 500
 CLOSED_SECONDS = 86_400  # far longer than one who counts may be under way
-REBUILD = "REBUILD#"
 LINES, PRODUCTS, ALL = "lines", "products", "totals"  # of what there may be drift
 FILTERS = {
     LINES: "begins_with(item_id, :line) OR (begins_with(user_id, :counted) AND begins_with(item_id, :of_line))",
     PRODUCTS: "begins_with(user_id, :product)",
 }
 VALUES = {
-    LINES: {":line": {"S": PREFIXES[CART]}, ":counted": {"S": COUNTED}, ":of_line": {"S": "LINE#"}},
+    LINES: {":line": {"S": LINE_PREFIXES[CART]}, ":counted": {"S": COUNTED}, ":of_line": {"S": COUNTED_LINE}},
     PRODUCTS: {":product": {"S": PRODUCT}},
 }
 
@@ -78,7 +90,7 @@ class Rebuild:
     def drift(self) -> list[Drift]:
         """What the latest rebuild has found."""
         found = {row["item_id"]["S"]: row for row in self.books.partition(REBUILD)}
-        return [_drift(of, found.get(f"DRIFT#{of}", {})) for of in (LINES, PRODUCTS, ALL)]
+        return [_drift(of, found.get(f"{DRIFT}{of}", {})) for of in (LINES, PRODUCTS, ALL)]
 
     def _begin(self) -> None:
         """Make the new generation, unless that was done, and close the one before."""
@@ -148,7 +160,7 @@ class Rebuild:
         found = self.books.rows(line_key(line.user_id, CART, line.product_id) for line in lines)
         tallied, drift = Tally(generation_of(rows)), []
         for line, old in counted.items():
-            held = held_of(found.get((line.user_id, f"{PREFIXES[CART]}{line.product_id}")))
+            held = held_of(found.get((line.user_id, f"{LINE_PREFIXES[CART]}{line.product_id}")))
             if held != old.held or (held.quantity and old.generation != tallied.generation):
                 tallied.hold(line, old, held, old.position)
             if held != old.held:
@@ -182,7 +194,7 @@ class Rebuild:
         if not drifts:
             return []
         sums = {name: sum(drift[name] for drift in drifts) for name in AMOUNTS}
-        return [self.books.add(row_key(REBUILD, f"DRIFT#{of}"), {"differing": len(drifts)} | sums)]
+        return [self.books.add(row_key(REBUILD, f"{DRIFT}{of}"), {"differing": len(drifts)} | sums)]
 
 
 def _in_parallel(work: Callable[[int], Iterator[int]]) -> Iterator[int]:

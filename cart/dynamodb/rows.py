@@ -1,63 +1,21 @@
-"""The rows of the table: their keys, what they hold, and the conditions of a write to one."""
+"""Convert table rows to model objects and back; and the conditions of a write to a row."""
 
 import time
 import uuid
 import zlib
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-from cart.model.lines import Line, Place, PriceChange
+from cart.dynamodb.keys import CLEARED, Row, row_key
+from cart.model.lines import Line, PriceChange
+from cart.model.money import CENT
 
-Row = dict[str, Any]
 IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
 
-CENT = Decimal("0.01")
-CART: Place = "cart"
-SAVED: Place = "saved"
 PACK_FROM_CHARACTERS = 1024
 CHANGE = ("current_price", "price_changed_at", "price_changed_from")  # what a line has whose price has changed
 SHOWN = f"product_id, product_name, quantity, price, added_at, version, {', '.join(CHANGE)}"  # what a client sees
-PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}  # of the sort keys
-IDEMPOTENCY = "IDEMPOTENCY#"
-SHARE = "SHARE#"
-SHARES = "SHARES#"
-PRICE_JOB = "JOB#"
-PRICE_JOBS = "JOBS#"  # those that are not done
-PRODUCT_INDEX = "ProductIndex"  # of all rows with a `product_id`: no row but a line may have one
-CLEARED = "CLEARED#"
 CLEARED_TTL_SECONDS = 86_400
-
-
-class Share(NamedTuple):
-    """A link to a cart. Its token is not kept: ``share_id`` is the hash of it."""
-
-    share_id: str
-    owner: str
-    access: str
-    created_at: str
-    ttl: int
-
-    @property
-    def expires_at(self) -> str:
-        return datetime.fromtimestamp(self.ttl, UTC).isoformat().replace("+00:00", "Z")
-
-
-def row_key(user_id: str, item_id: str) -> Row:
-    return {"user_id": {"S": user_id}, "item_id": {"S": item_id}}
-
-
-def line_key(user_id: str, place: Place, product_id: int) -> Row:
-    return row_key(user_id, f"{PREFIXES[place]}{product_id}")
-
-
-def share_key(share_id: str) -> Row:
-    return row_key(f"{SHARE}{share_id}", "SHARE")
-
-
-def listed_share_key(owner: str, share_id: str) -> Row:
-    """Of the row by which an owner finds a share: the share's own is found by its token alone."""
-    return row_key(f"{SHARES}{owner}", share_id)
 
 
 def cleared_row(user_id: str) -> Row:
@@ -121,20 +79,6 @@ def line_values(line: Line) -> Row:
         "version": number(line.version),
         "ttl": number(line.ttl),
     } | (change_values(line.change) if line.change else {})
-
-
-def share_values(share: Share) -> Row:
-    """The attributes of either of a share's rows but for its key."""
-    return {
-        "owner": {"S": share.owner},
-        "access": {"S": share.access},
-        "created_at": {"S": share.created_at},
-        "ttl": number(share.ttl),
-    }
-
-
-def share_of(share_id: str, row: Row) -> Share:
-    return Share(share_id, row["owner"]["S"], row["access"]["S"], row["created_at"]["S"], int(row["ttl"]["N"]))
 
 
 def packed(text: str) -> Row:

@@ -1,96 +1,46 @@
-"""The table gateway: key shapes, expressions, and what a failed condition means."""
+"""The table of carts: what is asked of DynamoDB for each change of a line, and what a failed condition means."""
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-
-from flask import current_app
+from typing import TYPE_CHECKING, Any
 
 from cart.config import Config
-from cart.context import seconds_since
-from cart.dynamodb.client import ConditionFailed, TransactionCancelled, back_off, call
+from cart.dynamodb.client import ConditionFailed, call
+from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
+from cart.dynamodb.retries import MAX_ATTEMPTS, attempts
 from cart.dynamodb.rows import (
-    CART,
     CHANGE,
-    IDEMPOTENCY,
-    PREFIXES,
-    SAVED,
-    SHARES,
     SHOWN,
     IfMatch,
-    Row,
-    Share,
     cleared_row,
     if_live,
     is_live,
-    line_key,
     line_of,
     line_values,
-    listed_share_key,
     live_condition,
     live_line,
     number,
-    packed,
-    row_key,
-    share_key,
-    share_of,
-    share_values,
     shown_line_of,
-    unpacked,
 )
 from cart.errors import (
-    CatalogUnavailable,
-    IdempotencyKeyReused,
-    InsufficientStock,
-    LineNotFound,
-    LinesLimit,
     OutcomeUnknown,
-    ProductNotFound,
-    QuantityLimit,
     Throttled,
     Unavailable,
 )
-from cart.model.lines import Line, Place, iso, next_version, unless_expired
-from cart.model.transfer import Limits
+from cart.model.limits import Limits, line_not_found, refuse_line, refuse_quantity, refuse_stock
+from cart.model.lines import CART, SAVED, Line, Place, iso
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-RECORD_TTL_SECONDS = 86_400
 TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
-CONTEND_FOR_SECONDS = 2  # of a transaction, with others that are at work on its rows
-UNFINISHED = 0
 WITHOUT_CHANGE = f"REMOVE {', '.join(CHANGE)}"
-NAMES = {CART: "The cart", SAVED: "The saved list"}
-# of a change, whose first try may have been carried out nevertheless
-REFUSALS = (LineNotFound, ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, CatalogUnavailable)
-MAX_ROUNDS = 8  # of a loop that others' writes, or DynamoDB's load, can send round again
-
-
-class IdempotencyKey(NamedTuple):
-    """Of a request that is to be carried out once, however often it comes."""
-
-    hash: str  # of what the client chose
-    fingerprint: str  # of the request that came with it
-
-
-class Answer(NamedTuple):
-    """What a client is told, as it is kept beside the change."""
-
-    status: int  # UNFINISHED where more transactions are to come
-    body: str
-    etag: str = ""  # of one that is UNFINISHED: how much is done, which only grows
-    replayed: bool = False
-
-
-MakeAnswer = Callable[[Line], Answer]
-Change = Callable[[Answer | None], Iterator[tuple[list[Row], Answer]]]
 
 
 class VersionChanged(Exception):
@@ -98,12 +48,6 @@ class VersionChanged(Exception):
 
     def __init__(self, line: Line | None) -> None:
         self.line = line
-
-
-def get_table() -> "CartTable":
-    """The gateway of the app that is answering."""
-    table: CartTable = current_app.extensions["cart_table"]
-    return table
 
 
 class CartTable:
@@ -133,10 +77,10 @@ class CartTable:
         for page in self._query(user_id):
             for row in page["Items"]:
                 line = line_of(row)
-                found[CART if row["item_id"]["S"].startswith(PREFIXES[CART]) else SAVED][line.product_id] = line
+                found[CART if row["item_id"]["S"].startswith(LINE_PREFIXES[CART]) else SAVED][line.product_id] = line
         return found
 
-    def _count_lines(self, user_id: str, place: Place) -> int:
+    def count_lines(self, user_id: str, place: Place) -> int:
         return sum(page["Count"] for page in self._query_live(user_id, place, Select="COUNT"))
 
     def _query_live(self, user_id: str, place: Place, **params: Any) -> Iterator[Row]:
@@ -192,8 +136,8 @@ class CartTable:
     def _add(self, user_id: str, place: Place, product_id: int, quantity: int, stock: int | None, values: Row) -> Line:
         fields = "SET product_id = :product_id, product_name = :product_name, price = :price, priced_at = :now"
         # see next_version
-        fresh = {":room": number(self._most(stock) - quantity), ":start": number(time.time() * 1_000_000)}
-        for _ in range(MAX_ROUNDS):
+        fresh = {":room": number(self.limits.units(stock) - quantity), ":start": number(time.time() * 1_000_000)}
+        for _ in range(MAX_ATTEMPTS):
             try:
                 return self._update_line(
                     user_id,
@@ -206,7 +150,7 @@ class CartTable:
                 )
             except ConditionFailed as failed:
                 if line := live_line(failed.row):
-                    self._refuse_quantity(line.quantity, quantity, stock)
+                    refuse_quantity(self.limits, line.quantity, quantity, stock)
             try:
                 return self._update_line(
                     user_id,
@@ -220,21 +164,6 @@ class CartTable:
                 continue  # revived by another request, or deleted by DynamoDB: add to what is there now
         raise Throttled
 
-    def _most(self, stock: int | None) -> int:
-        """Units of one line."""
-        return self.limits.quantity if stock is None else min(self.limits.quantity, stock)
-
-    def _refuse_quantity(self, held: int, quantity: int, stock: int | None) -> NoReturn:
-        limit = self.limits.quantity
-        if stock is not None and stock < limit:
-            refuse_stock(stock, held)
-        raise QuantityLimit(
-            f"The line holds {held} units; {quantity} more would exceed the limit.",
-            {"quantity": [f"At most {max(limit - held, 0)} more."]},
-            limit=limit,
-            quantity=held,
-        )
-
     def _keep_to_max_lines(self, user_id: str, place: Place, line: Line) -> None:
         """Take a new line back where it is one too many. Of adds that race for the last place, all may lose.
 
@@ -242,92 +171,10 @@ class CartTable:
 
         :raise LinesLimit: it was taken back
         """
-        if self._count_lines(user_id, place) > self.limits.lines:
+        if self.count_lines(user_id, place) > self.limits.lines:
             with suppress(VersionChanged):
                 self.remove_item(user_id, line.product_id, frozenset({line.version}), place)
                 refuse_line(place, self.limits.lines)
-
-    def add_item_once(
-        self,
-        user_id: str,
-        product_id: int,
-        item: Callable[[], dict[str, Any]],
-        key: IdempotencyKey,
-        answer: MakeAnswer,
-        place: Place = CART,
-    ) -> Answer:
-        """``add_item``, and the record that it was done, in one transaction.
-
-        One GetItem and one TransactWriteItems; a new line costs a Query too, to count the lines.
-
-        :param item: finds what ``add_item`` takes of the product; where it fails, a repeat is answered all the same
-        :param answer: makes of the stored line what the caller is told, now and at each repeat
-        :raise IdempotencyKeyReused: the key came with another request (422)
-        """
-
-        def change(_: Answer | None) -> Iterator[tuple[list[Row], Answer]]:
-            wanted = item()
-            row = self._row(line_key(user_id, place, product_id))
-            read = line_of(row) if row else None
-            line = self._with_item(user_id, place, read, **wanted)
-            yield [self.put_line(user_id, place, line, read)], answer(line)
-
-        return self.once(user_id, key, change)
-
-    def _with_item(
-        self, user_id: str, place: Place, read: Line | None, quantity: int, stock: int | None = None, **item: Any
-    ) -> Line:
-        """The line that an item makes of what its row holds, live or not."""
-        now = datetime.now(UTC)
-        line = unless_expired(read, now)
-        total = quantity + (line.quantity if line else 0)
-        if total > self._most(stock):
-            self._refuse_quantity(total - quantity, quantity, stock)
-        if not line and self._count_lines(user_id, place) >= self.limits.lines:
-            refuse_line(place, self.limits.lines)
-        return Line(
-            **item,
-            quantity=total,
-            priced_at=iso(now),
-            added_at=line.added_at if line else iso(now),
-            updated_at=iso(now),
-            version=next_version(read, now),
-            change=line.change if line else None,
-        )
-
-    def once(self, user_id: str, key: IdempotencyKey | None, change: Change) -> Answer:
-        """Make a change, in one transaction or more, and with a key the record of its answer in each of them.
-
-        Where the key's record is there, its answer is given again; where it is that of a change that died between two
-        of its transactions, the change goes on from there.
-
-        :param change: given what was answered so far, reads what it needs; yields the actions of each transaction,
-            which fail if that has changed, and the answer with which it ends, ``UNFINISHED`` but for the last
-        """
-        so_far: Answer | None = None
-        started, attempt = time.perf_counter(), 0
-        try:
-            while attempt == 0 or seconds_since(started) <= CONTEND_FOR_SECONDS:
-                try:
-                    for actions, answer in change(so_far):
-                        self._transact([*self._put_record(user_id, key, answer, so_far), *actions])
-                        so_far = answer
-                except (*REFUSALS, TransactionCancelled) as error:
-                    kept = self._kept_answer(user_id, key) if key else None
-                    if kept and kept.status != UNFINISHED:
-                        return kept
-                    if not isinstance(error, TransactionCancelled):
-                        raise
-                    so_far = kept or so_far
-                else:
-                    return answer
-                back_off(attempt)
-                attempt += 1
-            raise Throttled
-        except (Throttled, Unavailable):
-            if so_far:  # they would say that nothing was changed
-                raise OutcomeUnknown from None
-            raise
 
     def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
         """Set one live line's quantity. One conditional UpdateItem, no read.
@@ -359,7 +206,7 @@ class CartTable:
         """
         conditional = {} if if_match is None else if_live(if_match)
         try:
-            self._delete(line_key(user_id, place, product_id), **conditional)
+            self.delete(line_key(user_id, place, product_id), **conditional)
         except ConditionFailed as failed:
             raise VersionChanged(live_line(failed.row)) from None
 
@@ -372,7 +219,7 @@ class CartTable:
         if actions:
             actions.append({"Put": {"TableName": self.name, "Item": cleared_row(user_id)}})
         for start in range(0, len(actions), TRANSACTION_ROWS):
-            self._transact(actions[start : start + TRANSACTION_ROWS])
+            self.transact(actions[start : start + TRANSACTION_ROWS])
 
     def clear(self, user_id: str) -> None:
         """Remove every line of the cart, the expired too, and nothing that is saved.
@@ -409,32 +256,6 @@ class CartTable:
         key = line_key(user_id, place, line.product_id)
         return {"Delete": {"TableName": self.name, "Key": key} | if_live(frozenset({line.version}))}
 
-    def create_share(self, share: Share) -> None:
-        """Keep a link: one row by which its token finds it, one by which its owner does. One TransactWriteItems."""
-        keys = (share_key(share.share_id), listed_share_key(share.owner, share.share_id))
-        self._transact([{"Put": {"TableName": self.name, "Item": key | share_values(share)}} for key in keys])
-
-    def share(self, share_id: str) -> Share | None:
-        """A link that is good, or None: unknown, revoked and expired are one, for the price of one GetItem."""
-        row = self._row(share_key(share_id))
-        return share_of(share_id, row) if row and is_live(row) else None
-
-    def shares(self, owner: str) -> list[Share]:
-        """The links to a cart that are good, in the order in which they were made. One Query."""
-        found = (share_of(row["item_id"]["S"], row) for row in self.live_rows(f"{SHARES}{owner}"))
-        return sorted(found, key=lambda share: share.created_at)
-
-    def revoke_share(self, owner: str, share_id: str) -> None:
-        """End a link, if it is this owner's. Two DeleteItem, the first of which ends it."""
-        with suppress(ConditionFailed):  # somebody else's
-            self._delete(
-                share_key(share_id),
-                ConditionExpression="attribute_not_exists(item_id) OR #owner = :owner",
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues={":owner": {"S": owner}},
-            )
-        self._delete(listed_share_key(owner, share_id))
-
     def live_rows(self, partition: str) -> Iterator[Row]:
         """What there is of one partition key. One Query for each MB."""
         return (row for page in self._query(partition) for row in page["Items"] if is_live(row))
@@ -466,7 +287,7 @@ class CartTable:
         values = {":user_id": {"S": user_id}} | (values or {})
         if place:
             condition += " AND begins_with(item_id, :prefix)"
-            values[":prefix"] = {"S": PREFIXES[place]}
+            values[":prefix"] = {"S": LINE_PREFIXES[place]}
         while True:
             page = call(
                 self.client,
@@ -509,50 +330,15 @@ class CartTable:
         )
         return line_of(answer["Attributes"])
 
-    def _row(self, key: Row) -> Row | None:
+    def row(self, key: Row) -> Row | None:
         """One row, strongly consistent, expired or not."""
         row: Row | None = call(self.client, "get_item", TableName=self.name, Key=key, ConsistentRead=True).get("Item")
         return row
 
-    def _delete(self, key: Row, **conditional: Any) -> None:
+    def delete(self, key: Row, **conditional: Any) -> None:
         call(self.client, "delete_item", TableName=self.name, Key=key, **conditional)
 
-    def _put_record(self, user_id: str, key: IdempotencyKey | None, answer: Answer, so_far: Answer | None) -> list[Row]:
-        """The action of a transaction that keeps an answer, if the key has none that is still good but that so far."""
-        if key is None:
-            return []
-        now = time.time()
-        item = row_key(f"{IDEMPOTENCY}{user_id}", key.hash) | {
-            "fingerprint": {"S": key.fingerprint},
-            "status": number(answer.status),
-            "body": packed(answer.body),
-            "etag": {"S": answer.etag},
-            "ttl": number(now + RECORD_TTL_SECONDS),
-        }
-        if so_far is None:
-            condition = {
-                "ConditionExpression": "attribute_not_exists(item_id) OR #ttl <= :epoch",
-                "ExpressionAttributeNames": {"#ttl": "ttl"},
-                "ExpressionAttributeValues": {":epoch": number(now)},
-            }
-        else:
-            condition = {
-                "ConditionExpression": "#status = :unfinished AND etag = :so_far",
-                "ExpressionAttributeNames": {"#status": "status"},
-                "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": {"S": so_far.etag}},
-            }
-        return [{"Put": {"TableName": self.name, "Item": item, **condition}}]
-
-    def _kept_answer(self, user_id: str, key: IdempotencyKey) -> Answer | None:
-        """:raise IdempotencyKeyReused: it is the answer to another request"""
-        record = self._row(row_key(f"{IDEMPOTENCY}{user_id}", key.hash))
-        if not record or not is_live(record):
-            return None
-        if record["fingerprint"]["S"] != key.fingerprint:
-            raise IdempotencyKeyReused
-        return Answer(int(record["status"]["N"]), unpacked(record["body"]), record["etag"]["S"], replayed=True)
-
-    def _transact(self, actions: list[Row]) -> None:
+    def transact(self, actions: list[Row]) -> None:
         """One TransactWriteItems, if there is something to do. Its token lets DynamoDB tell a second sending.
 
         :raise TransactionCancelled: a condition did not hold
@@ -561,28 +347,11 @@ class CartTable:
             call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
 
     def _write_batch(self, writes: list[Row]) -> None:
-        left: list[Any] = writes
-        for attempt in range(MAX_ROUNDS):
-            answer = call(self.client, "batch_write_item", RequestItems={self.name: left})
-            left = answer.get("UnprocessedItems", {}).get(self.name, [])
-            if not left:
+        """Write at most ``BATCH_ROWS`` rows, and again those that DynamoDB did not process."""
+        unprocessed: list[Any] = writes
+        for _ in attempts():
+            answer = call(self.client, "batch_write_item", RequestItems={self.name: unprocessed})
+            unprocessed = answer.get("UnprocessedItems", {}).get(self.name, [])
+            if not unprocessed:
                 return
-            back_off(attempt)
         raise Throttled
-
-
-def line_not_found(place: Place, product_id: int) -> LineNotFound:
-    return LineNotFound(f"{NAMES[place]} has no line of product {product_id}.")
-
-
-def refuse_line(place: Place, limit: int) -> NoReturn:
-    raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
-
-
-def refuse_stock(available: int, held: int = 0) -> NoReturn:
-    """:param held: units that the line has, which those that were asked for would have joined"""
-    raise InsufficientStock(
-        f"There are {available} units in stock" + (f", and the line holds {held}." if held else "."),
-        {"quantity": [f"At most {max(available - held, 0)}{' more' if held else ''}."]},
-        available=available,
-    )

@@ -6,7 +6,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-CENT = Decimal("0.01")
+from cart.model.money import CENT
+
 MAX_PRICE = Decimal("9999999.99")
 MAX_NAME_CHARACTERS = 200
 

@@ -11,8 +11,8 @@ from marshmallow import Schema, ValidationError
 from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from cart.dynamodb.idempotency import IdempotencyKey
 from cart.dynamodb.rows import IfMatch
-from cart.dynamodb.table import IdempotencyKey
 from cart.errors import BadRequest, BodyTooLarge, InvalidInput, MalformedJson, UnsupportedMediaType
 from cart.http.json import MAX_BODY_BYTES
 

@@ -8,7 +8,7 @@ from flask import Response, current_app, request
 from marshmallow import Schema
 from werkzeug.datastructures import Headers
 
-from cart.dynamodb.table import Answer
+from cart.dynamodb.idempotency import KeptAnswer
 from cart.http.request import instance_of
 
 
@@ -24,10 +24,10 @@ class _Answered(Response):
 
 def shown(schema: type[Schema], value: Any, status: int = 200, location: str | None = None) -> Response:
     """An answer as a schema has it, for what is not asked for all the time."""
-    return respond(Answer(status, current_app.json.dumps(instance_of(schema).dump(value))), location)
+    return respond(KeptAnswer(status, current_app.json.dumps(instance_of(schema).dump(value))), location)
 
 
-def respond(answer: Answer, location: str | None = None) -> Response:
+def respond(answer: KeptAnswer, location: str | None = None) -> Response:
     """An answer as it was made, or as it was kept.
 
     :param location: the path of what it is about

@@ -9,6 +9,8 @@ from operator import attrgetter
 from typing import Literal, NamedTuple
 
 Place = Literal["cart", "saved"]  # where a line is: in the cart, or saved for later
+CART: Place = "cart"
+SAVED: Place = "saved"
 
 # What a catalogue can have against a line, and what is done about it
 PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK = "price_changed", "out_of_stock", "insufficient_stock"

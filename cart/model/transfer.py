@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
 
+from cart.model.limits import Limits
 from cart.model.lines import Line, Place, PriceChange, in_order, is_live, iso, next_version, unless_expired
 
 # How many units a line has that is in both carts, by those in the target and those that come from the source
@@ -16,11 +16,6 @@ STRATEGIES: dict[str, Callable[[int, int], int]] = {
 }
 MOVE = "move"  # the rule for a line that only the source has
 QUANTITY_LIMIT, LINES_LIMIT = "quantity-limit", "lines-limit"  # why units were cut, or a line left
-
-
-class Limits(NamedTuple):
-    quantity: int  # units of one line
-    lines: int  # of one list
 
 
 @dataclass(eq=False, repr=False)

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from cart.model.limits import Limits
 from cart.model.lines import (
     CHANGED,
     DISCONTINUED,
@@ -19,7 +20,7 @@ from cart.model.lines import (
     iso,
     next_version,
 )
-from cart.model.transfer import Limits, plan_moves
+from cart.model.transfer import plan_moves
 
 
 class Product(NamedTuple):

@@ -5,23 +5,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from cart.dynamodb.client import ConditionFailed, back_off, call
-from cart.dynamodb.rows import (
-    PREFIXES,
-    PRICE_JOB,
-    PRICE_JOBS,
-    PRODUCT_INDEX,
-    SHOWN,
-    Row,
-    change_of,
-    is_live,
-    line_key,
-    live_line,
-    number,
-    row_key,
-    shown_line_of,
-)
-from cart.dynamodb.table import MAX_ROUNDS, CartTable
+from cart.dynamodb.client import ConditionFailed, call
+from cart.dynamodb.keys import LINE_PREFIXES, PRICE_JOB, PRICE_JOBS, PRODUCT_INDEX, Row, line_key, row_key
+from cart.dynamodb.retries import attempts
+from cart.dynamodb.rows import SHOWN, change_of, is_live, live_line, number, shown_line_of
+from cart.dynamodb.table import CartTable
 from cart.errors import Throttled
 from cart.model.lines import Line, Place
 
@@ -99,7 +87,7 @@ def _index_key(product_id: int, holder: Holder) -> Row:
 
 def _holder(row: Row) -> Holder:
     item_id: str = row["item_id"]["S"]
-    place: Place = "cart" if item_id.startswith(PREFIXES["cart"]) else "saved"
+    place: Place = "cart" if item_id.startswith(LINE_PREFIXES["cart"]) else "saved"
     return Holder(row["user_id"]["S"], place)
 
 
@@ -111,11 +99,9 @@ def live_lines(table: CartTable, product_id: int, wanted: list[Holder]) -> list[
     keys = [line_key(*holder, product_id) for holder in wanted]
     expression = f"user_id, item_id, #ttl, {SHOWN}"
     found: dict[Holder, Line] = {}
-    for attempt in range(MAX_ROUNDS):
+    for _ in attempts():
         if not keys:
             return [(holder, found[holder]) for holder in wanted if holder in found]
-        if attempt:
-            back_off(attempt)
         asked = {"Keys": keys, "ProjectionExpression": expression, "ExpressionAttributeNames": {"#ttl": "ttl"}}
         answer = call(table.client, "batch_get_item", RequestItems={table.name: asked})
         found |= {_holder(row): shown_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}

@@ -19,15 +19,13 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import TypeVar
 
-from flask import current_app
-
 from cart.bus import ENTRIES, Bus, Entry
-from cart.dynamodb.client import back_off
-from cart.dynamodb.rows import CART
-from cart.dynamodb.table import CartTable, get_table
+from cart.dynamodb.retries import attempts, retry
+from cart.dynamodb.table import CartTable
 from cart.errors import Throttled, Unavailable
+from cart.http.extensions import get_bus, get_table
 from cart.logs import info
-from cart.model.lines import iso
+from cart.model.lines import CART, iso
 from cart.prices.job_rows import (
     DONE,
     Holder,
@@ -51,12 +49,6 @@ LEASE_SECONDS = 15  # longer than any page can take
 MAX_FAILED_STEPS = 12  # in a row, of a thread
 
 Result = TypeVar("Result")
-
-
-def get_bus() -> Bus:
-    """That of the app that is answering."""
-    bus: Bus = current_app.extensions["cart_bus"]
-    return bus
 
 
 def start(product_id: int, price: Decimal, changed_at: str) -> Job:
@@ -90,17 +82,17 @@ def go_on_with_all() -> list[Job]:
 
 def run(table: CartTable, bus: Bus, job_id: str) -> None:
     """Take one step after the other until the job is done, somebody else is at it, or nothing works for a minute."""
-    failed = 0
-    while failed < MAX_FAILED_STEPS:
-        try:
-            if not run_step(table, bus, job_id):
-                return
-            failed = 0
-        except (Throttled, Unavailable) as error:
-            failed += 1
-            logger.warning("Price change %s: a step failed: %s", job_id, error)
-            back_off(failed)
-    logger.error("Price change %s: gave up; flask --app wsgi prices resume goes on with it", job_id)
+    is_running = True
+    while is_running:
+        for _ in attempts(MAX_FAILED_STEPS):
+            try:
+                is_running = run_step(table, bus, job_id)
+                break
+            except (Throttled, Unavailable) as error:
+                logger.warning("Price change %s: a step failed: %s", job_id, error)
+        else:
+            logger.error("Price change %s: gave up; flask --app wsgi prices resume goes on with it", job_id)
+            return
 
 
 def run_step(table: CartTable, bus: Bus, job_id: str) -> bool:
@@ -137,15 +129,7 @@ class _Patience:
         self._until = until
 
     def __call__(self, work: Callable[[], Result]) -> Result:
-        attempt = 0
-        while True:
-            try:
-                return work()
-            except (Throttled, Unavailable):
-                if time.monotonic() > self._until:
-                    raise
-            back_off(attempt)
-            attempt += 1
+        return retry(work, (Throttled, Unavailable), None, is_over=lambda: time.monotonic() > self._until)
 
 
 def _do_page(table: CartTable, bus: Bus, pool: ThreadPoolExecutor, patiently: _Patience, job: Job) -> Job:

@@ -12,15 +12,15 @@ from cart.carts.examples import EXAMPLE_CART
 from cart.carts.fast_json import cart_json
 from cart.carts.items import ETAG, location_of
 from cart.carts.schemas import CartSchema
-from cart.dynamodb.rows import CART, SAVED, Row
-from cart.dynamodb.table import Answer, get_table
+from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
 from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
 from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId
+from cart.http.extensions import get_table
 from cart.http.request import asked_if_match, instance_of, query_parameters
 from cart.http.response import respond, shown
 from cart.logs import info
-from cart.model.lines import cart_of, iso, live, with_price
+from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
 from cart.prices import jobs
 from cart.prices.job_rows import Holder, Job, holders, job, live_lines
 from cart.prices.schemas import (
@@ -118,10 +118,10 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     as you read it, so that no price is accepted that the shopper has not seen; else 412, with the cart as it is.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
-    return respond(get_table().once(user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
+    return respond(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
 
 
-def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[tuple[list[Row], Answer]]:
+def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     """The transaction that accepts; it fails where a line that it changes is not as it was read."""
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.everything(user_id)[CART].values())}
@@ -135,7 +135,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[tuple[list[
     }
     cart = cart_of(user_id, (lines | accepted).values())
     actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
-    yield actions, Answer(200, cart_json(cart), cart.etag)
+    yield actions, KeptAnswer(200, cart_json(cart), cart.etag)
 
 
 def _shown(made: Job, status: int = 200, location: str | None = None) -> Response:

@@ -10,8 +10,9 @@ import pytest
 
 from cart import create_app
 from cart.analytics.schemas import EXAMPLE_ABANDONMENT_CSV, EXAMPLE_DAYS_CSV, EXAMPLE_PRODUCTS_CSV
-from cart.analytics.totals import DAYS, SHARDS, TOTALS
-from cart.dynamodb.rows import number, row_key
+from cart.analytics.totals import SHARDS
+from cart.dynamodb.keys import DAYS, TOTALS, row_key
+from cart.dynamodb.rows import number
 from tests.support.aggregate_rows import put, put_product
 from tests.support.capacity import billed
 from tests.support.stores import Store, make_store

@@ -1,22 +1,17 @@
 """Bad input: a 4xx that names the field, as a problem, and nothing written."""
 
 import json
+import re
 from io import BytesIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cart.analytics import counter, totals
-from cart.commands import rebuild
-from cart.dynamodb import rows
+from cart.dynamodb import keys
 from cart.http.converters import UserId
+from tests.support.project import ROOT
 from tests.support.stores import CUP
-
-PARTITIONS = {
-    *("IDEMPOTENCY", "SHARE", "SHARES", "PRICE_JOB", "PRICE_JOBS", "CLEARED"),
-    *("TOTALS", "DAYS", "PRODUCT", "TOP", "COUNTED", "REBUILD"),
-}
 
 JSON = "application/json"
 
@@ -301,10 +296,14 @@ def test_a_range_that_cannot_be_had_is_a_problem_of_the_client(client):
 
 def test_no_user_id_names_a_partition_of_ours():
     """By the source: what is written to `user_id` otherwise begins with one of these."""
-    modules = (rows, totals, counter, rebuild)
-    named = {value for module in modules for name in PARTITIONS if isinstance(value := vars(module).get(name), str)}
-    assert len(named) == len(PARTITIONS)
-    assert not [name for name in named if UserId.form.fullmatch(name)]
+    prefixes = {value for value in vars(keys).values() if isinstance(value, str) and value.endswith("#")}
+    assert {keys.IDEMPOTENCY, keys.SHARE, keys.PRICE_JOBS, keys.TOTALS, keys.COUNTED, keys.REBUILD} <= prefixes
+    assert not [prefix for prefix in prefixes if UserId.form.fullmatch(prefix)]
+
+
+def test_every_key_prefix_is_defined_in_one_module():
+    found = {path.name for path in (ROOT / "cart").rglob("*.py") if re.search(r'f?"[A-Z]{2,}#["{]', path.read_text())}
+    assert found == {"keys.py"}
 
 
 @pytest.mark.parametrize(

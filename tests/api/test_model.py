@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from cart import create_app
 from cart.commands import engines
+from cart.http.extensions import get_bus, get_table
 from cart.prices import jobs
 from tests.support.products_service import ProductsService
 from tests.support.stores import Store, make_store
@@ -306,7 +307,7 @@ class CartMachine(RuleBasedStateMachine):
                 Key={"user_id": {"S": f"JOB#{job.job_id}"}, "item_id": {"S": "JOB"}},
             )
             job = jobs.start(product_id, price, job.changed_at)
-            jobs.run(jobs.get_table(), jobs.get_bus(), job.job_id)
+            jobs.run(get_table(), get_bus(), job.job_id)
         assert self.ask("PUT", f"/products/{product_id}/price", body).json["status"] == "done"
         for model in self.models:
             for lines in model.values():

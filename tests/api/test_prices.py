@@ -12,6 +12,7 @@ import pytest
 
 from cart import create_app
 from cart.bus import Bus
+from cart.http.extensions import get_bus
 from cart.prices import job_rows, jobs
 from cart.prices.job_rows import Job
 from tests.support.crashes import Died, dying
@@ -140,7 +141,7 @@ def test_events_that_come_twice_and_in_disorder_from_threads(real_store, product
     def work(event: tuple[Decimal, str]) -> None:
         with app.app_context():
             job = jobs.start(product, *event)
-            jobs.run(table, jobs.get_bus(), job.job_id)
+            jobs.run(table, get_bus(), job.job_id)
         app.test_client().put(f"/cart/{users[int(event[0])]}/items/{product}", json={"quantity": int(event[0])})
 
     with ThreadPoolExecutor(8) as pool:

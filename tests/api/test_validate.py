@@ -325,7 +325,7 @@ def done(receipt) -> dict[int, str]:
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
 def test_a_fix_that_dies_anywhere_can_be_run_again(real_store, user, products, headers, monkeypatch):
     """Before and after each request, of which two or more are transactions; with a key, the receipt is whole."""
-    monkeypatch.setattr("cart.carts.validation.TRANSACTION_ROWS", 4)
+    monkeypatch.setattr("cart.carts.receipts.TRANSACTION_ROWS", 4)
     app = create_app(replace(real_store.config, catalog_url=products.url))
     client, store, table = app.test_client(), real_store, app.extensions["cart_table"]
     sell_too_little(products)
@@ -356,7 +356,7 @@ def store_has_as_before(store, user: str, product_id: int) -> bool:
 
 def test_fixes_through_a_network_that_fails(real_store, user, products, monkeypatch):
     """With a key, and as often as it takes: each line is put right once, and the receipt tells of each."""
-    monkeypatch.setattr("cart.carts.validation.TRANSACTION_ROWS", 4)
+    monkeypatch.setattr("cart.carts.receipts.TRANSACTION_ROWS", 4)
     monkeypatch.setattr("cart.dynamodb.client.RETRY_FOR_SECONDS", 0)  # else hardly a failure would be seen
     sell_too_little(products)
     seed = 20240607

@@ -16,6 +16,7 @@ import pytest
 import wsgi
 from cart import create_app
 from cart.events import price_changed, resume_price_changes
+from cart.http.extensions import get_bus, get_table
 from cart.prices import job_rows, jobs
 from tests.support.crashes import Died
 from tests.support.faults import LOST, THROTTLED
@@ -69,8 +70,8 @@ def shop(moto_store, moto_url, monkeypatch):
 
 def carry_out(product: int, price: Decimal, changed_at: str) -> job_rows.Job:
     job = jobs.start(product, price, changed_at)
-    jobs.run(jobs.get_table(), jobs.get_bus(), job.job_id)
-    done = job_rows.job(jobs.get_table(), job.job_id)
+    jobs.run(get_table(), get_bus(), job.job_id)
+    done = job_rows.job(get_table(), job.job_id)
     assert done
     return done
 
@@ -112,7 +113,7 @@ def test_the_id_is_the_same_for_the_same_word_alone(shop, moto_store, user, monk
     filled(moto_store, product, 3)
     carry_out(product, NEW, T1)
     first = {one["detail"]["id"] for one in listener.heard()}
-    table = jobs.get_table()
+    table = get_table()
     job = jobs.start(product, NEW, T1)
     moto_store.client.delete_item(
         TableName=table.name, Key={"user_id": {"S": f"JOB#{job.job_id}"}, "item_id": {"S": "JOB"}}
@@ -131,7 +132,7 @@ def test_they_go_in_batches_and_what_is_not_taken_goes_again(shop, moto_store, u
     product = product_of(user)
     users = filled(moto_store, product, 24)
     sizes: list[int] = []
-    bus = jobs.get_bus()
+    bus = get_bus()
 
     def send_some(params, **_):
         """Take away all but one of the first three batches, and say that they failed."""
@@ -164,7 +165,7 @@ def test_a_bus_that_fails_is_asked_again(shop, moto_store, user, error):
         if left:
             raise left.pop()
 
-    jobs.get_bus().client.meta.events.register("before-call.events.PutEvents", fail)
+    get_bus().client.meta.events.register("before-call.events.PutEvents", fail)
     assert carry_out(product, NEW, T1).status == "done"
     assert {one["detail"]["user_id"] for one in listener.heard()} == set(users)
 
@@ -176,7 +177,7 @@ def test_the_cursor_waits_for_a_bus_that_is_away(shop, moto_store, user, monkeyp
     monkeypatch.setattr("cart.bus.RETRY_FOR_SECONDS", 0)
     product = product_of(user)
     users = filled(moto_store, product, 3)
-    events = jobs.get_bus().client.meta.events
+    events = get_bus().client.meta.events
 
     def fail(**_):
         raise LOST
@@ -214,7 +215,7 @@ def test_who_dies_has_told_or_the_next_one_tells(shop, moto_store, monkeypatch, 
     _, listener = shop
     monkeypatch.setattr(jobs, "LEASE_SECONDS", 0)
     monkeypatch.setattr(jobs, "PAGE_LINES", 2)
-    table, bus = jobs.get_table(), jobs.get_bus()
+    table, bus = get_table(), get_bus()
     for point in count():
         product = random.randrange(1, 2**50)
         users = filled(moto_store, product, 2)
@@ -238,7 +239,7 @@ def test_without_a_bus_nothing_is_sent_and_no_client_made(moto_store, user):
     filled(moto_store, product_of(user), 3)
     with app.app_context():
         assert carry_out(product_of(user), NEW, T1).status == "done"
-        assert "client" not in vars(jobs.get_bus())
+        assert "client" not in vars(get_bus())
 
 
 # --- what comes in
@@ -319,7 +320,7 @@ def test_a_job_is_made_also_where_eventbridge_is_away(on_lambda, moto_store, use
     def fail(**_):
         raise LOST
 
-    events = jobs.get_bus().client.meta.events
+    events = get_bus().client.meta.events
     events.register("before-call.events.PutEvents", fail)
     started = time.monotonic()
     answer = app.test_client().put(f"/products/{product}/price", json={"price": 21.5})
@@ -338,10 +339,10 @@ def test_what_was_left_goes_on_by_the_clock(on_lambda, moto_store, user, monkeyp
     job = jobs.start(product, NEW, T1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "STEP_SECONDS", 0)
-        assert jobs.run_step(jobs.get_table(), jobs.get_bus(), job.job_id)
+        assert jobs.run_step(get_table(), get_bus(), job.job_id)
     listener.heard()
     resume_price_changes({}, None)
     steps = [one for one in listener.heard() if one["detail"]["job_id"] == job.job_id]
     assert len(steps) == 1
     price_changed(steps[0], None)
-    assert job_rows.job(jobs.get_table(), job.job_id).status == "done"
+    assert job_rows.job(get_table(), job.job_id).status == "done"

@@ -17,9 +17,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import wsgi
 from cart import create_app, events
 from cart.analytics.page import ASSETS, PAGES
-from cart.analytics.totals import DAYS, TOTALS, Aggregates
+from cart.analytics.totals import Aggregates
 from cart.commands.follow import is_wanted
-from cart.dynamodb.rows import row_key
+from cart.dynamodb.keys import DAYS, TOTALS, row_key
 from cart.errors import Unavailable
 from tests.support.aggregate_rows import put, put_product
 from tests.support.browser import FLAGS, listening

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from cart.http.extensions import get_bus
 from cart.prices import jobs
 from tests.support.capacity import billed
 from tests.support.stores import CUP, Store
@@ -98,7 +99,7 @@ def test_a_price_change(app, store, table):
         store.put(f"{product}-{number}", product)
     with billed(table) as bill, app.app_context():
         job = jobs.start(product, Decimal(1), "2026-01-01T00:00:00.000000Z")
-        jobs.run(table, jobs.get_bus(), job.job_id)
+        jobs.run(table, get_bus(), job.job_id)
     assert Counter(bill.operations) == {"PutItem": 2, "Query": 1, "UpdateItem": 1 + 5 + 1, "DeleteItem": 1}
     if store.engine == "dynamodb-local":
         assert bill.units_of == {"PutItem": 2, "Query": 0.5, "UpdateItem": 7, "DeleteItem": 1}

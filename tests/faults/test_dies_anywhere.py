@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cart.model.transfer import Limits
+from cart.model.limits import Limits
 from tests.support.crashes import PREFIXES, Units, deaths, put, units
 from tests.support.faults import LOST, SLOW, THROTTLED, client_error, failing, hooked
 from tests.support.stores import CUP

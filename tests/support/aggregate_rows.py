@@ -1,7 +1,8 @@
 """Rows of aggregates, written behind the service's back."""
 
-from cart.analytics.totals import PRODUCT, board_key, entry_key
-from cart.dynamodb.rows import number, row_key
+from cart.analytics.totals import board_key, entry_key
+from cart.dynamodb.keys import PRODUCT, row_key
+from cart.dynamodb.rows import number
 from tests.support.stores import Store
 
 

@@ -1,0 +1,25 @@
+"""The parts of the app that handles the current request, as ``create_app`` joined them."""
+
+from flask import current_app
+
+from cart.bus import Bus
+from cart.config import Config
+from cart.dynamodb.table import CartTable
+
+
+def get_config() -> Config:
+    """Return the app's settings."""
+    config: Config = current_app.extensions["cart_config"]
+    return config
+
+
+def get_table() -> CartTable:
+    """Return the app's table of carts."""
+    table: CartTable = current_app.extensions["cart_table"]
+    return table
+
+
+def get_bus() -> Bus:
+    """Return the app's events to EventBridge."""
+    bus: Bus = current_app.extensions["cart_bus"]
+    return bus

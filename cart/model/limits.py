@@ -1,0 +1,61 @@
+"""Limits of a cart, and the refusals of what would exceed them."""
+
+from typing import NamedTuple, NoReturn
+
+from cart.errors import InsufficientStock, LineNotFound, LinesLimit, QuantityLimit
+from cart.model.lines import CART, SAVED, Place
+
+NAMES = {CART: "The cart", SAVED: "The saved list"}
+
+
+class Limits(NamedTuple):
+    quantity: int  # units of one line
+    lines: int  # of one list
+
+    def units(self, stock: int | None) -> int:
+        """Return the units that one line may have, with a stock of so many; None: the stock is not known."""
+        return self.quantity if stock is None else min(self.quantity, stock)
+
+
+def line_not_found(place: Place, product_id: int) -> LineNotFound:
+    """Return the problem of a line that is not there."""
+    return LineNotFound(f"{NAMES[place]} has no line of product {product_id}.")
+
+
+def refuse_line(place: Place, limit: int) -> NoReturn:
+    """Refuse a line that a list has no room for.
+
+    :raise LinesLimit: always
+    """
+    raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
+
+
+def refuse_stock(available: int, held: int = 0) -> NoReturn:
+    """Refuse units that are not in stock.
+
+    :param available: units in stock
+    :param held: units of the line before
+    :raise InsufficientStock: always
+    """
+    raise InsufficientStock(
+        f"There are {available} units in stock" + (f", and the line holds {held}." if held else "."),
+        {"quantity": [f"At most {max(available - held, 0)}{' more' if held else ''}."]},
+        available=available,
+    )
+
+
+def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) -> NoReturn:
+    """Refuse to add units to a line, which would exceed its limit or the stock.
+
+    :param held: units of the line before
+    :raise InsufficientStock: the stock is the smaller of both
+    :raise QuantityLimit: the limit is
+    """
+    if stock is not None and stock < limits.quantity:
+        refuse_stock(stock, held)
+    raise QuantityLimit(
+        f"The line holds {held} units; {added} more would exceed the limit.",
+        {"quantity": [f"At most {max(limits.quantity - held, 0)} more."]},
+        limit=limits.quantity,
+        quantity=held,
+    )

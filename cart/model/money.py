@@ -1,0 +1,5 @@
+"""Amounts of money: decimals with two places."""
+
+from decimal import Decimal
+
+CENT = Decimal("0.01")
