@@ -13,6 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cart.analytics.tally import COUNTED_RECORDS
 from cart.config import uncounted_queue
 
 KEPT_SECONDS = 1_209_600  # what could not be counted, the most that SQS keeps
@@ -21,12 +22,7 @@ PASSING = {
     "InvalidParameterValueException",  # the role's policy is not known everywhere yet
     "ResourceInUseException",  # the mapping is being made or changed
 }
-# Lines in carts, and what tells of a clear: all else, such as the aggregates themselves, invokes nobody
-FILTERS = [
-    {"dynamodb": {"Keys": {"item_id": {"S": [{"prefix": "ITEM#"}]}}}},
-    {"eventName": ["INSERT"], "dynamodb": {"Keys": {"user_id": {"S": [{"prefix": "CLEARED#"}]}}}},
-]
-FilterCriteria = {"Filters": [{"Pattern": json.dumps(one)} for one in FILTERS]}
+FilterCriteria = {"Filters": [{"Pattern": json.dumps(pattern)} for pattern in COUNTED_RECORDS]}
 
 MakeClient = Callable[[str], Any]
 

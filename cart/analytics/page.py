@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Blueprint, Response, request
 
 from cart.errors import NotFound
+from cart.http.auth import open_to_all
 
 PAGES = Path(__file__).parent / "pages"
 ASSETS = {
@@ -21,6 +22,7 @@ blueprint = Blueprint("page", __name__)
 
 
 @blueprint.route("/analytics")
+@open_to_all
 def show() -> Response:
     """The page. Its addresses are relative, so that they hold under a prefix such as API Gateway's stage."""
     response = _file("analytics.html", "text/html")
@@ -30,6 +32,7 @@ def show() -> Response:
 
 
 @blueprint.route("/analytics/assets/<name>")
+@open_to_all
 def show_asset(name: str) -> Response:
     """:raise NotFound: there is no such file (404)"""
     if name not in ASSETS:

@@ -18,6 +18,13 @@ from cart.model.lines import CART
 SKEW_SECONDS = 60  # far more than the clocks of those who write and of DynamoDB differ by
 TTL_PRINCIPAL = "dynamodb.amazonaws.com"  # who deletes expired rows ("DynamoDB Streams and Time to Live")
 
+# Patterns of the records that count, as Lambda's event filtering has them: of lines in carts, and of a clear.
+# All others, such as those of the aggregates themselves, are not sent to the function
+COUNTED_RECORDS: list[dict[str, Any]] = [
+    {"dynamodb": {"Keys": {"item_id": {"S": [{"prefix": LINE_PREFIXES[CART]}]}}}},
+    {"eventName": ["INSERT"], "dynamodb": {"Keys": {"user_id": {"S": [{"prefix": CLEARED}]}}}},
+]
+
 Image = Mapping[str, Any]  # a row, as DynamoDB's JSON has it
 
 
@@ -143,3 +150,25 @@ def _flows(old: Image | None, new: Image | None, by_ttl: bool, at: float) -> Cou
     if (more := after.quantity - before.quantity) > 0:
         flows.update(units_added=more, cents_added=more * after.cents)
     return flows
+
+
+def is_counted(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record of the stream matches one of ``COUNTED_RECORDS``."""
+    return any(_matches(record, pattern) for pattern in COUNTED_RECORDS)
+
+
+def _matches(record: Mapping[str, Any], pattern: Mapping[str, Any]) -> bool:
+    """Tell whether a record has each member of a pattern ("Lambda event filtering"); prefixes and texts are known."""
+    for name, wanted in pattern.items():
+        value = record.get(name)
+        if isinstance(wanted, dict):
+            matches = isinstance(value, Mapping) and _matches(value, wanted)
+        else:
+            matches = isinstance(value, str) and any(_is_text(value, rule) for rule in wanted)
+        if not matches:
+            return False
+    return True
+
+
+def _is_text(value: str, rule: str | Mapping[str, str]) -> bool:
+    return value == rule if isinstance(rule, str) else value.startswith(rule["prefix"])

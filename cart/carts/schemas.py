@@ -50,15 +50,12 @@ class QuantitySchema(Schema):
 
 
 class ItemSchema(Schema):
-    """Where there is a catalogue, name and price are its, and those of the request need not be there."""
+    """An item to add. With a catalogue, its name and price count, and the request need not have any."""
 
-    @property
-    def partial(self) -> tuple[str, ...]:
-        return ("product_name", "price") if current_app.config["CATALOG_URL"] else ()
-
-    @partial.setter
-    def partial(self, _: Any) -> None:
-        """marshmallow's own is of the instance, which all apps of a process share."""
+    def __init__(self, **kwargs: Any) -> None:
+        """Make the schema for the current app."""
+        partial = ("product_name", "price") if current_app.config["CATALOG_URL"] else None
+        super().__init__(**{"partial": partial} | kwargs)
 
     product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
     product_name = fields.String(

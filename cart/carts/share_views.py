@@ -111,7 +111,7 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
 
 @blueprint.route("/shared/<token>")
 @blueprint.response(200, SharedCartSchema, example=EXAMPLE_SHARED_CART)
-@blueprint.open
+@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, *STORE)
 def get_shared_cart(token: str) -> Response:
     """Get the cart behind a link
@@ -127,7 +127,7 @@ def get_shared_cart(token: str) -> Response:
 @blueprint.route("/shared/<token>/items", methods=["POST"])
 @blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
-@blueprint.open
+@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
@@ -140,7 +140,7 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
-@blueprint.open
+@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:
     """Set the quantity of a line of a shared cart, if the link allows it
@@ -152,7 +152,7 @@ def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Re
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
-@blueprint.open
+@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 def remove_shared_item(token: str, product_id: int) -> Response:
     """Remove a line of a shared cart, if the link allows it

@@ -14,10 +14,9 @@ from botocore.exceptions import ClientError
 
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.stream_batch import count_records
-from cart.dynamodb.keys import CLEARED, LINE_PREFIXES
+from cart.analytics.tally import is_counted
 from cart.dynamodb.retries import attempts
 from cart.logs import info
-from cart.model.lines import CART
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +77,6 @@ def _as_lambda_has_it(record: Record, arn: str) -> Record:
     return record | {"eventSourceARN": arn, "dynamodb": told | {"ApproximateCreationDateTime": seconds}}
 
 
-def is_wanted(record: Record) -> bool:
-    """As the subscription's filter has it, see ``subscription``."""
-    keys = record["dynamodb"]["Keys"]
-    is_clear = keys["user_id"]["S"].startswith(CLEARED) and record["eventName"] == "INSERT"
-    return is_clear or bool(keys["item_id"]["S"].startswith(LINE_PREFIXES[CART]))
-
-
 def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> None:
     """Count what the stream brings until ``is_over`` is set, and then what it has brought by then.
 
@@ -97,7 +89,7 @@ def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> 
 
 def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:
     """Count all that the stream has brought since it was last read."""
-    records = [record for record in stream.read() if is_wanted(record)]
+    records = [record for record in stream.read() if is_counted(record)]
     for start in range(0, len(records), BATCH_RECORDS):
         _count(bookkeeper, records[start : start + BATCH_RECORDS])
 

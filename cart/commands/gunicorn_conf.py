@@ -3,6 +3,7 @@
 gevent's patches come before all imports: boto3's TLS, once imported without them, does not work with them.
 """
 
+from functools import partial
 from typing import Any
 
 import gevent
@@ -25,11 +26,30 @@ control_socket_disable = True  # it would leave a file behind in the home folder
 REQUEST_SECONDS = 15  # with the reading of its body; the service itself takes 5
 
 
+class Server(StreamServer):
+    """A server that, before it closes, accepts the connections whose clients have sent already: they would be reset."""
+
+    def close(self) -> None:
+        """Accept the connections that wait, and close."""
+        if not self.closed:
+            self.stop_accepting()
+            while accepted := self.do_read():
+                self.do_handle(*accepted)
+        super().close()
+
+
 class Worker(ggevent.GeventWorker):
-    """One that a client cannot hold for ever: gunicorn waits for the rest of a body without end."""
+    """A worker that no client can hold for ever: gunicorn itself waits for the rest of a body without end."""
+
+    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> Server:
+        """Return the server of a listener. gunicorn calls this where it would call the class of that name."""
+        server = Server(listener, handle=partial(self.handle, listener), spawn=spawn)
+        if self.cfg.workers > 1:
+            server.max_accept = 1  # as gunicorn has it, so that workers share the connections
+        return server
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection. The listener is asked for its name alone, and may be closed by now."""
+        """Serve a connection. Only the listener's name is needed, and the listener may be closed by now."""
         super().handle(client, client, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
@@ -48,23 +68,8 @@ class Worker(ggevent.GeventWorker):
 worker_class = Worker
 
 
-class Server(StreamServer):
-    """One that takes, before it closes, those who have connected and sent: they would be reset."""
-
-    def close(self) -> None:
-        """Close, at last."""
-        if not self.closed:
-            self.stop_accepting()
-            while accepted := self.do_read():
-                self.do_handle(*accepted)
-        super().close()
-
-
-ggevent.StreamServer = Server
-
-
 class Response(wsgi.Response):
-    """An answer that does not say which server gave it, and leaves in one piece."""
+    """A response without the header ``Server``, sent in one piece."""
 
     headers_sent: bool
 
@@ -83,4 +88,6 @@ class Response(wsgi.Response):
         util.write(self.sock, "".join(head).encode("latin-1") + arg)
 
 
-wsgi.Response = Response
+def on_starting(_: Any) -> None:
+    """Make gunicorn use our ``Response``, before workers are forked. It has no setting for the class."""
+    wsgi.Response = Response

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
+from flask.signals import request_tearing_down
 from werkzeug.routing import MapAdapter, Rule
 
-from cart.http.blueprint import View
 from cart.http.json import DecimalJSON
 
 
 class LazyRule(Rule):
-    """A route that compiles the code that builds its URL when one is built: of most, none ever is."""
+    """A route that compiles the code that builds its URLs when the first is built: most routes never build one."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         compiled = cache(partial(super()._compile_builder, append_unknown))
@@ -25,7 +25,7 @@ class LazyRule(Rule):
 
 
 class _NoSessions(SessionInterface):
-    """No cookie tells anything: there is nothing to open at each request."""
+    """No sessions: no cookie is read or written."""
 
     nothing = NullSession()
 
@@ -34,41 +34,34 @@ class _NoSessions(SessionInterface):
 
 
 class CartFlask(Flask):
-    """Flask, with this service's JSON and routes, and no look at each request for what none has."""
+    """Flask, with this service's JSON and routes.
+
+    Flask's own methods look at each request for hooks of blueprints. Where there are none, that is left out.
+    """
 
     json_provider_class = DecimalJSON
     url_rule_class = LazyRule
     session_interface = _NoSessions()
 
-    def ensure_sync(self, func: View) -> View:
-        return func
-
-    # No blueprint has hooks of its own, and no view registers one: those of the app are all there are.
-
     def preprocess_request(self) -> Any:
+        """Run the app's hooks before a request; Flask's own method runs those of blueprints too."""
+        if self.url_value_preprocessors or len(self.before_request_funcs) > 1:
+            return super().preprocess_request()
         for hook in self.before_request_funcs[None]:
             if (answer := hook()) is not None:
                 return answer
         return None
 
-    def process_response(self, response: Response) -> Response:
-        for hook in reversed(self.after_request_funcs[None]):
-            response = hook(response)
-        return response
-
     def do_teardown_request(self, exc: BaseException | None = None) -> None:
-        for hook in self.teardown_request_funcs[None]:
+        """Run the app's hooks after a request; Flask's own method runs those of blueprints and of signals too."""
+        if len(self.teardown_request_funcs) > 1 or request_tearing_down.receivers:
+            super().do_teardown_request(exc)
+            return
+        for hook in reversed(self.teardown_request_funcs[None]):
             hook(exc)
 
-    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
-        """Nothing is registered for it."""
-
-    def make_response(self, rv: Any) -> Response:
-        """Views answer with a Response, and errors with what Flask makes one of."""
-        return rv if isinstance(rv, Response) else super().make_response(rv)
-
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Routes by path and method alone: no host or subdomain has routes of its own."""
+        """Route by path and method alone: no host or subdomain has routes of its own."""
         if request is None:
             return None
         environ = request.environ

@@ -28,16 +28,12 @@ JWKS_TIMEOUT_SECONDS = 2
 JWKS_LIFE_SECONDS = 300  # PyJWT's own
 MAX_VERIFIED = 1000  # tokens whose signature need not be checked again
 
-CACHEABLE_ENDPOINTS = {
-    *("health.alive", "health.ready", "carts.create_guest_cart"),
-    *("static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui", "page.show", "page.show_asset"),
-}
-BY_LINK_ENDPOINTS = {  # whose callers show a token of another kind, which the view itself judges
-    *("shares.get_shared_cart", "shares.add_shared_item", "shares.set_shared_quantity", "shares.remove_shared_item"),
-}
-OPEN_ENDPOINTS = CACHEABLE_ENDPOINTS | BY_LINK_ENDPOINTS
+OPEN = "open"  # to anyone, and caches may keep the answer
+OPEN_BY_LINK = "open by link"  # to whoever has a link; the view checks its token
+LIBRARIES_ENDPOINTS = {"static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui"}  # open too
 
 Claims = dict[str, Any]
+View = Callable[..., Any]
 
 
 class Caller(NamedTuple):
@@ -52,13 +48,33 @@ def new_guest_id() -> str:
     return GUEST_PREFIX + secrets.token_urlsafe(24)
 
 
+def allow(view: View, access: str) -> View:
+    """Mark a view as open; a view without a mark is closed.
+
+    :param access: ``OPEN`` or ``OPEN_BY_LINK``
+    """
+    view.__dict__["access"] = access
+    return view
+
+
+def open_to_all(view: View) -> View:
+    """Let anyone call a view, and caches keep its answers."""
+    return allow(view, OPEN)
+
+
 def init_app(app: Flask, config: Config) -> None:
-    """Check every request before its view, and say to caches and browsers what an answer may be used for."""
+    """Check the caller before each view, and tell caches and browsers what an answer may be used for.
+
+    Call it after all views are registered: it looks for those that are open.
+    """
+    access = {endpoint: vars(view).get("access") for endpoint, view in app.view_functions.items()}
+    cacheable = LIBRARIES_ENDPOINTS | {endpoint for endpoint, mark in access.items() if mark == OPEN}
     if config.auth_mode != "none":
         identify = _verifier(config) if config.auth_mode == "jwt" else partial(_gateway_caller, config.auth_user_claim)
         app.extensions["cart_right_to"] = partial(_check, config, identify)
-        app.before_request(_check_route)
-    app.after_request(_harden)
+        by_link = {endpoint for endpoint, mark in access.items() if mark == OPEN_BY_LINK}
+        app.before_request(partial(_check_route, cacheable | by_link))
+    app.after_request(partial(_harden, cacheable))
 
 
 def require_right_to(user_id: str | None) -> None:
@@ -71,11 +87,11 @@ def require_right_to(user_id: str | None) -> None:
         check(user_id)
 
 
-def _check_route() -> None:
+def _check_route(open_endpoints: set[str]) -> None:
     """Let a request through to its view, or not."""
     asked = request._get_current_object()  # type: ignore[attr-defined] # one look-up, not five
     endpoint = asked.endpoint
-    if asked.method == "OPTIONS" or endpoint is None or endpoint in OPEN_ENDPOINTS:
+    if asked.method == "OPTIONS" or endpoint is None or endpoint in open_endpoints:
         return
     require_right_to((asked.view_args or {}).get("user_id"))
 
@@ -183,8 +199,8 @@ def _verifier(config: Config) -> Callable[[], Caller | None]:
     return caller
 
 
-def _harden(response: Response) -> Response:
+def _harden(cacheable_endpoints: set[str], response: Response) -> Response:
     response.headers.add("X-Content-Type-Options", "nosniff")
-    if request.endpoint not in CACHEABLE_ENDPOINTS:
+    if request.endpoint not in cacheable_endpoints:
         response.headers.add("Cache-Control", "no-store")
     return response

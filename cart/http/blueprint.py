@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 from marshmallow import Schema
 
 from cart.errors import InternalError, Problem
+from cart.http.auth import OPEN, OPEN_BY_LINK, allow
 from cart.http.problems import response_name
 from cart.http.request import has_body, judge, read_json
 
@@ -90,9 +91,16 @@ class CartBlueprint(Blueprint):
         return document
 
     def open(self, view: View) -> View:
-        """Document that nobody is asked who they are."""
+        """Let anyone call this operation, and caches keep its answers."""
+        return self._open(view, OPEN)
+
+    def open_by_link(self, view: View) -> View:
+        """Let whoever holds a link call this operation: the view checks the link's token."""
+        return self._open(view, OPEN_BY_LINK)
+
+    def _open(self, view: View, access: str) -> View:
         _documentation(view)["manual_doc"] = {"security": []}
-        return view
+        return allow(view, access)
 
     def register_views_in_doc(self, *args: Any, **kwargs: Any) -> None:
         """Document the views from a copy, since apispec changes what it is given."""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from functools import cache
 from typing import Any
 
 from flask import Request, current_app, request
@@ -42,7 +41,12 @@ def has_body() -> bool:
     return environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in environ
 
 
-instance_of = cache(lambda schema: schema())  # one is enough, and not before it is needed
+def instance_of(schema: type[Schema]) -> Schema:
+    """Return this app's instance of a schema, which is made when it is first needed."""
+    instances: dict[type[Schema], Schema] = current_app.extensions.setdefault("cart_schemas", {})
+    if schema not in instances:
+        instances[schema] = schema()
+    return instances[schema]
 
 
 def judge(schema: type[Schema], body: Any) -> Any:

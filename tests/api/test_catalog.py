@@ -18,6 +18,7 @@ from cart.carts import catalog
 from cart.config import Config, ConfigError
 from cart.errors import CatalogUnavailable
 from tests.support.concurrency import at_once
+from tests.support.problems import KEY, problem
 from tests.support.products_service import (
     cut,
     cut_short,
@@ -31,7 +32,6 @@ from tests.support.products_service import (
     says,
 )
 from tests.support.project import ROOT
-from tests.support.requests import KEY, problem
 from tests.support.running import Caller, serving
 from tests.support.stores import CUP
 

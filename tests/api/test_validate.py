@@ -12,8 +12,8 @@ from tests.support.capacity import billed
 from tests.support.concurrency import at_once
 from tests.support.crashes import deaths, put, units
 from tests.support.fault_proxy import Fault, fault_proxy
+from tests.support.problems import KEY, problem
 from tests.support.products_service import says
-from tests.support.requests import KEY, problem
 from tests.support.stores import CUP
 
 

@@ -21,8 +21,8 @@ import boto3
 import pytest
 
 from cart import create_app
+from cart.analytics.tally import is_counted
 from cart.commands import engines, provision
-from cart.commands.follow import is_wanted
 from cart.config import Config
 from deploy import subscription
 from tests.support.local_stage import (
@@ -240,7 +240,7 @@ def test_the_filter_lets_lines_and_clears_through_and_nothing_else():
     def passes(kind, user_id, item_id):
         told = record(None, image(), user_id, item_id, eventName=kind)
         lets = any(matches(told, json.loads(one["Pattern"])) for one in subscription.FilterCriteria["Filters"])
-        assert lets == is_wanted(told)  # by those who read the stream themselves
+        assert lets == is_counted(told)  # by those who read the stream themselves
         return lets
 
     def matches(told, pattern):

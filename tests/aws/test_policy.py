@@ -13,7 +13,7 @@ from cart import create_app
 from cart.analytics.totals import Aggregates
 from cart.events import count_changes, price_changed, report_table_size, resume_price_changes
 from cart.prices import jobs
-from deploy import subscription
+from deploy import stage_files, subscription
 from tests.support.aggregate_rows import put_product
 from tests.support.local_stage import CREDENTIALS, pattern_event, settings
 from tests.support.products_service import products_service
@@ -263,6 +263,11 @@ def test_no_wildcard_where_it_would_widen(stage):
 def test_stages_differ_by_their_name_alone(stage):
     text = (ROOT / "deploy" / "policies" / f"{stage}.json").read_text()
     assert text.replace(stage, "STAGE") == (ROOT / "deploy/policies/dev.json").read_text().replace("dev", "STAGE")
+
+
+def test_the_files_of_the_stages_are_as_their_templates_have_them():
+    for path, text in stage_files.render().items():
+        assert path.read_text() == text, "run python -m deploy.stage_files"
 
 
 def test_there_is_a_policy_for_each_stage():

@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 import wsgi
 from cart import create_app, events
 from cart.analytics.page import ASSETS, PAGES
+from cart.analytics.tally import is_counted
 from cart.analytics.totals import Aggregates
-from cart.commands.follow import is_wanted
 from cart.dynamodb.keys import DAYS, TOTALS, row_key
 from cart.errors import Unavailable
 from tests.support.aggregate_rows import put, put_product
@@ -307,7 +307,7 @@ def test_what_shoppers_do_is_shown(visit, dynamodb_local_url, monkeypatch):
 
 
 def count(records: list) -> None:
-    counted = [record for record in records if is_wanted(record)]
+    counted = [record for record in records if is_counted(record)]
     assert events.count_changes({"Records": counted}, None) == {"batchItemFailures": []}
 
 

@@ -226,9 +226,7 @@ def test_compose_joins_them():
     assert analytics["command"] == ["flask", "--app", "wsgi", "analytics", "follow"]
     assert analytics["environment"] == cart["environment"]
     version = dynamodb["image"].removeprefix("amazon/dynamodb-local:")
-    assert (
-        f"DynamoDB Local {version}" in (ROOT / "cart" / "commands" / "engines.py").read_text()
-    )  # the one that is tested
+    assert f"DynamoDB Local {version}" in (ROOT / "cart" / "commands" / "engines.py").read_text()
     volume = dynamodb["volumes"][0].split(":")
     assert volume[0] in compose["volumes"]
     assert volume[1] in dynamodb["command"]

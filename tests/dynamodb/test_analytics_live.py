@@ -19,8 +19,9 @@ import pytest
 
 import wsgi
 from cart import create_app
+from cart.analytics.tally import is_counted
 from cart.analytics.totals import Aggregates, ProductTotals, Totals
-from cart.commands.follow import Stream, is_wanted
+from cart.commands.follow import Stream
 from cart.events import count_changes
 from tests.support.stores import Store, make_store
 from tests.support.streams import by_ttl, cuts, stream_of
@@ -145,7 +146,7 @@ class Delivery:
 
     def go_on(self, pool: ThreadPoolExecutor) -> int:
         """Deliver what has come; how many records that was."""
-        came = [sign(record) for record in self.stream.read() if is_wanted(record)]
+        came = [sign(record) for record in self.stream.read() if is_counted(record)]
         self.records += came
         batches = []
         for batch in cuts(came, self.dice, MOST_IN_A_BATCH):

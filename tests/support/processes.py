@@ -1,4 +1,4 @@
-"""The processes of a service: which are whose."""
+"""The processes of a service: which are whose, and which still run."""
 
 import time
 from pathlib import Path
