@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate
 
 from cart.http.fields import Price
+from cart.http.schema import JsonSchema
 
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
@@ -77,7 +78,7 @@ class NumberInQuery(fields.Integer):
         return int(value)
 
 
-class PeriodSchema(Schema):
+class PeriodSchema(JsonSchema):
     first = DayInQuery(data_key="from")
     last = DayInQuery(data_key="to")
 
@@ -92,7 +93,7 @@ class PeriodSchema(Schema):
         return Period(first, last)
 
 
-class TopSchema(Schema):
+class TopSchema(JsonSchema):
     sort = fields.String(load_default="units", validate=validate.OneOf(SORTS))
     limit = NumberInQuery(load_default=20, validate=validate.Range(1, MAX_PRODUCTS))
 
@@ -113,13 +114,13 @@ def _rate(of: str) -> fields.Decimal:
     )
 
 
-class TotalsSchema(Schema):
+class TotalsSchema(JsonSchema):
     lines = fields.Integer(required=True)
     units = fields.Integer(required=True)
     value = _value("price × quantity")
 
 
-class DaySchema(Schema):
+class DaySchema(JsonSchema):
     day = _day()
     lines_added = fields.Integer(required=True)
     lines_removed = fields.Integer(required=True)
@@ -130,26 +131,26 @@ class DaySchema(Schema):
     value_abandoned = Price(required=True)
 
 
-class SummarySchema(Schema):
+class SummarySchema(JsonSchema):
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
     totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "In all carts now"})
     days = fields.List(fields.Nested(DaySchema), required=True)
 
 
-class ProductTotalsSchema(Schema):
+class ProductTotalsSchema(JsonSchema):
     product_id = fields.Integer(required=True)
     carts = fields.Integer(required=True, metadata={"description": "That hold it"})
     units = fields.Integer(required=True)
     value = _value("price × quantity")
 
 
-class ProductsSchema(Schema):
+class ProductsSchema(JsonSchema):
     sort = fields.String(required=True, validate=validate.OneOf(SORTS))
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 
-class FlowsSchema(Schema):
+class FlowsSchema(JsonSchema):
     lines_added = fields.Integer(required=True)
     value_added = Price(required=True)
     lines_abandoned = fields.Integer(required=True)
@@ -161,11 +162,11 @@ class FlowsSchema(Schema):
 class FlowsOfDaySchema(FlowsSchema):
     day = _day()
 
-    class Meta:
+    class Meta(JsonSchema.Meta):
         fields = ("day", *FlowsSchema._declared_fields)
 
 
-class AbandonmentSchema(Schema):
+class AbandonmentSchema(JsonSchema):
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
     total = fields.Nested(FlowsSchema, required=True, metadata={"description": "Of the whole period"})

@@ -5,10 +5,10 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
-from marshmallow import Schema
 
 from cart.analytics.schemas import (
     DEFAULT_DAYS,
@@ -34,8 +34,8 @@ from cart.analytics.schemas import (
 )
 from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
-from cart.http.request import instance_of, judge, query_parameters
-from cart.http.response import shown
+from cart.http.response import respond
+from cart.http.schema import JsonSchema
 from cart.logs import info
 
 if TYPE_CHECKING:
@@ -69,46 +69,48 @@ TOP = [
     _in_query("sort", "By what they are ranked", type="string", enum=list(SORTS), default="units"),
     _in_query("limit", "How many", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
 ]
+query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
 VARY = {"Vary": {"schema": {"type": "string"}, "example": "Accept"}}
 
 
-def _answers(schema: type[Schema], example: Any, csv_example: str) -> Callable[[View], View]:
+def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) -> Callable[[View], View]:
     """Document an answer that is JSON or CSV."""
     as_json = blueprint.response(200, schema, example=example, headers=VARY)
-    as_csv = blueprint.response(200, {"type": "string"}, example=csv_example, headers=VARY, content_type=CSV)
+    as_csv = blueprint.alt_response(200, schema={"type": "string"}, example=csv_example, headers=VARY, content_type=CSV)
     problems = blueprint.problems(NotAcceptable, InvalidInput, *CALLER, *STORE)
     return lambda view: as_json(as_csv(problems(view)))
 
 
 @blueprint.route("/summary", parameters=PERIOD)
-@_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
-def get_summary() -> Response:
+@_document_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
+@query_arguments(PeriodSchema)
+def get_summary(period: Period) -> Response:
     """Get what is in all carts now, and what came and went by day
 
     CSV has the days. Two Query.
     """
-    period = _period()
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
-    return _shown(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
+    return _respond(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
 
 
 @blueprint.route("/products", parameters=TOP)
-@_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
-def get_products() -> Response:
+@_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
+@query_arguments(TopSchema)
+def get_products(ranking: dict[str, Any]) -> Response:
     """Get the products of which all carts hold most
 
     Of equals, the one with the smaller id comes first. Four Query and a BatchGetItem, whatever the number of products.
     """
-    asked = judge(TopSchema, query_parameters())
-    info(logger, f"Getting the top products by {asked['sort']}")
-    products = _aggregates().top(asked["sort"], asked["limit"])
-    return _shown(ProductsSchema, {"sort": asked["sort"], "products": products}, ProductTotalsSchema, products)
+    sort = ranking["sort"]
+    info(logger, f"Getting the top products by {sort}")
+    products = _aggregates().top(sort, ranking["limit"])
+    return _respond(ProductsSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")
-@_answers(ProductTotalsSchema, EXAMPLE_PRODUCT, EXAMPLE_PRODUCTS_CSV)
+@_document_answers(ProductTotalsSchema, EXAMPLE_PRODUCT, EXAMPLE_PRODUCTS_CSV)
 def get_product(product_id: int) -> Response:
     """Get how much all carts hold of a product
 
@@ -116,29 +118,24 @@ def get_product(product_id: int) -> Response:
     """
     info(logger, f"Getting what carts hold of product {product_id}")
     product = _aggregates().product(product_id)
-    return _shown(ProductTotalsSchema, product, ProductTotalsSchema, [product])
+    return _respond(ProductTotalsSchema, product, ProductTotalsSchema, [product])
 
 
 @blueprint.route("/abandonment", parameters=PERIOD)
-@_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
-def get_abandonment() -> Response:
+@_document_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
+@query_arguments(PeriodSchema)
+def get_abandonment(period: Period) -> Response:
     """Get what was abandoned by day, beside what was added
 
     A line is abandoned when DynamoDB deletes it after its time has run out, so the day's abandoned lines are not
     those that were added on it, and a rate can exceed 1. CSV has the days. One Query.
     """
-    period = _period()
     info(logger, f"Getting what was abandoned from {period.first} to {period.last}")
     days = _aggregates().days(*period)
     by_day = [{"day": day.day} | _flows([day]) for day in days]
-    return _shown(
+    return _respond(
         AbandonmentSchema, {**period._asdict(), "total": _flows(days), "days": by_day}, FlowsOfDaySchema, by_day
     )
-
-
-def _period() -> Period:
-    period: Period = judge(PeriodSchema, query_parameters())
-    return period
 
 
 def _flows(days: "list[Day]") -> dict[str, Any]:
@@ -155,7 +152,7 @@ def _rate(abandoned: Decimal | int, added: Decimal | int) -> Decimal | None:
     return (Decimal(abandoned) / added).quantize(FOUR_DECIMALS) if added else None
 
 
-def _shown(schema: type[Schema], value: Any, row: type[Schema], rows: Iterable[Any]) -> Response:
+def _respond(schema: type[JsonSchema], value: Any, row: type[JsonSchema], rows: Iterable[Any]) -> Response:
     """As the client would rather have it (RFC 9110, section 12.5.1).
 
     :raise NotAcceptable: it wants neither JSON nor CSV (406)
@@ -165,14 +162,14 @@ def _shown(schema: type[Schema], value: Any, row: type[Schema], rows: Iterable[A
     if wanted is None:
         raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
     if wanted == CSV:
-        response = Response(_csv(instance_of(row), rows), content_type=f"{CSV}; charset=utf-8; header=present")
+        response = Response(_csv(row(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:
-        response = shown(schema, value)
+        response = respond(schema().dumps(value))
     response.headers["Vary"] = "Accept"
     return response
 
 
-def _csv(schema: Schema, rows: Iterable[Any]) -> str:
+def _csv(schema: JsonSchema, rows: Iterable[Any]) -> str:
     """RFC 4180, with a header. There are only numbers and days in it, so no cell is a formula to a spreadsheet."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [str(field.data_key or name) for name, field in schema.dump_fields.items()])

@@ -14,22 +14,19 @@ from cart.carts.examples import (
     EXAMPLE_RECEIPT,
     EXAMPLE_VALIDATION,
 )
-from cart.carts.fast_json import cart_json, cart_json_of, plain_item, plain_quantity
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
+from cart.carts.receipt_schemas import MergeSchema, ReceiptSchema, ValidationSchema
 from cart.carts.schemas import (
     CartAndSavedSchema,
-    CartSchema,
     GuestSchema,
     ItemSchema,
     LineSchema,
-    MergeSchema,
     QuantitySchema,
-    ReceiptSchema,
-    ValidationSchema,
+    cart_and_saved_schema,
+    cart_schema,
 )
 from cart.context import count
 from cart.dynamodb.client import TransactionCancelled
-from cart.dynamodb.idempotency import KeptAnswer
 from cart.errors import (
     BODY,
     CALLER,
@@ -45,8 +42,9 @@ from cart.errors import (
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
-from cart.http.request import asked_if_match, idempotency_key, instance_of, query_parameters
-from cart.http.response import empty, respond, shown
+from cart.http.parser import query_parameters
+from cart.http.request import asked_if_match, idempotency_key
+from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, CartAndSaved, cart_of, in_order, live
 
@@ -67,13 +65,13 @@ IF_NONE_MATCH = {
 @blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers=location_of("The cart"))
 @blueprint.open
 @blueprint.problems()
-def create_guest_cart() -> Response:
+def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:
     """Start a guest's cart
 
     The id cannot be guessed, and whoever holds it holds the cart. Nothing is stored before the first item is added.
     """
     user_id = auth.new_guest_id()
-    return shown(GuestSchema, {"user_id": user_id}, 201, f"/cart/{user_id}")
+    return {"user_id": user_id}, 201, {"Location": absolute_path(f"/cart/{user_id}")}
 
 
 INCLUDE = {
@@ -86,7 +84,7 @@ INCLUDE = {
 
 @blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
 @blueprint.response(200, CartAndSavedSchema, example=EXAMPLE_CART, headers=ETAG)
-@blueprint.response(304, description="It is still as If-None-Match says")
+@blueprint.alt_response(304, description="It is still as If-None-Match says")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 def get_cart(user_id: str) -> Response:
     """Get cart
@@ -94,14 +92,11 @@ def get_cart(user_id: str) -> Response:
     A cart that nobody has filled is empty, not missing.
     """
     info(logger, f"Getting cart for user {user_id}")
-    if _wants_saved():
-        cart = _cart_and_saved(user_id)
-        body, etag = cart_json(cart), cart.etag
-    else:
-        body, etag = cart_json_of(user_id, get_table().shown_rows(user_id))
+    cart = _cart_and_saved(user_id) if _wants_saved() else cart_of(user_id, get_table().lines(user_id))
+    etag = cart.etag
     if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
-        return empty(304, etag)
-    return respond(KeptAnswer(200, body, etag))
+        return respond_empty(304, etag=etag)
+    return respond(cart_and_saved_schema.dumps(cart), etag=etag)
 
 
 def _wants_saved() -> bool:
@@ -117,7 +112,7 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 
 
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
-@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
 def add_item(item: dict[str, Any], user_id: str) -> Response:
@@ -134,7 +129,7 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
-@blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
+@blueprint.arguments(QuantitySchema, example={"quantity": 3})
 @blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
@@ -159,7 +154,7 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
-@blueprint.body(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
@@ -176,7 +171,7 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     auth.require_right_to(source_id)
     if source_id == user_id:
         raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
-    return respond(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 
 FIX = {
@@ -193,7 +188,7 @@ FIX = {
     *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
     *(*STORE, CatalogUnavailable, OutcomeUnknown),
 )
-def validate_cart(user_id: str) -> Response:
+def validate_cart(user_id: str) -> Response | dict[str, Any]:
     """Check the cart against the catalogue, before it is paid for
 
     It says of each line whether its price has changed, whether there are enough in stock, and whether the product is
@@ -207,8 +202,8 @@ def validate_cart(user_id: str) -> Response:
 
     info(logger, f"Validating the cart of user {user_id}")
     if _wants_fix():
-        return respond(validation.fix(user_id, idempotency_key("fix")))
-    return shown(ValidationSchema, validation.check_cart(user_id))
+        return respond_kept(validation.fix(user_id, idempotency_key("fix")))
+    return validation.check_cart(user_id)
 
 
 def _wants_fix() -> bool:
@@ -232,7 +227,7 @@ def clear(user_id: str) -> Response:
     else:
         get_table().clear(user_id)
     count("CartsCleared")
-    return empty(204)
+    return respond_empty()
 
 
 def _clear_if_unchanged(user_id: str) -> None:
@@ -246,4 +241,4 @@ def _clear_if_unchanged(user_id: str) -> None:
         current = cart_of(user_id, get_table().lines(user_id))
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(current=instance_of(CartSchema).dump(current)) from None
+        raise VersionConflict(current=cart_schema.dump(current)) from None

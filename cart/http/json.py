@@ -1,4 +1,7 @@
-"""JSON whose numbers are Decimal."""
+"""JSON whose numbers are Decimal: money is never a float, neither read nor written.
+
+``dumps`` and ``loads`` are used by Flask (``DecimalJSON``) and by the schemas (``JsonSchema``).
+"""
 
 import decimal
 import json
@@ -14,19 +17,30 @@ MAX_INT_DIGITS = 4000
 _exact = decimal.Context(prec=MAX_BODY_BYTES, traps=[])
 
 
+def dumps(value: Any, **options: Any) -> str:
+    """Return the JSON text of a value."""
+    return str(simplejson.dumps(value, use_decimal=True, **options))
+
+
+def loads(text: str | bytes, **_: Any) -> Any:
+    """Read JSON text.
+
+    :raise ValueError: not UTF-8 JSON, or an object with two equal names
+    """
+    try:
+        return _decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("It is nested too deep.") from None
+
+
 class DecimalJSON(JSONProvider):
-    """JSON whose numbers are ``Decimal``: money is never a float, neither read nor written."""
+    """These functions for Flask."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
-        return str(simplejson.dumps(obj, use_decimal=True, **kwargs))
+        return dumps(obj, **kwargs)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """:raise ValueError: not UTF-8 JSON"""
-        text = s if isinstance(s, str) else s.decode("utf-8")
-        try:
-            return _decoder.decode(text)
-        except RecursionError:
-            raise ValueError("It is nested too deep.") from None
+        return loads(s)
 
 
 def _whole(digits: str) -> int | decimal.Decimal:
@@ -34,7 +48,7 @@ def _whole(digits: str) -> int | decimal.Decimal:
     return int(digits) if len(digits) <= MAX_INT_DIGITS else _exact.create_decimal(digits)
 
 
-def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError("A name stands twice in one object.")
@@ -45,5 +59,5 @@ _decoder = json.JSONDecoder(
     parse_int=_whole,
     parse_float=_exact.create_decimal,
     parse_constant=_exact.create_decimal,
-    object_pairs_hook=_no_key_twice,
+    object_pairs_hook=_without_duplicates,
 )

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, ValidationError, fields, validate
 
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import Price, WholeNumber, given_price
+from cart.http.schema import JsonSchema
 from cart.model.lines import iso
 
 CLOCK_SKEW = timedelta(minutes=5)  # of the products service
@@ -60,7 +61,7 @@ class Moment(fields.String):
         return iso(moment)
 
 
-class NewPriceSchema(Schema):
+class NewPriceSchema(JsonSchema):
     price = given_price()
     changed_at = Moment(metadata={"description": "When it changed, by the products service's clock; now, if left out"})
 
@@ -68,14 +69,14 @@ class NewPriceSchema(Schema):
 class PriceEventSchema(NewPriceSchema):
     """The detail of an event, whose sender may add members of his own."""
 
-    class Meta:
+    class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
     product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
     changed_at = Moment(required=True)
 
 
-class PriceJobSchema(Schema):
+class PriceJobSchema(JsonSchema):
     job_id = fields.String(required=True)
     product_id = fields.Integer(required=True)
     price = Price(required=True)
@@ -89,7 +90,7 @@ class PriceJobSchema(Schema):
     )
 
 
-class AcceptSchema(Schema):
+class AcceptSchema(JsonSchema):
     product_ids = fields.List(
         WholeNumber(validate=validate.Range(1, MAX_PRODUCT_ID)),
         validate=validate.Length(1, 100),
@@ -97,7 +98,7 @@ class AcceptSchema(Schema):
     )
 
 
-class HolderSchema(Schema):
+class HolderSchema(JsonSchema):
     user_id = fields.String(required=True)
     place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
@@ -105,7 +106,7 @@ class HolderSchema(Schema):
     added_at = fields.String(required=True, metadata={"format": "date-time"})
 
 
-class HoldersSchema(Schema):
+class HoldersSchema(JsonSchema):
     product_id = fields.Integer(required=True)
     carts = fields.List(
         fields.Nested(HolderSchema),
@@ -115,3 +116,6 @@ class HoldersSchema(Schema):
     next_cursor = fields.String(
         required=True, allow_none=True, metadata={"description": "Where to go on; null: there are no more"}
     )
+
+
+price_event_schema = PriceEventSchema()

@@ -9,16 +9,16 @@ from typing import Any
 from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
-from cart.carts.fast_json import cart_json
 from cart.carts.items import ETAG, location_of
-from cart.carts.schemas import CartSchema
+from cart.carts.schemas import CartSchema, cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
 from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
 from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId
 from cart.http.extensions import get_table
-from cart.http.request import asked_if_match, instance_of, query_parameters
-from cart.http.response import respond, shown
+from cart.http.parser import query_parameters
+from cart.http.request import asked_if_match
+from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
 from cart.prices import jobs
@@ -53,10 +53,12 @@ CURSOR = {
 
 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
-@blueprint.body(NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"})
+@blueprint.arguments(
+    NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
+)
 @blueprint.response(202, PriceJobSchema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
-def change_price(body: dict[str, Any], product_id: int) -> Response:
+def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
     """Tell that a product's price has changed
 
     Every line of the product, in carts and saved, hears of it; the answer is the job, which goes on. Of two changes
@@ -66,13 +68,13 @@ def change_price(body: dict[str, Any], product_id: int) -> Response:
     info(logger, f"Changing the price of product {product_id}")
     made = jobs.start(product_id, body["price"], body.get("changed_at") or iso(datetime.now(UTC)))
     jobs.go_on(made)
-    return _shown(made, 202, f"/products/{product_id}/price-changes/{made.job_id}")
+    return made, 202, {"Location": absolute_path(f"/products/{product_id}/price-changes/{made.job_id}")}
 
 
 @blueprint.route("/products/<product_id:product_id>/price-changes/<job_id:job_id>")
 @blueprint.response(200, PriceJobSchema, example=EXAMPLE_PRICE_JOB)
 @blueprint.problems(JobNotFound, InvalidInput, *CALLER, *STORE)
-def get_price_change(product_id: int, job_id: str) -> Response:
+def get_price_change(product_id: int, job_id: str) -> Job:
     """Get how far a price change has come
 
     Where whoever was at it has died, somebody else goes on with it from here. It needs the admin scope.
@@ -81,13 +83,13 @@ def get_price_change(product_id: int, job_id: str) -> Response:
     if found is None or found.product_id != product_id:
         raise JobNotFound
     jobs.go_on(found)
-    return _shown(found)
+    return found
 
 
 @blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
 @blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-def get_carts(product_id: int) -> Response:
+def get_carts(product_id: int) -> dict[str, Any]:
     """List the carts that hold a product, and the saved lists
 
     Only lines that are live, which may be fewer than the limit: go on as long as there is a `next_cursor`. A line that
@@ -104,11 +106,11 @@ def get_carts(product_id: int) -> Response:
         for holder, line in live_lines(table, product_id, page)
     ]
     next_cursor = _written(cursor) if cursor else None
-    return shown(HoldersSchema, {"product_id": product_id, "carts": carts, "next_cursor": next_cursor})
+    return {"product_id": product_id, "carts": carts, "next_cursor": next_cursor}
 
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
-@blueprint.body(AcceptSchema, example={"product_ids": [42]}, required=False)
+@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
 @blueprint.response(200, CartSchema, example=EXAMPLE_CART, headers=ETAG)
 @blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
@@ -118,7 +120,7 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     as you read it, so that no price is accepted that the shopper has not seen; else 412, with the cart as it is.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
-    return respond(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
+    return respond_kept(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
 
 
 def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
@@ -127,7 +129,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     lines = {line.product_id: line for line in live(table.everything(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := asked_if_match()) and not if_match.contains(read.etag):
-        raise VersionConflict(current=instance_of(CartSchema).dump(read))
+        raise VersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)
         for one, line in lines.items()
@@ -135,11 +137,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     }
     cart = cart_of(user_id, (lines | accepted).values())
     actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
-    yield actions, KeptAnswer(200, cart_json(cart), cart.etag)
-
-
-def _shown(made: Job, status: int = 200, location: str | None = None) -> Response:
-    return shown(PriceJobSchema, made._asdict(), status, location)
+    yield actions, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)
 
 
 def _limit(text: str | None) -> int:

@@ -1,0 +1,169 @@
+"""The shapes of receipts: what a merge, a copy, a move between lists or a validation did to each line."""
+
+from typing import Any
+
+from marshmallow import fields, pre_dump, validate
+
+from cart.carts.schemas import CartAndSavedSchema, LineSchema, line_schema
+from cart.http.converters import UserId
+from cart.http.fields import Price, StrictBoolean
+from cart.http.schema import JsonSchema
+from cart.model.lines import (
+    CHANGED,
+    DISCONTINUED,
+    INSUFFICIENT_STOCK,
+    LEFT,
+    OUT_OF_STOCK,
+    PRICE_CHANGED,
+    SAVED_FOR_LATER,
+)
+from cart.model.transfer import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES, Move
+from cart.model.validation import Check
+
+
+class MovedLineSchema(LineSchema):
+    """The line that a move made, of a ``Move``."""
+
+    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+
+    @pre_dump
+    def _line_and_cut(self, move: Move, **_: Any) -> dict[str, Any]:
+        return {name: getattr(move.result, name) for name in line_schema.fields} | {"cut": move.cut}
+
+    def fast_dumps(self, move: Any) -> str:
+        return f'{super().fast_dumps(move.result)[:-1]}, "cut": {move.cut}}}'
+
+
+class TransferSchema(JsonSchema):
+    """How lines join those of another cart."""
+
+    strategy = fields.String(
+        load_default="sum",
+        validate=validate.OneOf(STRATEGIES),
+        metadata={
+            "description": "The quantity where both have a product: the `sum`, the `max`imum, `keep` the target's, or "
+            "`replace` it by the source's"
+        },
+    )
+    dry_run = StrictBoolean(load_default=False, metadata={"description": "Only say what would be done"})
+
+
+class MergeSchema(TransferSchema):
+    source_user_id = fields.String(
+        required=True,
+        validate=validate.Regexp(rf"^{UserId.pattern}\Z", error=UserId.message),
+        metadata={"description": "A guest's cart, or with the admin scope any"},
+    )
+
+
+class CopySchema(TransferSchema):
+    share_token = fields.String(required=True, validate=validate.Length(1, 200))
+
+
+class QuantityAtPriceSchema(JsonSchema):
+    quantity = fields.Integer(required=True)
+    price = Price(required=True)
+
+
+class ReceiptLineSchema(JsonSchema):
+    product_id = fields.Integer(required=True)
+    product_name = fields.String(required=True)
+    place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
+    rule = fields.String(
+        required=True,
+        validate=validate.OneOf([*STRATEGIES, MOVE]),
+        metadata={"description": "The strategy, or `move` where the target had no such line"},
+    )
+    source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "As it was"})
+    target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)
+    result = fields.Nested(
+        QuantityAtPriceSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: the line was left in the source"},
+    )
+    price_from = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Whose price and name it has: the newer. `source` or `target`"},
+    )
+    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+    reason = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": f"`{QUANTITY_LIMIT}`: units were cut; `{LINES_LIMIT}`: the line was left"},
+    )
+
+
+class ReceiptSchema(JsonSchema):
+    strategy = fields.String(required=True)
+    dry_run = fields.Boolean(required=True)
+    lines = fields.List(fields.Nested(ReceiptLineSchema), required=True)
+    cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target, afterwards"})
+
+
+class LineProblemSchema(JsonSchema):
+    type = fields.String(
+        required=True,
+        validate=validate.OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
+        metadata={"description": f"`{DISCONTINUED}`: the catalogue does not know the product any more"},
+    )
+    old = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the line's price"})
+    new = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the catalogue's"})
+    available = fields.Integer(metadata={"description": f"With `{INSUFFICIENT_STOCK}`: units"})
+
+
+class LineFixSchema(QuantityAtPriceSchema):
+    action = fields.String(
+        required=True,
+        validate=validate.OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
+        metadata={
+            "description": f"`{CHANGED}`: the line; `{SAVED_FOR_LATER}`: it joined what is saved; `{LEFT}`: it should "
+            "have, but there is no room"
+        },
+    )
+    quantity = fields.Integer(required=True, metadata={"description": "Of the line as it now is, where it now is"})
+    cut = fields.Integer(required=True, metadata={"description": "Units beyond the stock or the limit, which are gone"})
+
+
+class CheckedLineSchema(JsonSchema):
+    product_id = fields.Integer(required=True)
+    product_name = fields.String(required=True)
+    quantity = fields.Integer(required=True, metadata={"description": "As it was found"})
+    price = Price(required=True, metadata={"description": "As it was found"})
+    problems = fields.List(
+        fields.Nested(LineProblemSchema), required=True, metadata={"description": "Empty: it is well"}
+    )
+    fix = fields.Nested(LineFixSchema, metadata={"description": "With `fix=true`, if there was a problem"})
+
+    @pre_dump
+    def _line_and_fix(self, checked: Check | dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Return the members of a check; those of one that was read from a receipt are there already."""
+        if isinstance(checked, dict):
+            return checked
+        line, result = checked.line, checked.result
+        members = {name: getattr(line, name) for name in ("product_id", "product_name", "quantity", "price")}
+        members["problems"] = checked.problems
+        if result:
+            members["fix"] = {
+                "action": checked.action,
+                "quantity": result.quantity,
+                "price": result.price,
+                "cut": checked.cut,
+            }
+        return members
+
+
+class ValidationSchema(JsonSchema):
+    valid = fields.Boolean(
+        required=True, metadata={"description": "No line has a problem; with `fix=true`, none has one any more"}
+    )
+    lines = fields.List(fields.Nested(CheckedLineSchema), required=True)
+    cart = fields.Nested(CartAndSavedSchema, metadata={"description": "With `fix=true`: afterwards"})
+
+
+moved_line_schema = MovedLineSchema()
+receipt_line_schema = ReceiptLineSchema()
+receipt_schema = ReceiptSchema()
+checked_line_schema = CheckedLineSchema()
+validation_schema = ValidationSchema()
