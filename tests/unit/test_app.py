@@ -1,7 +1,7 @@
 """The Flask subclass: what it leaves out must not be missed by whoever adds it."""
 
 import pytest
-from flask import Blueprint, after_this_request, request_tearing_down
+from flask import Blueprint, after_this_request, appcontext_tearing_down, request_tearing_down
 
 from cart.http import auth
 from cart.http.app import CartFlask
@@ -47,10 +47,22 @@ def test_hooks_of_a_blueprint_run(app, called):
     ]
 
 
-def test_receivers_of_flasks_signal_are_called(app, called):
-    with request_tearing_down.connected_to(lambda *_, **__: called.append("signal"), app):
+def test_receivers_of_flasks_signals_are_called(app, called):
+    with (
+        request_tearing_down.connected_to(lambda *_, **__: called.append("signal"), app),
+        appcontext_tearing_down.connected_to(lambda *_, **__: called.append("signal of the context"), app),
+    ):
         app.test_client().get("/plain")
-    assert called[-3:] == ["teardown", "signal", "teardown of the context"]
+    assert called[-4:] == ["teardown", "signal", "teardown of the context", "signal of the context"]
+
+
+def test_a_coroutine_is_not_taken_for_an_answer(app):
+    async def view() -> str:
+        return "late"
+
+    app.route("/async")(view)
+    with pytest.raises(RuntimeError, match="async"):
+        app.ensure_sync(view)
 
 
 def test_a_view_is_closed_unless_it_is_marked():
