@@ -15,7 +15,7 @@ from cart.dynamodb.shares import Share
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable, given_price
 from cart.http.schema import JsonSchema
-from cart.model.lines import Cart, CartAndSaved, Line
+from cart.model.lines import Cart, CartAndSaved, Line, PriceChange
 from cart.model.money import CENT
 
 
@@ -36,20 +36,27 @@ def _quantity() -> WholeNumber:
     return WholeNumber(required=True, validate=UpToMaxQuantity(), metadata={"description": "Units"})
 
 
-def _is_quantity(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= current_app.config["CART_MAX_QUANTITY"]
+class _SchemaWithQuantity(JsonSchema):
+    """A schema of the current app, whose ``CART_MAX_QUANTITY`` it knows."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._max_quantity = int(current_app.config["CART_MAX_QUANTITY"])
+
+    def _is_quantity(self, value: Any) -> bool:
+        return type(value) is int and 1 <= value <= self._max_quantity
 
 
-class QuantitySchema(JsonSchema):
+class QuantitySchema(_SchemaWithQuantity):
     quantity = _quantity()
 
     def fast_load(self, data: Any) -> dict[str, int] | None:
-        if type(data) is dict and len(data) == 1 and _is_quantity(data.get("quantity")):
+        if type(data) is dict and len(data) == 1 and self._is_quantity(data.get("quantity")):
             return data
         return None
 
 
-class ItemSchema(JsonSchema):
+class ItemSchema(_SchemaWithQuantity):
     """An item to add. With a catalogue, its name and price count, and the request need not have any."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -81,7 +88,7 @@ class ItemSchema(JsonSchema):
             and 1 <= len(name) <= MAX_NAME_CHARACTERS
             and name.isprintable()  # neither a control character nor a surrogate, and no space but U+0020
             and not name.isspace()
-            and _is_quantity(data.get("quantity"))
+            and self._is_quantity(data.get("quantity"))
             and (type(price) is int or (type(price) is Decimal and price.as_tuple().exponent in (0, -1, -2)))
             and CENT <= price <= MAX_PRICE
         ):
@@ -105,11 +112,10 @@ class LineSchema(JsonSchema):
         return {name: value for name, value in members.items() if value is not None}
 
     def fast_dumps(self, line: Line) -> str:
-        return _dump_line(line, line.subtotal)
+        return _dump_line(line, line.subtotal, line.news)
 
 
-def _dump_line(line: Line, subtotal: Decimal) -> str:
-    news = line.news if line.change else None
+def _dump_line(line: Line, subtotal: Decimal, news: PriceChange | None) -> str:
     change = f', "current_price": {news.price:.2f}, "price_changed_at": "{news.changed_at}"' if news else ""
     return (
         f'{{"product_id": {line.product_id}, "product_name": {quoted(line.product_name)}, "quantity": {line.quantity}, '
@@ -147,7 +153,7 @@ class CartAndSavedSchema(CartSchema):
     def fast_dumps(self, cart: Cart) -> str:
         if not isinstance(cart, CartAndSaved):
             return super().fast_dumps(cart)
-        saved = ", ".join([_dump_line(line, line.subtotal) for line in cart.saved])
+        saved = ", ".join([_dump_line(line, line.subtotal, line.news) for line in cart.saved])
         return f'{super().fast_dumps(cart)[:-1]}, "saved": [{saved}]}}'
 
 
@@ -185,9 +191,10 @@ def _dump_contents(cart: Cart) -> str:
         subtotal = line.price * line.quantity
         units += line.quantity
         total += subtotal
-        if line.change and line.news:
+        news = line.news if line.change else None
+        if news:
             price_changes += 1
-        lines.append(_dump_line(line, subtotal))
+        lines.append(_dump_line(line, subtotal, news))
     joined = ", ".join(lines)
     return f'"items": [{joined}], "total_items": {units}, "total_price": {total!s}, "price_changes": {price_changes}'
 

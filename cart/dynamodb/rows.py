@@ -27,18 +27,14 @@ def number(value: float) -> Row:
     return {"N": str(int(value))}
 
 
-def exact_price(text: str) -> Decimal:
-    """With two decimals: DynamoDB leaves out zeros."""
-    return Decimal(text) if text[-3:-2] == "." else Decimal(text).quantize(CENT)
-
-
 def shown_line_of(row: Row) -> Line:
     """The line of a row of which only ``SHOWN`` was read."""
+    price = row["price"]["N"]
     line = Line(
         int(row["product_id"]["N"]),
         row["product_name"]["S"],
         int(row["quantity"]["N"]),
-        exact_price(row["price"]["N"]),
+        Decimal(price) if price[-3:-2] == "." else Decimal(price).quantize(CENT),  # DynamoDB leaves out zeros
         row["added_at"]["S"],
         int(row["version"]["N"]),
     )

@@ -64,12 +64,8 @@ class CartTable:
 
     def lines(self, user_id: str, place: Place = CART) -> list[Line]:
         """The live lines of a cart, or those saved, in no order. One strongly consistent Query for each MB."""
-        return [shown_line_of(row) for row in self.shown_rows(user_id, place)]
-
-    def shown_rows(self, user_id: str, place: Place = CART) -> list[Row]:
-        """The rows of those lines, with what a client sees of them."""
         pages = self._query_live(user_id, place, ProjectionExpression=SHOWN)
-        return [row for page in pages for row in page["Items"]]
+        return [shown_line_of(row) for page in pages for row in page["Items"]]
 
     def everything(self, user_id: str) -> dict[Place, dict[int, Line]]:
         """All lines, in the cart and saved, live or expired, by product. One Query for each MB."""

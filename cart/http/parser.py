@@ -1,5 +1,7 @@
 """Read requests for ``@blueprint.arguments``: the JSON body, and the query string."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NoReturn
 
 from flask import Request, current_app, request
@@ -21,11 +23,29 @@ class RequestParser(FlaskParser):
     __location_map__ = FlaskParser.__location_map__ | {"optional_json": "load_optional_json"}
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # as the schema says
 
-    def parse(self, argmap: Any, req: Request | None = None, **options: Any) -> Any:
-        """Load a part of the request with a schema; of a schema class, with this app's instance."""
-        return super().parse(_instance(argmap) if isinstance(argmap, type) else argmap, req, **options)
+    def use_args(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **options: Any) -> Any:
+        """Return the decorator that gives a view a part of the request, loaded by a schema.
 
-    def load_json(self, req: Request, schema: Schema) -> Any:
+        webargs' own decorator looks at all its options at each request; a JSON body without options needs none of them.
+        """
+        if location != "json" or req or options:
+            return super().use_args(_instance_by_request(argmap), req, location=location, **options)
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(view)
+            def with_body(*args: Any, **kwargs: Any) -> Any:
+                body = self.load_json(request._get_current_object(), argmap)  # type: ignore[attr-defined]
+                try:
+                    loaded = _instance(argmap).load(body)
+                except ValidationError as error:
+                    raise invalid_input(error.messages_dict) from None
+                return view(*args, loaded, **kwargs)
+
+            return with_body
+
+        return decorate
+
+    def load_json(self, req: Request, schema: Any) -> Any:
         """Return the JSON body.
 
         :raise UnsupportedMediaType: it is not declared as JSON
@@ -75,6 +95,11 @@ def query_parameters() -> dict[str, str]:
     if repeated := {name: ["Must be given once."] for name, values in request.args.lists() if len(values) > 1}:
         raise InvalidInput(f"Not valid: {', '.join(repeated)}.", repeated)
     return request.args.to_dict()
+
+
+def _instance_by_request(schema: type[Schema]) -> Callable[[Request], Schema]:
+    """Return what webargs calls at each request for the schema to use."""
+    return lambda _: _instance(schema)
 
 
 def _instance(schema: type[Schema]) -> Schema:
