@@ -15,7 +15,7 @@ from cart.dynamodb.shares import Share
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable, given_price
 from cart.http.schema import JsonSchema
-from cart.model.lines import Cart, CartAndSaved, Line, PriceChange
+from cart.model.lines import Cart, CartAndSaved, Line, LineValues, PriceChange
 from cart.model.money import CENT
 
 
@@ -112,15 +112,30 @@ class LineSchema(JsonSchema):
         return {name: value for name, value in members.items() if value is not None}
 
     def fast_dumps(self, line: Line) -> str:
-        return _dump_line(line, line.subtotal, line.news)
+        return _dump_line(line.values)
 
 
-def _dump_line(line: Line, subtotal: Decimal, news: PriceChange | None) -> str:
+def _dump_line(values: LineValues) -> str:
+    added_at, product_id, version, name, quantity, price, change = values
+    news = change.of_line_at(price) if change else None
+    return _line_text(product_id, name, quantity, price, price * quantity, added_at, version, news)
+
+
+def _line_text(
+    product_id: int,
+    name: str,
+    quantity: int,
+    price: Decimal,
+    subtotal: Decimal,
+    added_at: str,
+    version: int | str,
+    news: PriceChange | None,
+) -> str:
+    """Return the JSON text of a line: the only place where it is written."""
     change = f', "current_price": {news.price:.2f}, "price_changed_at": "{news.changed_at}"' if news else ""
     return (
-        f'{{"product_id": {line.product_id}, "product_name": {quoted(line.product_name)}, "quantity": {line.quantity}, '
-        f'"price": {line.price!s}, "subtotal": {subtotal!s}, "added_at": "{line.added_at}", "version": {line.version}'
-        f"{change}}}"
+        f'{{"product_id": {product_id}, "product_name": {quoted(name)}, "quantity": {quantity}, '
+        f'"price": {price!s}, "subtotal": {subtotal!s}, "added_at": "{added_at}", "version": {version}{change}}}'
     )
 
 
@@ -144,7 +159,7 @@ class CartSchema(JsonSchema):
     price_changes = _price_changes()
 
     def fast_dumps(self, cart: Cart) -> str:
-        return f'{{"user_id": {quoted(cart.user_id)}, {_dump_contents(cart)}}}'
+        return _dump_cart(cart)
 
 
 class CartAndSavedSchema(CartSchema):
@@ -152,9 +167,9 @@ class CartAndSavedSchema(CartSchema):
 
     def fast_dumps(self, cart: Cart) -> str:
         if not isinstance(cart, CartAndSaved):
-            return super().fast_dumps(cart)
-        saved = ", ".join([_dump_line(line, line.subtotal, line.news) for line in cart.saved])
-        return f'{super().fast_dumps(cart)[:-1]}, "saved": [{saved}]}}'
+            return _dump_cart(cart)
+        saved = ", ".join([_dump_line(line.values) for line in cart.saved])
+        return f'{_dump_cart(cart)[:-1]}, "saved": [{saved}]}}'
 
 
 class SavedSchema(JsonSchema):
@@ -184,17 +199,21 @@ class SharedCartSchema(JsonSchema):
         return f'{{"access": "{share.access}", "expires_at": "{share.expires_at}", {_dump_contents(shared.cart)}}}'
 
 
+def _dump_cart(cart: Cart) -> str:
+    return f'{{"user_id": {quoted(cart.user_id)}, {_dump_contents(cart)}}}'
+
+
 def _dump_contents(cart: Cart) -> str:
     """Return the JSON text of the lines and totals of a cart, without the braces."""
     lines, units, total, price_changes = [], 0, Decimal("0.00"), 0
-    for line in cart.items:
-        subtotal = line.price * line.quantity
-        units += line.quantity
+    for added_at, product_id, version, name, quantity, price, change in cart.values:
+        subtotal = price * quantity
+        units += quantity
         total += subtotal
-        news = line.news if line.change else None
+        news = change.of_line_at(price) if change else None
         if news:
             price_changes += 1
-        lines.append(_dump_line(line, subtotal, news))
+        lines.append(_line_text(product_id, name, quantity, price, subtotal, added_at, version, news))
     joined = ", ".join(lines)
     return f'"items": [{joined}], "total_items": {units}, "total_price": {total!s}, "price_changes": {price_changes}'
 

@@ -37,7 +37,7 @@ from cart.http.extensions import get_table
 from cart.http.request import hash_of, idempotency_key
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
-from cart.model.lines import cart_of, iso
+from cart.model.lines import iso
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def get_shared_cart(token: str) -> Response:
     It does not say whose it is.
     """
     share = _find(token)
-    cart = cart_of(share.owner, get_table().lines(share.owner))
+    cart = get_table().cart(share.owner)
     return respond(shared_cart_schema.dumps(SharedCart(share, cart)))
 
 

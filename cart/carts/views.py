@@ -46,7 +46,7 @@ from cart.http.parser import query_parameters
 from cart.http.request import asked_if_match, idempotency_key
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
-from cart.model.lines import CART, SAVED, CartAndSaved, cart_of, in_order, live
+from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
 
 logger = logging.getLogger(__name__)
 
@@ -92,15 +92,17 @@ def get_cart(user_id: str) -> Response:
     A cart that nobody has filled is empty, not missing.
     """
     info(logger, f"Getting cart for user {user_id}")
-    cart = _cart_and_saved(user_id) if _wants_saved() else cart_of(user_id, get_table().lines(user_id))
+    environ = request.environ
+    wants_saved = environ.get("QUERY_STRING") and _wants_saved()
+    cart = _cart_and_saved(user_id) if wants_saved else get_table().cart(user_id)
     etag = cart.etag
-    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
+    if "HTTP_IF_NONE_MATCH" in environ and request.if_none_match.contains_weak(etag):
         return respond_empty(304, etag=etag)
     return respond(cart_and_saved_schema.dumps(cart), etag=etag)
 
 
 def _wants_saved() -> bool:
-    include = query_parameters().get("include") if request.environ.get("QUERY_STRING") else None
+    include = query_parameters().get("include")
     if include not in (None, "saved"):
         raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
     return include is not None
@@ -232,13 +234,13 @@ def clear(user_id: str) -> Response:
 
 def _clear_if_unchanged(user_id: str) -> None:
     """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
-    cart = cart_of(user_id, get_table().lines(user_id))
+    cart = get_table().cart(user_id)
     try:
         if not request.if_match.contains(cart.etag):
             raise TransactionCancelled
         get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
-        current = cart_of(user_id, get_table().lines(user_id))
+        current = get_table().cart(user_id)
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
         raise VersionConflict(current=cart_schema.dump(current)) from None

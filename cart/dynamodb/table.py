@@ -16,6 +16,7 @@ from cart.dynamodb.rows import (
     CHANGE,
     SHOWN,
     IfMatch,
+    StoredCart,
     cleared_row,
     if_live,
     is_live,
@@ -64,8 +65,16 @@ class CartTable:
 
     def lines(self, user_id: str, place: Place = CART) -> list[Line]:
         """The live lines of a cart, or those saved, in no order. One strongly consistent Query for each MB."""
+        return [shown_line_of(row) for row in self._shown_rows(user_id, place)]
+
+    def cart(self, user_id: str) -> StoredCart:
+        """Return a cart, of which a user that has none has an empty one. One strongly consistent Query for each MB."""
+        return StoredCart(user_id, self._shown_rows(user_id, CART))
+
+    def _shown_rows(self, user_id: str, place: Place) -> list[Row]:
+        """Return the live rows, with what a client sees of them."""
         pages = self._query_live(user_id, place, ProjectionExpression=SHOWN)
-        return [shown_line_of(row) for page in pages for row in page["Items"]]
+        return [row for page in pages for row in page["Items"]]
 
     def everything(self, user_id: str) -> dict[Place, dict[int, Line]]:
         """All lines, in the cart and saved, live or expired, by product. One Query for each MB."""
