@@ -13,7 +13,7 @@ from cart.http.extensions import get_bus, get_config, get_table
 from cart.http.parser import invalid_input
 from cart.logs import embedded_metrics, info
 from cart.prices import jobs
-from cart.prices.schemas import price_event_schema
+from cart.prices.schemas import PriceEventSchema
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def price_changed(event: Any, context: Any) -> None:
             return
         try:
             # the runtime has read its numbers as floats, whose shortest text is what was sent
-            change = price_event_schema.loads(json.dumps(event["detail"]))
+            change = PriceEventSchema().loads(json.dumps(event["detail"]))
         except ValidationError as error:
             logger.error(
                 "An event of a price change is not valid: %s", invalid_input(error.messages_dict).members["errors"]

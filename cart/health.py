@@ -16,22 +16,23 @@ class HealthSchema(JsonSchema):
     status = fields.String(required=True, validate=validate.Equal("ok"))
 
 
+health_schema = HealthSchema()
 blueprint = CartBlueprint("health", __name__, url_prefix="/health", description="For load balancers and people")
 
 
 @blueprint.route("")
-@blueprint.response(200, HealthSchema, example=OK)
-@blueprint.open
 @blueprint.problems()
+@blueprint.response(200, health_schema, example=OK)
+@blueprint.open
 def alive() -> dict[str, Any]:
     """Is the process alive?"""
     return OK
 
 
 @blueprint.route("/ready")
-@blueprint.response(200, HealthSchema, example=OK)
-@blueprint.open
 @blueprint.problems(*STORE)
+@blueprint.response(200, health_schema, example=OK)
+@blueprint.open
 def ready() -> dict[str, Any]:
     """Does the table answer?"""
     get_table().check()

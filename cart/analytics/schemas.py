@@ -8,42 +8,50 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError, fields, post_load, validate
 
 from cart.http.fields import Price
-from cart.http.schema import JsonSchema
+from cart.http.schema import Constant, JsonSchema
 
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
 MAX_PRODUCTS = 100
 SORTS = ("units", "carts", "value")  # as `aggregates.Sort` has them, which shoppers do not wait for
 
-EXAMPLE_PRODUCT = {"product_id": 42, "carts": 17, "units": 40, "value": Decimal("799.60")}
-EXAMPLE_PRODUCTS = {"sort": "units", "products": [EXAMPLE_PRODUCT]}
-EXAMPLE_DAY = {
-    "day": "2026-11-23",
-    "lines_added": 120,
-    "lines_removed": 14,
-    "units_added": 310,
-    "value_added": Decimal("5120.40"),
-    "carts_cleared": 3,
-    "lines_abandoned": 22,
-    "value_abandoned": Decimal("640.05"),
-}
-EXAMPLE_SUMMARY = {
-    "from": "2026-11-23",
-    "to": "2026-11-23",
-    "totals": {"lines": 812, "units": 2044, "value": Decimal("30410.15")},
-    "days": [EXAMPLE_DAY],
-}
-EXAMPLE_FLOWS = {
-    **{name: EXAMPLE_DAY[name] for name in ("lines_added", "value_added", "lines_abandoned", "value_abandoned")},
-    "lines_rate": Decimal("0.1833"),
-    "value_rate": Decimal("0.1250"),
-}
-EXAMPLE_ABANDONMENT = {
-    "from": "2026-11-23",
-    "to": "2026-11-23",
-    "total": EXAMPLE_FLOWS,
-    "days": [{"day": "2026-11-23"} | EXAMPLE_FLOWS],
-}
+EXAMPLE_PRODUCT = Constant({"product_id": 42, "carts": 17, "units": 40, "value": Decimal("799.60")})
+EXAMPLE_PRODUCTS = Constant({"sort": "units", "products": [EXAMPLE_PRODUCT]})
+EXAMPLE_DAY = Constant(
+    {
+        "day": "2026-11-23",
+        "lines_added": 120,
+        "lines_removed": 14,
+        "units_added": 310,
+        "value_added": Decimal("5120.40"),
+        "carts_cleared": 3,
+        "lines_abandoned": 22,
+        "value_abandoned": Decimal("640.05"),
+    }
+)
+EXAMPLE_SUMMARY = Constant(
+    {
+        "from": "2026-11-23",
+        "to": "2026-11-23",
+        "totals": {"lines": 812, "units": 2044, "value": Decimal("30410.15")},
+        "days": [EXAMPLE_DAY],
+    }
+)
+EXAMPLE_FLOWS = Constant(
+    {
+        **{name: EXAMPLE_DAY[name] for name in ("lines_added", "value_added", "lines_abandoned", "value_abandoned")},
+        "lines_rate": Decimal("0.1833"),
+        "value_rate": Decimal("0.1250"),
+    }
+)
+EXAMPLE_ABANDONMENT = Constant(
+    {
+        "from": "2026-11-23",
+        "to": "2026-11-23",
+        "total": EXAMPLE_FLOWS,
+        "days": [{"day": "2026-11-23"} | EXAMPLE_FLOWS],
+    }
+)
 EXAMPLE_PRODUCTS_CSV = "product_id,carts,units,value\r\n42,17,40,799.60\r\n"
 EXAMPLE_DAYS_CSV = f"{','.join(EXAMPLE_DAY)}\r\n{','.join(map(str, EXAMPLE_DAY.values()))}\r\n"
 EXAMPLE_ABANDONMENT_CSV = (

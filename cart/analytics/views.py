@@ -35,7 +35,7 @@ from cart.analytics.schemas import (
 from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
 from cart.http.response import respond
-from cart.http.schema import JsonSchema
+from cart.http.schema import Constant, JsonSchema
 from cart.logs import info
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ TOP = [
     _in_query("limit", "How many", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
 ]
 query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
-VARY = {"Vary": {"schema": {"type": "string"}, "example": "Accept"}}
+VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
 
 
 def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) -> Callable[[View], View]:
@@ -78,7 +78,7 @@ def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) 
     as_json = blueprint.response(200, schema, example=example, headers=VARY)
     as_csv = blueprint.alt_response(200, schema={"type": "string"}, example=csv_example, headers=VARY, content_type=CSV)
     problems = blueprint.problems(NotAcceptable, InvalidInput, *CALLER, *STORE)
-    return lambda view: as_json(as_csv(problems(view)))
+    return lambda view: problems(as_json(as_csv(view)))
 
 
 @blueprint.route("/summary", parameters=PERIOD)

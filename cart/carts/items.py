@@ -28,20 +28,18 @@ from cart.errors import (
 from cart.http.extensions import get_table
 from cart.http.request import idempotency_key, line_versions
 from cart.http.response import respond, respond_empty, respond_kept
+from cart.http.schema import Constant
 from cart.model.limits import refuse_stock
 from cart.model.lines import CART, Line, Place
 
 
-def location_of(what: str) -> dict[str, Any]:
+def location_of(what: str) -> Constant:
     """The header, for OpenAPI."""
-    return {"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": what}}
+    return Constant(Location={"schema": {"type": "string", "format": "uri-reference"}, "description": what})
 
 
-LINE_HEADERS = {
-    **location_of("The line"),
-    "ETag": {"schema": {"type": "string"}, "description": "The line's version, for If-Match"},
-}
-ETAG = {"ETag": LINE_HEADERS["ETag"]}
+ETAG = Constant(ETag={"schema": {"type": "string"}, "description": "The line's version, for If-Match"})
+LINE_HEADERS = Constant(location_of("The line") | ETAG)
 # If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
 # take their 412 and 422 for refusals of what the document allows.
 ADD_PROBLEMS = (

@@ -163,7 +163,5 @@ class ValidationSchema(JsonSchema):
 
 
 moved_line_schema = MovedLineSchema()
-receipt_line_schema = ReceiptLineSchema()
 receipt_schema = ReceiptSchema()
-checked_line_schema = CheckedLineSchema()
 validation_schema = ValidationSchema()

@@ -10,15 +10,8 @@ from flask import Response
 from cart.carts import items, transfer
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.receipt_schemas import CopySchema, ReceiptSchema
-from cart.carts.schemas import (
-    ItemSchema,
-    LineSchema,
-    QuantitySchema,
-    SharedCart,
-    SharedCartSchema,
-    shared_cart_schema,
-)
+from cart.carts.receipt_schemas import CopySchema, receipt_schema
+from cart.carts.schemas import ItemSchema, QuantitySchema, SharedCart, line_schema, shared_cart_schema
 from cart.carts.share_schemas import NewShareSchema, SharesSchema, ShareWithTokenSchema
 from cart.dynamodb.shares import Share, delete_share, find_share, list_shares, put_share
 from cart.dynamodb.table import DAY_SECONDS
@@ -47,6 +40,7 @@ blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for 
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
+@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(NewShareSchema, example={"access": "view", "expires_in_days": 7})
 @blueprint.response(
     201,
@@ -54,7 +48,6 @@ blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for 
     example=EXAMPLE_LINK | {"token": EXAMPLE_TOKEN},
     headers=location_of("The shared cart"),
 )
-@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a link to the cart
 
@@ -72,8 +65,8 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], in
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares")
-@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
+@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
 def get_shares(user_id: str) -> dict[str, Any]:
     """List the links to the cart, without their tokens"""
     info(logger, f"Getting the links to the cart of user {user_id}")
@@ -81,8 +74,8 @@ def get_shares(user_id: str) -> dict[str, Any]:
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
-@blueprint.response(204, description="The link leads nowhere, whether or not it did")
 @blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.response(204, description="The link leads nowhere, whether or not it did")
 def revoke_share(user_id: str, share_id: str) -> Response:
     """Revoke a link, at once"""
     info(logger, f"Revoking a link to the cart of user {user_id}")
@@ -91,9 +84,9 @@ def revoke_share(user_id: str, share_id: str) -> Response:
 
 
 @blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
-@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
-@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
 @blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     """Copy a shared cart into this one
 
@@ -108,9 +101,9 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/shared/<token>")
-@blueprint.response(200, SharedCartSchema, example=EXAMPLE_SHARED_CART)
-@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, *STORE)
+@blueprint.response(200, shared_cart_schema, example=EXAMPLE_SHARED_CART)
+@blueprint.open_by_link
 def get_shared_cart(token: str) -> Response:
     """Get the cart behind a link
 
@@ -122,10 +115,10 @@ def get_shared_cart(token: str) -> Response:
 
 
 @blueprint.route("/shared/<token>/items", methods=["POST"])
-@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
-@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
-@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.open_by_link
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
@@ -135,10 +128,10 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
-@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
-@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
+@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.open_by_link
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:
     """Set the quantity of a line of a shared cart, if the link allows it
 
@@ -148,9 +141,9 @@ def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Re
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 @blueprint.response(204, description="The line is not in the cart, whether or not it was")
 @blueprint.open_by_link
-@blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 def remove_shared_item(token: str, product_id: int) -> Response:
     """Remove a line of a shared cart, if the link allows it
 

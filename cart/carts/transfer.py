@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from cart.carts.receipt_schemas import moved_line_schema, receipt_line_schema, receipt_schema
+from cart.carts.receipt_schemas import ReceiptLineSchema, moved_line_schema, receipt_schema
 from cart.carts.receipts import entries_of, steps_with_receipt
 from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once
 from cart.dynamodb.keys import Row
@@ -72,7 +72,8 @@ def _with_receipt(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None) -
 
 def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
     """Read both carts, and yield the transactions of what is left to transfer."""
-    table, entries = get_table(), entries_of(so_far, receipt_line_schema)
+    table, entry_schema = get_table(), ReceiptLineSchema()
+    entries = entries_of(so_far, entry_schema)
     source, target = table.everything(wanted.source_id), table.everything(wanted.target_id)
     moves = _plan(wanted, source, target, {(entry["place"], entry["product_id"]) for entry in entries})
     possible, impossible = [move for move in moves if move.result], [move for move in moves if not move.result]
@@ -81,7 +82,7 @@ def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: 
         1 if wanted.keep_source else 2,
         key,
         entries,
-        receipt_line_schema,
+        entry_schema,
         partial(_actions, wanted),
         lambda lines: receipt_schema.dumps(
             {

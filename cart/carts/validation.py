@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from cart.carts.receipt_schemas import checked_line_schema, validation_schema
+from cart.carts.receipt_schemas import CheckedLineSchema, validation_schema
 from cart.carts.receipts import entries_of, steps_with_receipt
 from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once
 from cart.dynamodb.keys import Row
@@ -49,7 +49,8 @@ def fix(user_id: str, key: IdempotencyKey | None) -> KeptAnswer:
 
 def _steps(catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
     """Read the cart and the catalogue, and yield the transactions of what is left to fix."""
-    table, entries = get_table(), entries_of(so_far, checked_line_schema)
+    table, entry_schema = get_table(), CheckedLineSchema()
+    entries = entries_of(so_far, entry_schema)
     lists = table.everything(user_id)
     lines = live(lists[CART].values())
     products = catalog.products(line.product_id for line in lines)
@@ -62,7 +63,7 @@ def _steps(catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far:
         2,
         key,
         entries,
-        checked_line_schema,
+        entry_schema,
         partial(_actions, user_id),
         lambda receipt: validation_schema.dumps(
             {

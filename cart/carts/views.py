@@ -15,16 +15,8 @@ from cart.carts.examples import (
     EXAMPLE_VALIDATION,
 )
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.receipt_schemas import MergeSchema, ReceiptSchema, ValidationSchema
-from cart.carts.schemas import (
-    CartAndSavedSchema,
-    GuestSchema,
-    ItemSchema,
-    LineSchema,
-    QuantitySchema,
-    cart_and_saved_schema,
-    cart_schema,
-)
+from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
+from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
 from cart.context import count
 from cart.dynamodb.client import TransactionCancelled
 from cart.errors import (
@@ -62,9 +54,9 @@ IF_NONE_MATCH = {
 
 
 @blueprint.route("", methods=["POST"])
+@blueprint.problems()
 @blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers=location_of("The cart"))
 @blueprint.open
-@blueprint.problems()
 def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:
     """Start a guest's cart
 
@@ -83,9 +75,9 @@ INCLUDE = {
 
 
 @blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
-@blueprint.response(200, CartAndSavedSchema, example=EXAMPLE_CART, headers=ETAG)
-@blueprint.alt_response(304, description="It is still as If-None-Match says")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
+@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.alt_response(304, description="It is still as If-None-Match says")
 def get_cart(user_id: str) -> Response:
     """Get cart
 
@@ -114,9 +106,9 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 
 
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
-@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
-@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
@@ -131,9 +123,9 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
-@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
+@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
 
@@ -144,8 +136,8 @@ def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Respons
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
-@blueprint.response(204, description="The line is not in the cart, whether or not it was")
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
+@blueprint.response(204, description="The line is not in the cart, whether or not it was")
 def remove_item(user_id: str, product_id: int) -> Response:
     """Remove a line
 
@@ -156,9 +148,9 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
-@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
-@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in
 
@@ -185,11 +177,11 @@ FIX = {
 
 
 @blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
-@blueprint.response(200, ValidationSchema, example=EXAMPLE_VALIDATION)
 @blueprint.problems(
     *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
     *(*STORE, CatalogUnavailable, OutcomeUnknown),
 )
+@blueprint.response(200, validation_schema, example=EXAMPLE_VALIDATION)
 def validate_cart(user_id: str) -> Response | dict[str, Any]:
     """Check the cart against the catalogue, before it is paid for
 
@@ -216,8 +208,8 @@ def _wants_fix() -> bool:
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
-@blueprint.response(204, description="The cart is empty, whether or not it was")
 @blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.response(204, description="The cart is empty, whether or not it was")
 def clear(user_id: str) -> Response:
     """Clear the cart
 

@@ -9,34 +9,38 @@ from marshmallow import EXCLUDE, ValidationError, fields, validate
 
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import Price, WholeNumber, given_price
-from cart.http.schema import JsonSchema
+from cart.http.schema import Constant, JsonSchema
 from cart.model.lines import iso
 
 CLOCK_SKEW = timedelta(minutes=5)  # of the products service
-EXAMPLE_PRICE_JOB = {
-    "job_id": "0c9d1b7e5a3f48629d7e4b1c8a6f3520",
-    "product_id": 42,
-    "price": Decimal("21.50"),
-    "changed_at": "2026-11-23T14:00:00.000000Z",
-    "created_at": "2026-11-23T14:02:11.123456Z",
-    "status": "running",
-    "seen": 300,
-    "changed": 298,
-    "skipped": 2,
-}
-EXAMPLE_HOLDERS = {
-    "product_id": 42,
-    "carts": [
-        {
-            "user_id": "user123",
-            "place": "cart",
-            "quantity": 2,
-            "price": Decimal("19.99"),
-            "added_at": "2026-11-23T09:30:00.123456Z",
-        }
-    ],
-    "next_cursor": "Y2FydCB1c2VyMTIz",
-}
+EXAMPLE_PRICE_JOB = Constant(
+    {
+        "job_id": "0c9d1b7e5a3f48629d7e4b1c8a6f3520",
+        "product_id": 42,
+        "price": Decimal("21.50"),
+        "changed_at": "2026-11-23T14:00:00.000000Z",
+        "created_at": "2026-11-23T14:02:11.123456Z",
+        "status": "running",
+        "seen": 300,
+        "changed": 298,
+        "skipped": 2,
+    }
+)
+EXAMPLE_HOLDERS = Constant(
+    {
+        "product_id": 42,
+        "carts": [
+            {
+                "user_id": "user123",
+                "place": "cart",
+                "quantity": 2,
+                "price": Decimal("19.99"),
+                "added_at": "2026-11-23T09:30:00.123456Z",
+            }
+        ],
+        "next_cursor": "Y2FydCB1c2VyMTIz",
+    }
+)
 
 
 class Moment(fields.String):
@@ -118,4 +122,4 @@ class HoldersSchema(JsonSchema):
     )
 
 
-price_event_schema = PriceEventSchema()
+price_job_schema = PriceJobSchema()

@@ -10,7 +10,7 @@ from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
 from cart.carts.items import ETAG, location_of
-from cart.carts.schemas import CartSchema, cart_schema
+from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
 from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
 from cart.http.blueprint import CartBlueprint
@@ -29,7 +29,7 @@ from cart.prices.schemas import (
     AcceptSchema,
     HoldersSchema,
     NewPriceSchema,
-    PriceJobSchema,
+    price_job_schema,
 )
 
 logger = logging.getLogger(__name__)
@@ -53,11 +53,11 @@ CURSOR = {
 
 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
+@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(
     NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
 )
-@blueprint.response(202, PriceJobSchema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
-@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
     """Tell that a product's price has changed
 
@@ -72,8 +72,8 @@ def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[
 
 
 @blueprint.route("/products/<product_id:product_id>/price-changes/<job_id:job_id>")
-@blueprint.response(200, PriceJobSchema, example=EXAMPLE_PRICE_JOB)
 @blueprint.problems(JobNotFound, InvalidInput, *CALLER, *STORE)
+@blueprint.response(200, price_job_schema, example=EXAMPLE_PRICE_JOB)
 def get_price_change(product_id: int, job_id: str) -> Job:
     """Get how far a price change has come
 
@@ -87,8 +87,8 @@ def get_price_change(product_id: int, job_id: str) -> Job:
 
 
 @blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
-@blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
+@blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
 def get_carts(product_id: int) -> dict[str, Any]:
     """List the carts that hold a product, and the saved lists
 
@@ -110,9 +110,9 @@ def get_carts(product_id: int) -> dict[str, Any]:
 
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
-@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
-@blueprint.response(200, CartSchema, example=EXAMPLE_CART, headers=ETAG)
 @blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
+@blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of those of some products
 

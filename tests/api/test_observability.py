@@ -71,7 +71,7 @@ def test_all_hooks_are_the_apps_own(moto_store):
 
 
 def test_a_traceback_is_one_line_and_stays_in_the_log(logged, user, monkeypatch):
-    monkeypatch.setattr("cart.carts.views.cart_json_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("cart.carts.views.respond", lambda *_, **__: 1 / 0)
     response, lines = logged("INFO", lambda client: client.get(f"/cart/{user}"))
     assert response.status_code == 500
     assert any("ZeroDivisionError" in line.get("exc_info", "") for line in lines)
