@@ -1,11 +1,11 @@
-# `make help` lists what there is. Each target sets up .venv first; nothing needs to be activated.
+# `make help` lists the targets. Each target sets up .venv first; nothing needs to be activated.
 PORT ?= 8000
 ENGINE ?=
 DATA ?=
 STAGE ?= dev
 ARGS ?=
 
-# The Python that .venv is made with. A .venv of another Python than the one that is named is removed, and made anew.
+# The Python for .venv. If PYTHON is set and .venv was made with another Python, it is removed and made again.
 ifdef PYTHON
 $(shell .ci/venv --remove-other "$(PYTHON)")
 endif
@@ -14,7 +14,7 @@ PYTHON ?= python3
 RUN_READY := .venv/.ready-run
 READY := .venv/.ready
 
-# no look-up of credentials on the network, unless AWS itself is wanted
+# Credentials are not looked up on the network, except with ENGINE=aws
 ifneq ($(ENGINE),aws)
 run test: export AWS_EC2_METADATA_DISABLED := true
 endif
@@ -24,30 +24,30 @@ endif
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z -]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 36
 
-run: $(RUN_READY) ## the API on PORT=8000, with ENGINE=ministack or dynamodb-local, DATA=.cart-data or memory
+run: $(RUN_READY) ## run the API on PORT=8000, with ENGINE=ministack or dynamodb-local, DATA=.cart-data or memory
 	@exec .venv/bin/flask --app wsgi serve --from-make --port "$(PORT)" \
 		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(DATA),--data "$(DATA)")
 
-test: $(READY) ## all tests; ARGS="-k expiry" for some, ARGS="-m 'not slow'" for the quick ones
+test: $(READY) ## run all tests; ARGS="-k expiry" for some, ARGS="-m 'not slow'" for the quick ones
 	@exec .venv/bin/pytest $(ARGS)
 
-check: $(READY) ## lint, format, types, Dockerfile, known vulnerabilities
+check: $(READY) ## check lint, format, types, Dockerfile, known vulnerabilities
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/hadolint Dockerfile.local
 	.venv/bin/python .ci/audit
 
-# Zappa, with the table before it and the health after: STAGE=dev, staging or production
-package deploy update undeploy: $(READY) ## by Zappa, for STAGE=dev, staging or production
+# creates the table before Zappa runs, and checks the health after it
+package deploy update undeploy: $(READY) ## run Zappa for STAGE=dev, staging or production
 	@exec .venv/bin/python -m deploy.stages $@ $(STAGE)
 
-# instructions and time from the interpreter's start to the first answer, beside two other packages; needs valgrind
-bench-cold-start: $(READY) ## the cold start beside two other packages; needs valgrind
+# instructions and time from the start of the interpreter to the first answer
+bench-cold-start: $(READY) ## compare the cold start with two other packages; needs valgrind
 	@exec .venv/bin/python -m benchmarks.cold_start
 
-# CPU, throughput and more of a running service, beside a reference; ARGS="cpu --rounds 3" for some of it
-bench: .bench/.ready ## CPU, throughput, capacity; ARGS="cpu --rounds 3" for some of it
+# compares a running service with a reference implementation
+bench: .bench/.ready ## measure CPU, throughput, capacity; ARGS="cpu --rounds 3" for a part
 	@exec .bench/bin/python -m benchmarks.bench $(ARGS)
 
 .bench/.ready: requirements.txt benchmarks/requirements.txt benchmarks/reference/requirements.txt requirements-dev.txt
@@ -59,14 +59,14 @@ bench: .bench/.ready ## CPU, throughput, capacity; ARGS="cpu --rounds 3" for som
 setup: $(READY) ## only make .venv, with all tools
 
 $(RUN_READY): requirements.txt requirements-run.txt | .venv/bin/python
-	@$(call install,requirements-run.txt,what the service runs on,10 to 25 seconds)
+	@$(call install,requirements-run.txt,the packages of the service,10 to 25 seconds)
 	@touch $@
 
 $(READY): requirements-dev.txt $(RUN_READY)
 	@$(call install,requirements-dev.txt,the tools for tests and checks,about a minute)
 	@touch $@
 
-# $(call install,FILE,WHAT,HOW LONG): by uv where it is there, else by pip
+# $(call install,FILE,WHAT,HOW LONG): with uv if it is installed, else with pip
 install = echo "cart: installing $(2) into .venv, $(3)" >&2; \
 	if command -v uv >/dev/null; then uv pip install --quiet --python .venv/bin/python -r $(1); \
 	else .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r $(1); fi
@@ -74,5 +74,5 @@ install = echo "cart: installing $(2) into .venv, $(3)" >&2; \
 .venv/bin/python:
 	@.ci/venv "$(PYTHON)"
 
-clean: ## remove what was installed and built; the data in .cart-data stays
+clean: ## remove all that was installed and built; the data in .cart-data stays
 	rm -rf .venv .bench .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

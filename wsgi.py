@@ -2,8 +2,9 @@
 
 import gc
 
-# All that is loaded here lives as long as the process. To collect in the meantime finds nothing, and to look at it in
-# every later collection neither; frozen, it also stays shared among gunicorn's workers ("gc.freeze" in Python's docs).
+# The objects that are loaded here exist until the process ends, so no garbage collection can free them: it is switched
+# off during the import. Frozen objects are left out of later collections, and stay shared among gunicorn's workers
+# ("gc.freeze" in Python's documentation).
 gc.disable()
 
 from cart import create_app  # noqa: E402

@@ -1,8 +1,8 @@
-"""The benchmarks of a running service: ``make bench``, or some of them: ``make bench ARGS="cpu --rounds 3"``.
+"""Run the benchmarks of the service: ``make bench``, or some of them: ``make bench ARGS="cpu --rounds 3"``.
 
-Each part says at the head of its file how to read its figures. A whole part writes benchmarks/results/PART.json; where
-an option chooses from it, it only prints. To compare two states of the service in the same minutes, name the other:
-``--tree ../other-clone`` or ``--env CART_X=1``; it is measured beside this one and marked by a ``'``.
+The docstring of each part's module says how to read its figures. A complete part writes benchmarks/results/PART.json;
+a part that is restricted by an option only prints. ``--tree ../other-clone`` or ``--env CART_X=1`` measures another
+state of the service at the same time; its names are marked by ``'``.
 """
 
 import argparse
@@ -24,7 +24,9 @@ COUNTED_OPERATIONS = ("GET 10", "GET 50", "POST")
 
 def main() -> None:
     options = _options()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what runs is ended with it
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # an exception, so that child processes are ended
     if refusal := cpu.missing() or throughput.missing() or tls.missing():
         sys.exit(refusal)
     for part in options.parts or PARTS:

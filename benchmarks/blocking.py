@@ -1,4 +1,4 @@
-"""The reference as it is most often written: its views are ``async``, though boto3 is not, and block the event loop."""
+"""The reference as it is most often written: with ``async`` views, which boto3 makes block the event loop."""
 
 import functools
 from collections.abc import Callable

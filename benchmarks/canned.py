@@ -1,4 +1,4 @@
-"""The canned DynamoDB endpoint, canned.c, and what its carts are: the expected answers of every contender."""
+"""Run canned.c, a DynamoDB endpoint with fixed answers; define the answers that every contender must give."""
 
 import hashlib
 import shutil
@@ -13,15 +13,15 @@ BINARIES = SOURCE.parent.parent / ".bench"
 
 
 class CompilerMissing(Exception):
-    """There is no C compiler. The message is one line that says what to install."""
+    """No C compiler is installed. The message is one line that says what to install."""
 
 
 @contextmanager
 def running(delay_ms: float = 0) -> Iterator[str]:
-    """Run it; the value is its URL.
+    """Run the endpoint while the ``with`` block runs; the value is its URL.
 
-    :param delay_ms: how long after its request each answer leaves
-    :raise CompilerMissing: it is not compiled, and cannot be
+    :param delay_ms: the delay of each answer
+    :raise CompilerMissing: it is not compiled and there is no compiler
     """
     process = subprocess.Popen([_binary(), str(delay_ms)], stdout=subprocess.PIPE, text=True)
     try:
@@ -33,7 +33,7 @@ def running(delay_ms: float = 0) -> Iterator[str]:
 
 
 def _binary() -> Path:
-    """Compiled once, and again when the source has changed."""
+    """Return the path of the program. It is compiled if this version of the source was not compiled yet."""
     digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
     binary = BINARIES / f"canned-{digest}"
     if not binary.exists():
@@ -48,7 +48,7 @@ def _binary() -> Path:
 
 
 def line(number: int, quantity: int | None = None) -> dict[str, Any]:
-    """Of the line that is the cart's ``number``-th by product, what every contender answers."""
+    """Return the ``number``-th line of a cart as every contender must answer it."""
     cents = 199 + 137 * number
     units = quantity or 1 + number % 9
     return {
@@ -62,7 +62,7 @@ def line(number: int, quantity: int | None = None) -> dict[str, Any]:
 
 
 def cart(lines: int) -> dict[str, Any]:
-    """The cart of the user ``bench-{lines}``, as every contender answers it."""
+    """Return the cart of the user ``bench-{lines}`` as every contender must answer it."""
     items = sorted((line(number) for number in range(1, lines + 1)), key=lambda one: one["added_at"])
     return {
         "user_id": f"bench-{lines}",

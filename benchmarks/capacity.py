@@ -1,9 +1,9 @@
-"""What each operation asks of DynamoDB: requests and capacity units, for carts of 1, 10 and 100 lines.
+"""Measure the DynamoDB requests and capacity units of each operation, for carts of 1, 10 and 100 lines.
 
-How to read it: DynamoDB Local charges as DynamoDB does, and the service's own metrics say what was charged
-(tests/test_capacity.py holds them to it). A thousand capacity units of reading cost $0.125, of writing $0.625.
-A new line costs a Query to count the lines, which grows with the cart; all else grows only where the whole cart is
-read or removed.
+How to read it: DynamoDB Local counts capacity units as DynamoDB does, and the service's own metrics report them
+(tests/dynamodb/test_capacity.py compares both). A million read units cost $0.125, a million write units $0.625.
+A new line costs a Query that counts the lines, which grows with the cart. Other costs grow only in operations that
+read or remove the whole cart.
 """
 
 import io
@@ -21,7 +21,7 @@ SIZES = (1, 10, 100)
 
 
 class Account:
-    """The service, in this process, and what its requests cost."""
+    """The service in this process, with the cost of its requests."""
 
     def __init__(self, endpoint_url: str) -> None:
         given = service.environment(endpoint_url)
@@ -29,7 +29,7 @@ class Account:
         self.client = create_app(Config.from_env(given)).test_client()
 
     def cost(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, float]:
-        """DynamoDB requests and capacity units of one request, by the line that it leaves in the log."""
+        """Return the DynamoDB requests and capacity units of one request, read from its log line."""
         with redirect_stdout(io.StringIO()) as log:
             answer = self.client.open(path, method=method, json=body, headers=headers)
         assert answer.status_code < 400, answer.data
@@ -38,7 +38,7 @@ class Account:
 
 
 def measure() -> dict[str, dict[int, tuple[int, float]]]:
-    """By operation and lines of the cart. The carts are full at first and empty at last."""
+    """Return the cost by operation and lines of the cart. The carts are full at the start and empty at the end."""
     costs: dict[str, dict[int, tuple[int, float]]] = {}
     with engines.dynamodb_local() as endpoint_url:
         throughput.fill(endpoint_url, SIZES)

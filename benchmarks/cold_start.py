@@ -1,10 +1,12 @@
-"""What a cold start costs, from the start of the interpreter to the first answer out of DynamoDB, by layer.
+"""Measure the cost of a cold start by layer, from the start of the interpreter to the first answer from DynamoDB.
 
-Three contenders, in one run: our package, what Zappa makes of the same app when told nothing, and the same endpoints
-as FastAPI + Mangum. Each number is of fresh processes that stop after a layer. Run it by ``make bench-cold-start``.
+It compares three contenders: our package, the package that Zappa makes of the same app by default, and the same
+endpoints with FastAPI and Mangum. Each figure is measured in new processes that stop after a layer. Run it by
+``make bench-cold-start``.
 
-A layer's own share is the difference of two such processes. The SDK is imported alone for its layer, with the garbage
-collector on; in our app it is off during the imports, and what that saves of the SDK's counts for the next layer.
+The share of a layer is the difference between two such processes. For its layer the SDK is imported alone, with the
+garbage collector on. Our app imports with the collector off; the time that this saves in the SDK is attributed to the
+next layer.
 """
 
 import base64
@@ -114,7 +116,7 @@ def _measure(scratch: Path, endpoint_url: str, deadline: Deadline) -> dict[str, 
 
 
 def _environment(scratch: Path, endpoint_url: str) -> dict[str, str]:
-    """What a function would have, and nothing of the caller's."""
+    """Return the environment of a Lambda function, without the caller's variables."""
     home = scratch / "home"
     home.mkdir()
     return _credentials() | {
@@ -124,7 +126,7 @@ def _environment(scratch: Path, endpoint_url: str) -> dict[str, str]:
         "DYNAMODB_ENDPOINT_URL": endpoint_url,
         "DYNAMODB_TABLE_NAME": TABLE,
         "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
-        "METRICS_NAMESPACE": "Cart",  # as every stage has it: their cost belongs to ours
+        "METRICS_NAMESPACE": "Cart",  # as in every stage: the cost of metrics is part of ours
         "PYTHONHASHSEED": "0",
     }
 
@@ -140,7 +142,7 @@ def _credentials() -> dict[str, str]:
 
 def _make_table(endpoint_url: str) -> None:
     os.environ |= _credentials()
-    client = connect(Config(dynamodb_endpoint_url=endpoint_url), patient=True)
+    client = connect(Config(dynamodb_endpoint_url=endpoint_url), boto_defaults=True)
     provision.create(client, TABLE, lambda line: None)
     for product_id, product_name, quantity, price in SEED:
         item: dict[str, Any] = {
@@ -159,7 +161,7 @@ def _make_table(endpoint_url: str) -> None:
 
 
 def _event(method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """A REST proxy event, as API Gateway sends it to a function of the stage `local`."""
+    """Return a REST proxy event such as API Gateway sends to a function of the stage `local`."""
     headers = {
         "Accept": "*/*",
         "Content-Type": "application/json",
@@ -197,7 +199,7 @@ def _event(method: str, path: str, body: Any = None) -> dict[str, Any]:
 
 
 def _conversation() -> list[tuple[dict[str, Any], int, Any]]:
-    """Events, the status of each answer, and its body: every operation, so that like is compared with like."""
+    """Return events of every operation, with the expected status and body of each answer."""
     cup = {"product_id": 42, "product_name": "Espresso cup", "quantity": 3, "price": 19.99}
     line = cup | {"subtotal": 59.97}
     one = cup | {"quantity": 1, "subtotal": 19.99}
@@ -225,13 +227,16 @@ def _conversation() -> list[tuple[dict[str, Any], int, Any]]:
 
 
 def _compare_answers(contender: Contender, environment: dict[str, str], deadline: Deadline) -> None:
-    """:raise SystemExit: an answer is not the one expected"""
+    """Compare the answers with the expected ones.
+
+    :raise SystemExit: an answer differs
+    """
     conversation = _conversation()
     output, _ = run(_command(contender, "answer", [event for event, _, _ in conversation]), environment, deadline)
     answers = json.loads(output.splitlines()[-1])
     for (event, status, body), answer in zip(conversation, answers, strict=True):
         found = _body(answer)
-        _forget(found, "version")  # of which the reference has none
+        _forget(found, "version")  # the reference has no versions
         _forget(found, "price_changes")
         if f"{event['path']}/".startswith("/cart/a/"):
             _forget(found, "added_at")
@@ -259,7 +264,7 @@ def _command(contender: Contender, layer: str, events: list[Any]) -> Command:
 def _seconds(
     commands: dict[tuple[str, str], Command], environment: dict[str, str], deadline: Deadline
 ) -> dict[tuple[str, str], float]:
-    """Medians of runs that take turns, so that a busy minute is everybody's. A first round fills the page cache."""
+    """Return medians of interleaved runs: other load then affects all of them. The first round fills the page cache."""
     rounds = [
         {key: seconds_of(command, environment, deadline) for key, command in commands.items()}
         for _ in range(ROUNDS + 1)
@@ -311,7 +316,7 @@ def _report(
 
 
 def _table(report: dict[str, Any]) -> str:
-    """Every layer's own share, then the whole, then what is shipped."""
+    """Return the table: the share of each layer, the sum, and the size of the package."""
     contenders = report["contenders"]
     rows = [["", *(one["title"] for one in contenders.values()), "ours/(a)", "ours/(b)"]]
     kinds: list[tuple[str, str, Callable[[float], str]]] = [

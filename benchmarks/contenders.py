@@ -1,4 +1,4 @@
-"""What is compared: each contender as Lambda would have it, a zip and the folder that Lambda makes of it."""
+"""Build the contenders of the cold start benchmark: for each, a zip and the folder that Lambda unpacks from it."""
 
 import os
 import shutil
@@ -24,13 +24,13 @@ PIP: Command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"
 
 @dataclass
 class Contender:
-    """One zip, unpacked."""
+    """A zip for Lambda and its unpacked folder."""
 
     title: str
     archive: Path
     tree: Path
-    last_import: str  # the module whose end is the end of the imports
-    module: str  # makes the app when it is imported
+    last_import: str  # the last module that is imported
+    module: str  # creates the app when it is imported
     function: str
 
     @property
@@ -50,7 +50,7 @@ def make_all(folder: Path, environment: Mapping[str, str], deadline: Deadline) -
         "reference": _pack_reference(folder / "reference.zip", environment, deadline),
     }
     trees = {name: _unpack(archive) for name, archive in archives.items()}
-    # ours comes in by deploy/entry.py, which is this, cart.events and a look at the event's kind
+    # Lambda calls ours by deploy/entry.py, which calls this handler unless the event is for cart.events
     zappa = {"last_import": "cart", "module": "handler", "function": "lambda_handler"}
     ours = zappa | {"module": "entry", "function": "handle"}
     mangum = {"last_import": "cart_api.table", "module": "cart_api.main", "function": "handler"}
@@ -62,16 +62,16 @@ def make_all(folder: Path, environment: Mapping[str, str], deadline: Deadline) -
 
 
 def _pack_ours(archive: Path, environment: Mapping[str, str], deadline: Deadline) -> Path:
-    """As `make package` does."""
+    """Pack our service as `make package` does."""
     _zappa(archive, ROOT, Path(sys.prefix), environment, deadline)
     return archive
 
 
 def _pack_plain(archive: Path, environment: Mapping[str, str], deadline: Deadline) -> Path:
-    """What Zappa makes when told nothing: a virtual environment of requirements.txt and Zappa, and the app's files.
+    """Pack the app as Zappa does by default: a virtual environment of requirements.txt and Zappa, and the app's files.
 
-    Save one default: `use_precompiled_packages` looks each of some fifty packages up at pypi.org, at every build, to
-    replace the host's wheels by Lambda's. Where this runs, they are the same.
+    With one exception: `use_precompiled_packages` is off. It looks up some fifty packages at pypi.org in every build,
+    to replace the host's wheels by those for Lambda, which are the same on this platform.
     """
     folder = archive.with_suffix(".project")
     venv = archive.with_suffix(".venv")
@@ -91,7 +91,7 @@ def _zappa(archive: Path, folder: Path, venv: Path, environment: Mapping[str, st
 
 
 def _pack_reference(archive: Path, environment: Mapping[str, str], deadline: Deadline) -> Path:
-    """FastAPI, pydantic, boto3 and Mangum, with the care that deploy/bundle.py takes of ours."""
+    """Pack FastAPI, pydantic, boto3 and Mangum, reduced in the same ways as deploy/bundle.py reduces ours."""
     tree = archive.with_suffix(".tree")
     lambdas: Command = ["--platform", "manylinux2014_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
     needed: Command = ["-r", REFERENCE / "requirements.txt", "-c", ROOT / "requirements.txt"]
@@ -113,7 +113,7 @@ def _pack_reference(archive: Path, environment: Mapping[str, str], deadline: Dea
 
 
 def _unpack(archive: Path) -> Path:
-    """With the dates of the zip, as Lambda and `unzip` do; Python's zipfile alone would date everything today."""
+    """Unpack a zip and keep the dates of its files, as Lambda and `unzip` do; Python's zipfile would set today's."""
     tree = archive.with_suffix("")
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(tree)

@@ -1,11 +1,11 @@
-"""CPU time and instructions per request, in process: no server, no client, DynamoDB's answers canned.
+"""Measure CPU time and instructions per request in process, without server and client, with fixed DynamoDB answers.
 
-How to read it: a figure is the median of rounds, each with a fresh process of every contender in turn, so that a busy
-minute is everybody's. Absolute figures move by half and more from run to run; a ratio is the median of the rounds'
-ratios, and moves by a tenth where others are at work on the machine. Instructions do not move; the kernel's are not in
-them. "jwt" sends one caller's token again and again; "jwt, each new" never the same. The bare boto3 call is what the
-service asks of DynamoDB, answered into Python's dicts, and nothing done with them; "whole rows" asks for a cart as one
-would without thinking of it, without a projection.
+How to read it: a figure is the median of several rounds. Each round starts a new process of every contender in turn,
+so that other load affects all of them. Absolute figures vary by half and more between runs. A ratio is the median of
+the rounds' ratios, and varies by a tenth if other processes use the machine. Instructions do not vary; they do not
+include the kernel's. "jwt" sends the same token in each request; "jwt, each new" a new one. The bare boto3 call sends
+the service's requests to DynamoDB and parses the answers into dicts, nothing more; "whole rows" reads a cart without a
+projection.
 """
 
 import json
@@ -26,7 +26,7 @@ from benchmarks import report, service
 WORKER = Path(__file__).with_name("worker.py")
 VALGRIND = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
 WARM_UP = 50
-COUNTED = (5, 25)  # two lengths of a run: the difference is that of their requests
+COUNTED = (5, 25)  # requests in a short and a long run; their difference cancels the cost of the start
 TIMEOUT_SECONDS = 120
 KEYED = "POST with key"
 
@@ -62,7 +62,7 @@ CONTENDERS = {
 def with_variant(
     contenders: dict[str, Contender], tree: Path | None, extra: Iterable[tuple[str, str]]
 ) -> dict[str, Contender]:
-    """Beside each of ours, the same from another tree or with more in its environment: marked by a ``'``."""
+    """Add to each of our contenders the same one from another tree or with more variables, marked by ``'``."""
     if not tree and not extra:
         return contenders
     changed = {
@@ -82,7 +82,7 @@ def measure(
     warm_up: int = WARM_UP,
     **more: str,
 ) -> list[Figures]:
-    """CPU microseconds per request, of each round."""
+    """Return the CPU microseconds per request of each round."""
     measured = []
     for number in range(rounds):
         said = f"round {number + 1} of {rounds}; others use {report.busy():.0%} of the machine"
@@ -94,7 +94,7 @@ def measure(
 
 
 def instructions(contenders: dict[str, Contender], operations: tuple[str, ...], endpoint_url: str) -> Figures:
-    """Instructions per request, by cachegrind: the difference of two runs. The kernel's are not in it."""
+    """Return the instructions per request by cachegrind: the difference of two runs, without the kernel's."""
     asked = [(name, operation, count) for name in contenders for operation in operations for count in COUNTED]
     print(f"bench: instructions, {len(asked)} runs ...", file=sys.stderr, flush=True)
 
@@ -184,12 +184,12 @@ def _operations(contender: Contender, names: tuple[str, ...], count: int) -> dic
         if contender.auth != "gateway":
             one["claims"] = None
         if contender.worker.startswith("bare") and name == KEYED:
-            one["answer"] = None  # a transaction answers nothing
+            one["answer"] = None  # a transaction has no answer to compare
     return made
 
 
 def goals(rounds: list[Figures]) -> list[report.Goal]:
-    """With logs, metrics and authentication on."""
+    """Return the goals, for a service with logs, metrics and authentication."""
     against_bare = [("GET 10", 0.35), ("POST", 0.35), ("GET 50", 0.2)]
     contenders = {"bare": "the bare boto3 call", "bare-rows": "the bare boto3 call that reads whole rows"}
     against_fastapi = [("GET 10", 4), ("POST", 3)]

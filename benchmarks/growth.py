@@ -1,6 +1,6 @@
-"""How reading and clearing a cart grow with its lines: CPU of the service as WSGI app, and requests to DynamoDB.
+"""Measure how the cost of reading and clearing a cart grows with its lines: CPU of the WSGI app, DynamoDB requests.
 
-How to read it: the last column is what one more line costs, between this size and the one before; where it is steady,
+How to read it: the last column is the cost of one more line, between this size and the one before; if it is constant,
 growth is linear. A clear is one Query and a BatchWriteItem for each 25 lines.
 """
 
@@ -16,7 +16,7 @@ Grown = dict[str, dict[int, dict[str, Any]]]
 
 
 def measure() -> Grown:
-    """By operation and lines."""
+    """Return the cost by operation and lines."""
     contender = cpu.CONTENDERS["wsgi-jwt"]
     names = {f"{method} {lines}": (method, lines) for method in ("GET", "DELETE") for lines in SIZES}
     with canned.running() as endpoint_url:

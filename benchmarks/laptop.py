@@ -1,7 +1,7 @@
-"""Requests per second of `make run`, with the engine that it starts: ``make bench ARGS="laptop --tree ../before"``.
+"""Measure the requests per second of `make run` with its engine: ``make bench ARGS="laptop --tree ../before"``.
 
-Two trees are measured in turn. Each `make run` gets a cart of 10 lines, is read by GET and then added to by POST, over
-16 connections. Each POST adds to one line, which is what an engine finds hardest.
+Two trees are measured in turn. Each `make run` gets a cart of 10 lines, then GET and then POST requests over 16
+connections. All POSTs add to the same line, which is the most difficult case for an engine.
 """
 
 import json
@@ -50,7 +50,7 @@ def show(rates: dict[Path, Rates]) -> str:
 
 @contextmanager
 def _running(tree: Path) -> Iterator[str]:
-    """Run `make run` in a tree, with a cart of ``LINES`` lines; the value is its URL. Its data is kept nowhere."""
+    """Run `make run` in a tree, with a cart of ``LINES`` lines; the value is its URL. Its data is in memory."""
     port = engines.free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as data:

@@ -1,9 +1,8 @@
-"""A price that changes: how fast every cart of a product hears of it, what that asks of DynamoDB, and of memory.
+"""Measure a price change: lines per second, DynamoDB requests and capacity units, and memory.
 
-How to read it: DynamoDB Local takes most of this machine's CPU, so that lines per second are those of one that is far
-slower than DynamoDB; on AWS the eight writes at a time, of some 5 ms each, are the limit. Requests and capacity units
-do not depend on the machine. Each size has a process of its own: where its peak of memory is that of the smallest, all
-is flat.
+How to read it: DynamoDB Local uses most of this machine's CPU and is far slower than DynamoDB, so the lines per second
+are too low; on AWS the limit is eight parallel writes of about 5 ms each. Requests and capacity units do not depend on
+the machine. Each size runs in its own process; memory does not grow with the size if all have the same peak.
 """
 
 import json
@@ -31,7 +30,7 @@ FILLERS = 4
 
 
 def measure() -> dict[int, dict[str, Any]]:
-    """By number of carts."""
+    """Return the figures by number of carts."""
     measured = {}
     with engines.dynamodb_local() as endpoint_url:
         client = throughput.client(endpoint_url)
@@ -44,7 +43,7 @@ def measure() -> dict[int, dict[str, Any]]:
 
 
 def _puts(carts: int) -> Iterator[list[Any]]:
-    """A line in each cart; the product has the number of the carts."""
+    """Return the puts of a line in each cart; the product id is the number of carts."""
     for start in range(0, carts, BATCH_ROWS):
         yield [{"PutRequest": {"Item": _row(carts, number)}} for number in range(start, start + BATCH_ROWS)]
 
@@ -74,25 +73,40 @@ def _in_a_process(endpoint_url: str, carts: int) -> dict[str, Any]:
     return measured
 
 
+class _Charged:
+    """A DynamoDB client that adds up the requests and what they cost."""
+
+    def __init__(self, client: Any, spent: Counter[str]) -> None:
+        self._client = client
+        self._spent = spent
+
+    def __getattr__(self, name: str) -> Any:
+        send = getattr(self._client, name)
+
+        def charge(**params: Any) -> Any:
+            answer = send(**params)
+            self._spent["requests"] += 1
+            self._spent["units"] += answer["ConsumedCapacity"]["CapacityUnits"]
+            return answer
+
+        return charge
+
+
 def main(carts: int) -> None:
-    """Change the price of the product that so many carts have, and print what it took, as JSON."""
+    """Change the price of the product that this many carts have, and print the figures as JSON."""
     app = create_app(Config.from_env(os.environ))
     table, bus = app.extensions["cart_table"], app.extensions["cart_bus"]
     spent: Counter[str] = Counter()
 
-    def charge(parsed: Any, **_: Any) -> None:
-        spent["requests"] += 1
-        spent["units"] += parsed["ConsumedCapacity"]["CapacityUnits"]
-
     table.check()
     at_first = _peak_mb()
-    table.client.meta.events.register("after-call.dynamodb", charge)
+    table.client = _Charged(table.client, spent)
     with app.app_context():
         job = jobs.start(carts, Decimal("21.50"), "2026-11-23T14:00:00.000000Z")
     started = time.perf_counter()
     jobs.run(table, bus, job.job_id)
     seconds = time.perf_counter() - started
-    done = job_rows.job(table, job.job_id)
+    done = job_rows.read_job(table, job.job_id)
     if not done or (done.status, done.seen, done.changed) != ("done", carts, carts):
         sys.exit(f"bench: the job ended as {done}")
     told = {
@@ -107,7 +121,7 @@ def main(carts: int) -> None:
 
 
 def _peak_mb() -> float:
-    """Of this process; that of ``getrusage`` is its parent's too."""
+    """Return the peak memory of this process; ``getrusage`` would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return round(next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024, 1)
 

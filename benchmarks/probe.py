@@ -1,19 +1,19 @@
-"""One cold start, up to a point, in a process of its own: ``python -S -B probe.py ARGUMENTS``, as `main` takes them.
+"""Do a cold start up to a given layer, in its own process: ``python -S -B probe.py ARGUMENTS``, those of `main`.
 
-It imports nothing that the interpreter or the contender does not need anyway, so that what is counted is the
-contender's, and it ends without tidying up, as Lambda never does either.
+It imports only what the interpreter or the contender needs anyway, so that the measured cost is the contender's. It
+ends without cleaning up, since Lambda does not clean up either.
 """
 
 import sys
 
 
 def main(tree: str, upto: str, last_import: str, module: str, function: str, events: str) -> None:
-    """Start what is in ``tree``.
+    """Start the contender in the folder ``tree``.
 
     :param upto: ``interpreter``, ``sdk``, ``imports``, ``app`` or ``answer``
-    :param last_import: the module whose end is the end of the imports
-    :param module: makes the app when imported
-    :param function: of that module: takes an event and a context
+    :param last_import: the last module that is imported
+    :param module: creates the app when it is imported
+    :param function: the name of the module's function that takes an event and a context
     :param events: a JSON list; the answers are the last line on stdout, as JSON
     """
     sys.path[0] = tree
@@ -34,7 +34,7 @@ def main(tree: str, upto: str, last_import: str, module: str, function: str, eve
 
 
 class Context:
-    """What Lambda tells the function of the call."""
+    """The context object of a Lambda call."""
 
     function_name = "cart"
     function_version = "$LATEST"
@@ -48,7 +48,7 @@ class Context:
 
 
 class EndAfter:
-    """A finder of modules that ends the process when one of them has been imported, wherever that is asked for."""
+    """A finder of modules that ends the process as soon as a given module has been imported."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Processes with an end: whatever is started here is over, with all its children, before the call returns."""
+"""Run processes, and end each of them with all its children before the call returns."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ Command = list[str | Path]
 
 
 class Deadline:
-    """The time that is left for the whole run."""
+    """The remaining time of the whole run."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -27,7 +27,7 @@ class Deadline:
 
 
 class Running:
-    """A process in a session of its own, so that it can be ended with its children."""
+    """A process in its own session, so that it can be ended together with its children."""
 
     def __init__(self, command: Command, environment: Mapping[str, str], folder: Path | None = None) -> None:
         self.name = " ".join(str(part) for part in command[:4])
@@ -44,9 +44,9 @@ class Running:
         )
 
     def texts(self) -> tuple[str, str]:
-        """What an ended process wrote to stdout and stderr.
+        """Return what an ended process wrote to stdout and stderr.
 
-        :raise SystemExit: it failed
+        :raise SystemExit: the process failed
         """
         written = []
         for file in (self.output, self.errors):
@@ -69,7 +69,7 @@ class Running:
 def run(
     command: Command, environment: Mapping[str, str], deadline: Deadline, folder: Path | None = None
 ) -> tuple[str, str]:
-    """Run a command to its end; the value is its stdout and stderr."""
+    """Run a command to its end, and return its stdout and stderr."""
     running = Running(command, environment, folder)
     try:
         _wait(running, deadline)
@@ -79,9 +79,9 @@ def run(
 
 
 def seconds_of(command: Command, environment: Mapping[str, str], deadline: Deadline) -> float:
-    """From before the start of a process until after its end.
+    """Return the time from before the start of a process until after its end.
 
-    It is waited for without a timeout, since Python's wait with one looks only every 50 ms.
+    It waits without a timeout, since Python's wait with a timeout polls only every 50 ms.
     """
     deadline.check()
     started = time.perf_counter()
@@ -102,7 +102,7 @@ def seconds_of(command: Command, environment: Mapping[str, str], deadline: Deadl
 def run_all(
     commands: Iterable[Command], environment: Mapping[str, str], deadline: Deadline, at_once: int
 ) -> list[tuple[str, str]]:
-    """Run the commands, some at a time; the value is the stdout and stderr of each, in their order."""
+    """Run commands, several at a time, and return the stdout and stderr of each, in the order of the commands."""
     started: list[Running] = []
     try:
         for command in commands:

@@ -1,4 +1,4 @@
-"""What is printed and kept: tables, results as JSON with the machine they come from, one chart."""
+"""Print tables, and write results as JSON with the machine they were measured on, and a chart."""
 
 import json
 import os
@@ -14,11 +14,11 @@ from xml.sax.saxutils import escape
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("flask", "boto3", "zappa", "gunicorn", "gevent", "fastapi", "mangum", "uvicorn")
 
-Goal = tuple[str, float, float, bool]  # what, the figure, the bar, whether the figure is to be at most the bar
+Goal = tuple[str, float, float, bool]  # label, figure, limit, whether the limit is a maximum
 
 
 def table(rows: list[list[str]]) -> str:
-    """The first row is the heading; the first column is flush left."""
+    """Return rows as a text table. The first row is the heading; the first column is aligned to the left."""
     widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(widths[i]) if i == 0 else cell.rjust(widths[i]) for i, cell in enumerate(row)).rstrip()
@@ -49,7 +49,7 @@ def machine() -> dict[str, Any]:
         "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
         "cpu": cpu.partition(":")[2].strip(),
         "cores": os.cpu_count(),
-        "others_busy": round(busy(), 2),  # when it had ended: a machine with much of it has said little
+        "others_busy": round(busy(), 2),  # measured at the end; if it is high, the results are not reliable
         "system": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
@@ -57,7 +57,7 @@ def machine() -> dict[str, Any]:
 
 
 def busy(seconds: float = 0.4) -> float:
-    """The share of this machine's CPU that is in use, just now."""
+    """Return the share of this machine's CPU that is in use now."""
 
     def spent() -> tuple[int, int]:
         fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
@@ -70,10 +70,10 @@ def busy(seconds: float = 0.4) -> float:
 
 
 def chart(path: Path, title: str, groups: dict[str, dict[str, float]], line_at: tuple[float, str]) -> None:
-    """Horizontal bars as SVG, in groups, with a line across all of them.
+    """Return a chart as SVG: groups of horizontal bars, with a line across all of them.
 
     :param groups: heading → label → value
-    :param line_at: a value and what it stands for
+    :param line_at: the value of the line, and its label
     """
     longest = max(value for bars in groups.values() for value in bars.values())
     left, right, bar, gap = 250, 560, 18, 34

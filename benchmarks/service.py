@@ -1,4 +1,4 @@
-"""What the contenders are given: their environment, the tokens of callers, and the operations with what they answer."""
+"""Define the inputs of the contenders: environment, callers' tokens, and operations with their expected answers."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ Operation = dict[str, Any]
 
 
 def environment(endpoint_url: str, **more: str) -> dict[str, str]:
-    """Nothing of the caller's; logs and metrics as a stage has them."""
+    """Return an environment without the caller's variables, with logs and metrics as in a stage."""
     return {
         "PATH": f"{BENCH}/bin:/usr/bin:/bin",
         "HOME": str(BENCH),
@@ -47,13 +47,13 @@ def environment(endpoint_url: str, **more: str) -> dict[str, str]:
 
 
 def search_path(tree: Path) -> str:
-    """PYTHONPATH of the service in a tree (this one, or another clone), the reference, and Zappa's settings."""
+    """Return the PYTHONPATH for the service in a tree (this or another clone), the reference, and Zappa's settings."""
     return os.pathsep.join(map(str, (tree, ROOT / "benchmarks" / "reference", _zappa_settings().parent)))
 
 
 @cache
 def _zappa_settings() -> Path:
-    """What Zappa makes of the stage `dev` when it packs."""
+    """Write the settings module that Zappa writes for the stage `dev` when it packs."""
     file = BENCH / "settings" / "zappa_settings.py"
     file.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "zappa.cli", "save-python-settings-file", "dev", "-o", str(file)]
@@ -79,22 +79,22 @@ def jwt_settings() -> dict[str, str]:
 
 
 def token(user_id: str, number: int = 0, scope: str = "openid profile") -> str:
-    """A caller's bearer token, RS256; each ``number`` gives another one."""
+    """Return a caller's bearer token (RS256); each ``number`` results in a different token."""
     now = int(time.time())
     claims = {"sub": user_id, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + DAY_SECONDS, "jti": str(number)}
     return jwt.encode(claims | {"scope": scope}, _key(), algorithm="RS256")
 
 
 def user_of(operation: str) -> str:
-    """The user whose cart has as many lines as the name says; where it says none, ten."""
+    """Return the user of an operation, whose cart has the number of lines in the operation's name, by default 10."""
     number = operation.rpartition(" ")[2]
     return f"bench-{number if number.isdigit() else 10}"
 
 
 def operations(names: tuple[str, ...], tokens: Callable[[str], list[str]] | None = None) -> dict[str, Operation]:
-    """By name, as benchmarks/worker.py takes them.
+    """Return the operations by name, in the form that benchmarks/worker.py expects.
 
-    :param tokens: of a user, the tokens that take turns
+    :param tokens: returns the tokens of a user that are used in turn
     """
     made = {name: _operation(name) for name in names}
     for name, one in made.items():

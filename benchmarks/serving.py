@@ -1,4 +1,4 @@
-"""The service's own gunicorn configuration, with another worker class: ``WORKER_CLASS``, of ``THREADS``."""
+"""The service's gunicorn configuration with another worker class, ``WORKER_CLASS``, and ``THREADS`` threads."""
 
 import os
 

@@ -1,12 +1,12 @@
-"""Requests per second, latency and memory under gunicorn, by wrk: 32 connections that never pause.
+"""Measure requests per second, latency and memory under gunicorn, with wrk: 32 connections that never pause.
 
-How to read it: server, load and DynamoDB share this machine's cores, so that with 2 workers on 2 cores a part of the
-rate is lost to the others, and a quiet machine matters more than for the CPU figures. The service logs, has metrics
-and verifies a token; the reference does nothing of that. It is measured under one uvicorn worker in both ways that one
-finds: with ``async`` views that block the event loop, which the goals are about, and with views in threads. Each server
-first answers 320 requests at once for carts that differ; an answer that is wrong, or another's, ends the run. Memory is
-the resident set of one worker, shared pages counted in each, at the start and after all requests. The last column is
-what others used of the CPU right before or after the load: a row that has much of it says nothing.
+How to read it: server, load generator and DynamoDB share this machine's cores. So the rate of 2 workers on 2 cores is
+too low, and an idle machine matters more than for the CPU figures. The service writes logs and metrics and verifies a
+token; the reference does none of this. The reference is measured under one uvicorn worker in the two ways in which it
+is usually written: with ``async`` views that block the event loop, which the goals refer to, and with views in threads.
+Each server first answers 320 concurrent requests for different carts; a wrong answer stops the run. Memory is the
+resident set of one worker including shared pages, at the start and after all requests. The last column is the share of
+CPU that other processes used right before or after the load; if it is high, the row is not reliable.
 """
 
 import http.client
@@ -34,11 +34,11 @@ CONNECTIONS = 32
 WARM_UP_SECONDS = 1
 CHECKED = 320
 PATIENCE_SECONDS, QUIET = 5, 0.1
-CHECKED_CARTS = [*range(1, 10), *range(11, 21)]  # not the one of 10 lines, which the load changes
+CHECKED_CARTS = [*range(1, 10), *range(11, 21)]  # without the cart of 10 lines, which the load changes
 SCRIPT = Path(__file__).with_name("wrk.lua")
 START_WITHIN_SECONDS = 30
 LOCAL, TLS = "local", "tls"
-# By name, with the operations to ask: where what is added is kept, a line would soon be full
+# By name, with the operations to measure. No POST if the store keeps what is added: a line would soon be full
 STORES = {"0ms": ("GET 10", "POST"), "5ms": ("GET 10", "POST"), TLS: ("GET 10",), LOCAL: ("GET 10", "PUT")}
 STORE_TITLES = {
     "0ms": "DynamoDB canned",
@@ -55,7 +55,7 @@ Measured = dict[str, Any]
 class Server:
     title: str
     workers: int
-    worker_class: str = ""  # of gunicorn; "" is uvicorn, with the reference
+    worker_class: str = ""  # of gunicorn; "": uvicorn with the reference
     threads: int = 1
     app: str = "wsgi:app"
     tree: Path = service.ROOT
@@ -66,7 +66,7 @@ class Server:
             quiet = ["--log-level", "warning", "--no-access-log"]
             return [*_module("uvicorn"), self.app, "--port", str(port), "--workers", "1", *quiet]
         config = ["-c", str(Path(__file__).with_name("serving.py")), "--log-level", "warning"]
-        gunicorn = [*_module("gevent.monkey"), "--module", "gunicorn"]  # as `flask serve` runs it
+        gunicorn = [*_module("gevent.monkey"), "--module", "gunicorn"]  # as in `flask serve`
         if self.worker_class != "gevent":
             gunicorn = _module("gunicorn")
         return [*gunicorn, *config, "--bind", f"127.0.0.1:{port}", self.app]
@@ -101,7 +101,7 @@ def missing() -> str | None:
 
 
 def measure(servers: list[Server], seconds: int, rounds: int, stores: list[str] | None = None) -> list[Measured]:
-    """Each server at each store, in rounds; the medians of the rounds."""
+    """Measure each server with each store in several rounds, and return the medians."""
     taken: dict[tuple[str, Server, str], list[Measured]] = {}
     for number in range(rounds):
         for store, operations in STORES.items():
@@ -123,7 +123,7 @@ def measure(servers: list[Server], seconds: int, rounds: int, stores: list[str] 
 
 @contextmanager
 def _endpoint(store: str) -> Iterator[dict[str, str]]:
-    """The value is what a server's environment needs to reach it."""
+    """Run a store while the ``with`` block runs; the value is the environment for a server that uses it."""
     if store == LOCAL:
         with engines.dynamodb_local() as endpoint_url:
             fill(endpoint_url, [*CHECKED_CARTS, 10])
@@ -148,7 +148,7 @@ def client(endpoint_url: str) -> Any:
 
 
 def fill(endpoint_url: str, carts: Iterable[int]) -> None:
-    """Make the table, and in it the carts that the canned endpoint has."""
+    """Create the table, with the carts that the canned endpoint has."""
     target = client(endpoint_url)
     provision.create(target, service.TABLE, lambda line: None)
     with canned.running() as source_url:
@@ -177,7 +177,7 @@ def _load(server: Server, given: dict[str, str], operations: tuple[str, ...], se
 
 @contextmanager
 def _running(server: Server, given: dict[str, str]) -> Iterator[tuple[int, int]]:
-    """The value is the port and the id of the leading process. Its log goes to nowhere, its errors are shown."""
+    """Run a server; the value is its port and first process id. Its log is dropped, its errors are printed."""
     port = engines.free_port()
     process = subprocess.Popen(
         server.command(port),
@@ -190,14 +190,14 @@ def _running(server: Server, given: dict[str, str]) -> Iterator[tuple[int, int]]
         url = f"http://127.0.0.1:{port}"
         if not engines.wait_until_listens(url, START_WITHIN_SECONDS, lambda: process.poll() is None):
             sys.exit(f"bench: {server.title} did not start")
-        time.sleep(0.5)  # until all of its workers are there
+        time.sleep(0.5)  # until all its workers have started
         yield port, process.pid
     finally:
         engines.stop(process)
 
 
 def _check(server: Server, port: int) -> None:
-    """Ask for carts that differ, at once, and compare each with what it must be.
+    """Send concurrent requests for different carts, and compare each answer with the expected one.
 
     :raise SystemExit: an answer is wrong
     """
@@ -240,13 +240,13 @@ def _wrk(port: int, name: str, seconds: int) -> Measured:
         ended = subprocess.run(
             command, env=os.environ | asked, capture_output=True, text=True, timeout=duration + 60, check=True
         )
-    time.sleep(0.2)  # the server has an answer or two to end
+    time.sleep(0.2)  # for the last answers of the server
     others.append(report.busy())
     return json.loads(ended.stdout.splitlines()[-1]) | {"others_busy": round(max(others), 2)}
 
 
 def _wait_for_quiet() -> float:
-    """Wait a while for others on this machine to pause; the value is the share of the CPU that they still use."""
+    """Wait some seconds until other processes are idle, and return the share of CPU that they still use."""
     end = time.monotonic() + PATIENCE_SECONDS
     while (share := report.busy()) > QUIET and time.monotonic() < end:
         time.sleep(1)
@@ -254,7 +254,7 @@ def _wait_for_quiet() -> float:
 
 
 def _megabytes(pid: int) -> float:
-    """The resident set of the largest worker, or of the process itself where it has none."""
+    """Return the resident set of the largest worker, or of the process itself if it has no workers."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     statuses = [Path(f"/proc/{one}/status").read_text() for one in children or [pid]]
     kilobytes = [int(line.split()[1]) for text in statuses for line in text.splitlines() if line.startswith("VmRSS")]
@@ -298,14 +298,14 @@ def show(measured: list[Measured]) -> str:
 
 
 def times_reference(measured: list[Measured], one: Measured) -> float | None:
-    """How many times the requests per second of the blocking reference, at the same store and operation."""
+    """Return the ratio to the blocking reference's requests per second, for the same store and operation."""
     same = ("store", "operation")
     found = [other for other in measured if other["server"] == BLOCKING and all(other[key] == one[key] for key in same)]
     return one["per_second"] / found[0]["per_second"] if found else None
 
 
 def goals(measured: list[Measured]) -> list[report.Goal]:
-    """Of the quickest worker class, with one worker, DynamoDB 5 ms away."""
+    """Return the goals, for the fastest worker class with one worker and DynamoDB answering after 5 ms."""
     judged: list[report.Goal] = []
     for operation in ("GET 10", "POST"):
         wanted = {"store": "5ms", "operation": operation, "workers": 1, "ours": True}

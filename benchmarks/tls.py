@@ -1,7 +1,7 @@
-"""TLS between a contender and the canned DynamoDB: stunnel in front of it, with a certificate of its own.
+"""Measure the CPU figures with TLS between a contender and the canned DynamoDB: stunnel, with its own certificate.
 
-How to read it: the same figures as of `cpu`, and what they have in common has grown by the encryption. Connections are
-kept, so that there is no handshake in them; a contender that opens one for each request shows.
+How to read it: the figures are those of `cpu`, plus the cost of the encryption, which is the same for all contenders.
+Connections are reused, so the figures include no handshake, except for a contender that opens one for each request.
 """
 
 import shutil
@@ -41,7 +41,7 @@ def missing() -> str | None:
 
 @contextmanager
 def running() -> Iterator[tuple[str, str]]:
-    """The canned endpoint behind TLS; the value is its URL and the file of what to trust."""
+    """Run the canned endpoint behind TLS; the value is its URL and the file of the certificate to trust."""
     with canned.running() as url, tempfile.TemporaryDirectory(prefix="bench-tls-") as scratch:
         folder, port = Path(scratch), engines.free_port()
         _certify(folder)

@@ -1,13 +1,14 @@
-"""One contender in a process of its own: CPU time per request. ``python worker.py CONTENDER``, the task on stdin.
+"""Measure the CPU time per request of one contender in its own process: ``python worker.py CONTENDER``, task on stdin.
 
 The task is JSON: ``warm_up`` and ``requests`` (how many of each), ``logged`` (whether each request must be in the log),
 ``closed`` (whether a request without its token must be refused), and ``operations``, by name: ``method``, ``path``,
-``body``, ``headers`` (name to a list of values that take turns), ``claims`` (of API Gateway's authorizer), and the
-``status`` and ``answer`` (null: any) that are expected. The result is JSON on stdout: by operation, CPU microseconds of
-one request.
+``body``, ``headers`` (name to a list of values, used in turn), ``claims`` (of API Gateway's authorizer), and the
+expected ``status`` and ``answer`` (null: any). The result is JSON on stdout: the CPU microseconds of one request, by
+operation.
 
-Requests are made before the clock starts. The first answer of each operation is compared with the expected one, every
-other answer with the first: a wrong one ends the process. The log goes to a file, which is read, and then to nowhere.
+Requests are built before the measurement starts. The first answer of each operation is compared with the expected one,
+every other answer with the first; a difference ends the process. The log goes to a file first, which is checked, and
+then to /dev/null.
 """
 
 import io
@@ -25,7 +26,7 @@ Task = dict[str, Any]
 
 
 class Contender(NamedTuple):
-    """How to make a request, of a method, path, headers, body and claims; to send it; and to read the answer."""
+    """Functions that build a request from method, path, headers, body and claims, send it, and read the answer."""
 
     prepare: Callable[..., Request]
     send: Callable[[Request], Any]
@@ -33,7 +34,7 @@ class Contender(NamedTuple):
 
 
 class Context:
-    """What Lambda tells the function of the call."""
+    """The context object of a Lambda call."""
 
     aws_request_id = "5f2c9e1b-7a60-4f0d-9a3c-1d2e3f405162"
     function_name = "cart"
@@ -47,14 +48,14 @@ class Context:
 
 
 def wsgi() -> Contender:
-    """The service as any WSGI server calls it; the server's own work is not in it."""
+    """Return the service as a WSGI server calls it, without the work of a server."""
     try:
         from cart.dynamodb import client  # noqa: PLC0415 - a contender is imported where it is the one
-    except ImportError:  # a tree from before the folders
+    except ImportError:  # an older tree, without the folders
         from cart import dynamodb as client  # noqa: PLC0415
     from wsgi import app  # noqa: PLC0415
 
-    client.LAST_START_SECONDS = math.inf  # under valgrind, a first request takes longer than it may
+    client.LAST_START_SECONDS = math.inf  # under valgrind, a first request takes longer than the limit
 
     status = [0]
 
@@ -100,14 +101,14 @@ def _read(answer: Any) -> tuple[int, Any]:
 
 
 def zappa() -> Contender:
-    """The service through the handler that Zappa puts on Lambda, with the settings of the stage `dev`."""
+    """Return the service behind Zappa's Lambda handler, with the settings of the stage `dev`."""
     from zappa.handler import lambda_handler  # noqa: PLC0415
 
     return _of_lambda(lambda_handler)
 
 
 def mangum() -> Contender:
-    """The reference, by the adapter that puts it on Lambda."""
+    """Return the reference behind Mangum, its adapter for Lambda."""
     from cart_api.main import handler  # noqa: PLC0415
 
     return _of_lambda(handler)
@@ -122,7 +123,7 @@ def _of_lambda(handler: Callable[..., Any]) -> Contender:
 
 
 def _event(method: str, path: str, headers: dict[str, str], body: str | None, claims: Any) -> Request:
-    """A REST proxy event, as API Gateway sends it."""
+    """Return a REST proxy event such as API Gateway sends."""
     return {
         "resource": "/{proxy+}",
         "path": path,
@@ -152,12 +153,12 @@ def _event(method: str, path: str, headers: dict[str, str], body: str | None, cl
 
 
 def bare_rows() -> Contender:
-    """The same, but that a cart is read as it stands: whole rows, without a projection."""
+    """Return the same as ``bare``, except that a cart is read as whole rows, without a projection."""
     return bare(projected=False)
 
 
 def bare(projected: bool = True) -> Contender:
-    """What the service asks of DynamoDB, by boto3's client and nothing else."""
+    """Return the service's requests to DynamoDB, sent by boto3's client with no other work."""
     import boto3  # noqa: PLC0415
 
     client = boto3.client(
@@ -335,15 +336,15 @@ def _requests(contender: Contender, operation: Task, count: int, **changed: Any)
 
 
 def _check(name: str, contender: Contender, operation: Task, closed: bool) -> Any:
-    """The first answer, as ``send`` gives it.
+    """Return the first answer, in the form of ``send``.
 
-    :raise SystemExit: it is wrong
+    :raise SystemExit: it differs from the expected one
     """
     (request,) = _requests(contender, operation, 1)
     first = contender.send(request)
     status, found = contender.read(first)
     for line in [found, *found.get("items", [])] if found else []:
-        line.pop("version", None)  # of which the reference has none
+        line.pop("version", None)  # the reference has no versions
         line.pop("price_changes", None)
     if status != operation["status"] or operation["answer"] not in (None, found):
         sys.exit(f"{name}: answered {status} {found}, expected {operation['status']} {operation['answer']}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from cart import health, logs
+from cart import docs, health, logs
 from cart.analytics import page
 from cart.analytics import views as analytics_views
 from cart.bus import Bus
@@ -23,6 +23,16 @@ from cart.http.problems import ProblemApi
 from cart.prices import views as price_views
 
 VERSION = "0.1.0"
+DESCRIPTION = """A shopping cart for shop fronts: carts of guests and users, saved lists, merge at login, links to
+carts, validation against a products service, price changes, and what all carts hold.
+
+- Money is a JSON number with at most two decimals. Times are ISO 8601 in UTC.
+- Errors are RFC 9457 problems; decide by their `type`.
+- With an `Idempotency-Key`, a POST can be repeated without being carried out twice.
+- With `If-Match` and an ETag, a change is made only if nothing has changed since you read it.
+
+*Try it out* sends real requests to this service.
+"""
 BEARER = {
     "security": [{"bearer": []}],
     "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
@@ -56,7 +66,8 @@ def create_app(config: Config | None = None) -> Flask:
             "validatorUrl": None,  # else a page that is not on localhost sends the address of its spec to swagger.io
             "displayRequestDuration": True,
         },
-        API_SPEC_OPTIONS={"servers": [{"url": "."}]} | (BEARER if config.auth_mode != "none" else {}),
+        API_SPEC_OPTIONS={"servers": [{"url": "."}], "info": {"description": DESCRIPTION}}
+        | (BEARER if config.auth_mode != "none" else {}),
     )
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
@@ -72,6 +83,7 @@ def create_app(config: Config | None = None) -> Flask:
     document_url_parts(api)
     for views in (cart_views, saved_views, share_views, price_views, analytics_views, health):
         api.register_blueprint(views.blueprint)
+    app.register_blueprint(docs.blueprint)
     app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:

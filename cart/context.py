@@ -1,11 +1,15 @@
-"""The request that is being handled: its id, when it began, and what was counted since."""
+"""The request that is being handled: its id, its start and its counters."""
 
 import time
 from contextvars import ContextVar
 
 
 class RequestContext:
-    """The request that is being answered: its id, when it began, and what was counted since."""
+    """A request that is being handled.
+
+    :ivar started: ``time.perf_counter()`` at its start
+    :ivar counts: amounts by metric
+    """
 
     __slots__ = ("counts", "id", "started")
 
@@ -19,18 +23,24 @@ current_request: ContextVar[RequestContext | None] = ContextVar("current_request
 
 
 def seconds_since(started: float) -> float:
-    """Seconds since the request that is being answered began; where none is, since ``started``, a perf_counter."""
-    answering = current_request.get()
-    return time.perf_counter() - (answering.started if answering else started)
+    """Return the seconds since the start of the current request; without a request, since ``started``.
+
+    :param started: a value of ``time.perf_counter()``
+    """
+    request = current_request.get()
+    return time.perf_counter() - (request.started if request else started)
 
 
 def request_id() -> str:
-    """The id of the request this thread is answering, ``-`` where there is none."""
-    answering = current_request.get()
-    return answering.id if answering else "-"
+    """Return the id of the current request, or ``-`` if there is no request."""
+    request = current_request.get()
+    return request.id if request else "-"
 
 
 def count(metric: str, amount: float = 1) -> None:
-    """Add to one of ``METRICS``, for the log line of the request that is being answered, if one is."""
-    if answering := current_request.get():
-        answering.counts[metric] = answering.counts.get(metric, 0) + amount
+    """Add to a counter of the current request, which its log line reports. Do nothing without a request.
+
+    :param metric: a name in ``logs.METRICS``
+    """
+    if request := current_request.get():
+        request.counts[metric] = request.counts.get(metric, 0) + amount

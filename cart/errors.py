@@ -1,4 +1,4 @@
-"""Every problem that a client can be told, as plain data. ``cart.http.problems`` makes answers of them."""
+"""Every problem that can be an answer to a client, as plain data. ``cart.http.problems`` turns them into answers."""
 
 import re
 from typing import Any
@@ -7,20 +7,23 @@ RETRY_AFTER_SECONDS = 1
 
 
 class Problem(Exception):
-    """An error that is answered to the client as an RFC 9457 problem.
+    """An error whose answer to the client is an RFC 9457 problem.
 
-    :cvar status: of HTTP
+    :cvar status: HTTP status
     :cvar title: a short text, the same for all problems of a class
     :cvar type: ``urn:cart:problem:`` and the class name in kebab case
-    :cvar example: members of an example for the OpenAPI document
-    :cvar headers: that are sent with each problem of a class
-    :ivar detail: a sentence for the developer who calls the API
-    :ivar members: further members of the answer, such as ``errors`` (field name to messages) or ``limit``
+    :cvar detail: what happened and what to do, for the developer who calls the API; does not repeat the title
+    :cvar example: further members, or other values, in the example of the OpenAPI document
+    :cvar headers: headers of the answer
+    :param detail: a more precise text than the ``detail`` of the class
+    :param errors: messages by field name
+    :param members: further members of the answer, such as ``limit``
     """
 
     status: int
     title: str
     type: str
+    detail: str
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
 
@@ -28,16 +31,17 @@ class Problem(Exception):
         cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
 
     def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **members: Any) -> None:
-        self.detail = detail or self.title
+        self.detail = detail or self.detail
         self.members = members | ({"errors": errors} if errors else {})
         super().__init__(self.detail)
 
 
 class MalformedJson(Problem):
-    """The body is not UTF-8 JSON."""
+    """The body is not JSON in UTF-8."""
 
     status = 400
     title = "The body is not JSON"
+    detail = "The body cannot be read as JSON. Send one JSON object, encoded as UTF-8."
     example = {"detail": "Expecting value: line 1 column 14 (char 13)", "errors": {"body": ["Not valid JSON."]}}
 
 
@@ -46,35 +50,40 @@ class BadRequest(Problem):
 
     status = 400
     title = "Bad request"
+    detail = "The HTTP request cannot be read. Check its path, its headers and its body."
 
 
 class Unauthenticated(Problem):
-    """Nobody is calling, or with a token that does not hold."""
+    """There is no token, or the token is not valid."""
 
     status = 401
     title = "Say who you are"
+    detail = "No valid token came with this request. Send `Authorization: Bearer` and a token."
     headers = {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(Problem):
-    """The caller may not touch this. It says nothing of whether it exists."""
+    """The caller may not access this cart or route. The answer does not tell whether it exists."""
 
     status = 403
     title = "Not yours"
+    detail = "The token gives no right to this cart. Use a token of its owner, or one with the admin scope."
 
 
 class NotFound(Problem):
-    """No route has this path."""
+    """No endpoint has this path."""
 
     status = 404
     title = "Nothing is served at this path"
+    detail = "No route has this path. All paths are listed in openapi.json."
 
 
 class LineNotFound(Problem):
-    """The cart, or what is saved, has no live line of this product."""
+    """The cart or the saved list has no line of this product, or the line has expired."""
 
     status = 404
     title = "No such line"
+    detail = "There is no line of this product. Read the cart to see its lines."
     example = {"detail": "The cart has no line of product 42."}
 
 
@@ -83,28 +92,32 @@ class ProductNotFound(Problem):
 
     status = 404
     title = "No such product"
+    detail = "The catalogue has no product of this id. Check product_id."
     example = {"detail": "The catalogue has no product 42."}
 
 
 class ShareNotFound(Problem):
-    """The link is not known, or revoked, or has expired."""
+    """The link is unknown, revoked or expired."""
 
     status = 404
     title = "No such link"
+    detail = "The link is unknown, revoked or expired. Ask the owner of the cart for another."
 
 
 class JobNotFound(Problem):
-    """No such job, or it is older than 7 days."""
+    """The product has no job with this id, or the job is older than 7 days."""
 
     status = 404
     title = "No such job"
+    detail = "This product has no price change of this id, or it is older than 7 days."
 
 
 class MethodNotAllowed(Problem):
-    """The path is served, but not with this method. ``Allow`` lists those it has."""
+    """The path does not have this method. The header ``Allow`` lists its methods."""
 
     status = 405
     title = "Method not allowed"
+    detail = "This path is served with other methods, which the header Allow lists."
 
 
 class NotAcceptable(Problem):
@@ -112,26 +125,26 @@ class NotAcceptable(Problem):
 
     status = 406
     title = "Only JSON or CSV is to be had"
+    detail = "Accept application/json or text/csv."
     headers = {"Vary": "Accept"}
-    example = {
-        "detail": "Accept application/json or text/csv.",
-        "errors": {"Accept": ["Must allow application/json or text/csv."]},
-    }
+    example = {"errors": {"Accept": ["Must allow application/json or text/csv."]}}
 
 
 class LinesLimit(Problem):
-    """The cart, or what is saved, would have more lines than ``CART_MAX_LINES``; nothing was changed."""
+    """The cart or the saved list would have more than ``CART_MAX_LINES`` lines. Nothing was changed."""
 
     status = 409
     title = "Too many products in one cart"
+    detail = "The list has as many lines as it may have. Remove a line before you add another product."
     example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
 
 
 class QuantityLimit(Problem):
-    """The line would hold more units than ``CART_MAX_QUANTITY``; nothing was changed."""
+    """The line would have more than ``CART_MAX_QUANTITY`` units. Nothing was changed."""
 
     status = 409
     title = "Too many units of one product"
+    detail = "The line would hold more units than allowed. Use a smaller quantity."
     example = {
         "detail": "The line holds 998 units; 2 more would exceed the limit.",
         "errors": {"quantity": ["At most 1 more."]},
@@ -141,10 +154,11 @@ class QuantityLimit(Problem):
 
 
 class InsufficientStock(Problem):
-    """The line would hold more units than the catalogue has in stock; nothing was changed."""
+    """The line would have more units than are in stock. Nothing was changed."""
 
     status = 409
     title = "Not enough in stock"
+    detail = "The line would hold more units than are in stock. Use a smaller quantity."
     example = {
         "detail": "There are 3 units in stock, and the line holds 2.",
         "errors": {"quantity": ["At most 1 more."]},
@@ -153,18 +167,20 @@ class InsufficientStock(Problem):
 
 
 class NoCatalog(Problem):
-    """The service runs without a catalogue (``CATALOG_URL``), so there is nothing to check a cart against."""
+    """The service has no catalogue, which it needs to validate a cart: ``CATALOG_URL`` is not set."""
 
     status = 409
     title = "There is no catalogue"
+    detail = "The service has no products service to ask. Set CATALOG_URL to the base URL of yours and start it again."
 
 
 class VersionConflict(Problem):
-    """``If-Match`` names another version than the one that is there; nothing was changed."""
+    """``If-Match`` names another version than the current one. Nothing was changed."""
 
     status = 412
     title = "It has changed since you read it"
-    example = {"detail": "It has changed since you read it.", "current": None}
+    detail = "If-Match names another version than `current`, which is what is there now. Decide anew, with its ETag."
+    example = {"current": None}
 
 
 class BodyTooLarge(Problem):
@@ -172,71 +188,80 @@ class BodyTooLarge(Problem):
 
     status = 413
     title = "The body is too large"
-    example = {"detail": "A body is at most 65536 bytes.", "errors": {"body": ["At most 65536 bytes."]}}
+    detail = "A body is at most 65536 bytes."
+    example = {"errors": {"body": ["At most 65536 bytes."]}}
 
 
 class UnsupportedMediaType(Problem):
-    """The body is not declared as ``application/json``."""
+    """The header ``Content-Type: application/json`` is missing."""
 
     status = 415
     title = "The body must be application/json"
-    example = {
-        "detail": "Send Content-Type: application/json.",
-        "errors": {"Content-Type": ["Must be application/json."]},
-    }
+    detail = "Send Content-Type: application/json."
+    example = {"errors": {"Content-Type": ["Must be application/json."]}}
 
 
 class InvalidInput(Problem):
-    """A field of the path or the body is missing, unknown or out of bounds."""
+    """A field of the path or the body is missing, unknown or outside its limits."""
 
     status = 422
     title = "A field is not valid"
+    detail = "The member `errors` names each field that is not valid, and says what it must be."
     example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
 
 
 class IdempotencyKeyReused(Problem):
-    """The ``Idempotency-Key`` came before with another request; nothing was changed."""
+    """The ``Idempotency-Key`` was used before with another request. Nothing was changed."""
 
     status = 422
     title = "This Idempotency-Key belongs to another request"
+    detail = "The key was sent in the last 24 hours with another request. Use a new key for each new request."
 
 
 class Throttled(Problem):
-    """DynamoDB throttles this table or key. Nothing was changed by the request that was refused."""
+    """DynamoDB limits the rate of requests. Nothing was changed, but a clear may be half done."""
 
     status = 429
     title = "Too many requests, try again shortly"
+    detail = "DynamoDB limits the requests to this cart or its table. Send the request again in a few seconds."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class InternalError(Problem):
-    """A defect of the service."""
+    """The service has a defect. Its log has the details under the request id."""
 
     status = 500
     title = "Internal error"
+    detail = "The service has a defect. Report it with the `instance`, under which the log has the cause."
 
 
 class Unavailable(Problem):
-    """DynamoDB cannot be reached, or does not answer in time."""
+    """DynamoDB cannot be reached, or is too slow. Nothing was changed, but a clear may be half done."""
 
     status = 503
     title = "The cart store is not available, try again shortly"
+    detail = "DynamoDB cannot be reached or does not answer in time. Send the request again in a few seconds."
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class CatalogUnavailable(Unavailable):
-    """The catalogue cannot be reached, does not answer in time, or answers what it should not."""
+    """The catalogue cannot be reached, is too slow, or sends an invalid answer. Nothing was changed."""
 
     title = "The catalogue is not available, try again shortly"
+    detail = "The products service gives no valid answer in time. Send the request again in a few seconds."
 
 
 class OutcomeUnknown(Unavailable):
-    """The answer to a change was lost: it may have been made. Read the cart before sending it again."""
+    """DynamoDB's answer to a change was lost, or the change is half done.
+
+    Repeat the request with its ``Idempotency-Key``, or read the cart.
+    """
 
     title = "The change may or may not have been made"
+    detail = "The answer of DynamoDB to this change was lost. Read the cart before you send the request again."
 
 
-# What an operation can answer beside its own problems: one that is closed, reads a JSON body, or calls DynamoDB
+# Problems that several operations share: if they check the caller, read a JSON body, or call DynamoDB
 CALLER = (Unauthenticated, Forbidden)
 BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidInput)
 STORE = (Throttled, Unavailable)

@@ -1,4 +1,7 @@
-"""What is called without HTTP: by Zappa, by the clock; by `cart/entry.py`, for EventBridge and the table's stream."""
+"""Lambda entry points for schedules, EventBridge and the table's stream.
+
+Zappa calls those of schedules, by their names in zappa_settings.json; ``deploy/entry.py`` calls the others.
+"""
 
 import json
 import logging
@@ -19,8 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 def report_table_size(event: Any, context: Any) -> None:
-    """Log the table's items and bytes as metrics, which DynamoDB does not send to CloudWatch itself."""
-    from wsgi import app  # noqa: PLC0415 - made by then, with its client
+    """Log the table's number of items and bytes as metrics. DynamoDB does not send them to CloudWatch itself."""
+    from wsgi import app  # noqa: PLC0415 - Lambda has created it by now
 
     with app.app_context():
         items, size_bytes = get_table().size()
@@ -28,53 +31,53 @@ def report_table_size(event: Any, context: Any) -> None:
 
 
 def price_changed(event: Any, context: Any) -> None:
-    """An event of EventBridge: the price of a product has changed, or the next step of such a change is due.
+    """Handle an event of EventBridge: start a price change, or do the next step of one.
 
-    What cannot be read is logged and left: to be sent it again would not help. What fails raises, and Lambda calls
-    again ("How Lambda handles errors and retries with asynchronous invocation").
+    An event that is not valid is logged and dropped, since a retry would not help. After an exception Lambda retries
+    ("How Lambda handles errors and retries with asynchronous invocation").
 
-    :param event: whose ``detail`` is ``{"product_id", "price", "changed_at"}``, or ``{"job_id"}``
+    :param event: its ``detail`` is ``{"product_id", "price", "changed_at"}``, or ``{"job_id"}`` for a step
     """
-    from wsgi import app  # noqa: PLC0415 - made by then, with its client
+    from wsgi import app  # noqa: PLC0415 - Lambda has created it by now
 
     with app.app_context():
         if event["detail-type"] == get_bus().step_type:
-            _step(event["detail"]["job_id"])
+            _run_step(event["detail"]["job_id"])
             return
         try:
-            # the runtime has read its numbers as floats, whose shortest text is what was sent
+            # Lambda's runtime has parsed numbers as floats; written as JSON they are again the text that was sent
             change = PriceEventSchema().loads(json.dumps(event["detail"]))
         except ValidationError as error:
             logger.error(
-                "An event of a price change is not valid: %s", invalid_input(error.messages_dict).members["errors"]
+                "The event of a price change is not valid: %s", invalid_input(error.messages_dict).members["errors"]
             )
             return
-        _step(jobs.start(**change).job_id)
+        _run_step(jobs.start(**change).job_id)
 
 
 def resume_price_changes(event: Any, context: Any) -> None:
-    """Go on with price changes that died, and that Lambda has given up."""
-    from wsgi import app  # noqa: PLC0415 - made by then, with its client
+    """Resume price changes whose worker crashed and that Lambda does not retry any more."""
+    from wsgi import app  # noqa: PLC0415 - Lambda has created it by now
 
     with app.app_context():
-        for job in jobs.go_on_with_all():
-            info(logger, f"Price change {job.job_id} goes on")
+        for job in jobs.resume_all():
+            info(logger, f"Resuming price change {job.job_id}")
 
 
-def _step(job_id: str) -> None:
+def _run_step(job_id: str) -> None:
     bus = get_bus()
     if jobs.run_step(get_table(), bus, job_id):
         bus.send([bus.step(job_id)])
 
 
 def count_changes(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
-    """Count what the table's stream tells of carts, in the aggregates.
+    """Count the changes of carts that the table's stream contains, in the aggregates.
 
-    :param event: up to a batch of records; any may have come before, and some that are older may come later
-    :return: the records that were not counted, by sequence number: Lambda sends again from the first of them on
-        ("Configuring partial batch response with DynamoDB and Lambda")
+    :param event: a batch of records; some may have been counted before, and older records may follow
+    :return: the sequence numbers of the records that were not counted; Lambda sends the batch again from the first of
+        them ("Configuring partial batch response with DynamoDB and Lambda")
     """
-    from wsgi import app  # noqa: PLC0415 - made by then, with its client
+    from wsgi import app  # noqa: PLC0415 - Lambda has created it by now
 
     with app.app_context():
         bookkeeper = Bookkeeper(get_table().client, get_config())

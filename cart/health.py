@@ -1,4 +1,4 @@
-"""Whether the service is alive, and whether it can do its work."""
+"""Views that tell whether the process runs and whether the table answers."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class HealthSchema(JsonSchema):
 
 
 health_schema = HealthSchema()
-blueprint = CartBlueprint("health", __name__, url_prefix="/health", description="For load balancers and people")
+blueprint = CartBlueprint("health", __name__, url_prefix="/health", description="For load balancers and monitoring")
 
 
 @blueprint.route("")
@@ -25,7 +25,7 @@ blueprint = CartBlueprint("health", __name__, url_prefix="/health", description=
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
 def alive() -> dict[str, Any]:
-    """Is the process alive?"""
+    """Check that the process runs"""
     return OK
 
 
@@ -34,6 +34,6 @@ def alive() -> dict[str, Any]:
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
 def ready() -> dict[str, Any]:
-    """Does the table answer?"""
+    """Check that the table answers"""
     get_table().check()
     return OK

@@ -1,7 +1,8 @@
-"""What is shipped to Lambda, and nothing else: Zappa calls ``make`` before it packs (`prebuild_script`).
+"""Build the folders that Zappa packs for Lambda, with nothing but what runs there.
 
-Zappa packs the whole working folder and the whole virtual environment. So both are made here, clean, below
-``.build``, and Zappa is pointed at them. Only the standard library is imported: Zappa loads this file by its path.
+Zappa packs the whole working folder and the whole virtual environment. So ``make``, which Zappa calls before it packs
+(`prebuild_script`), builds clean ones in ``.build`` and has Zappa use them. This module imports only the standard
+library: Zappa loads it by its path.
 """
 
 import compileall
@@ -18,21 +19,25 @@ from typing import Any
 
 BUILD = Path(".build")
 APP = BUILD / "app"  # becomes the working folder
-VENV = BUILD / "venv"  # and this the virtual environment
+VENV = BUILD / "venv"  # becomes the virtual environment
 PAGES = Path("cart") / "analytics" / "pages"
-COMMANDS = Path("cart") / "commands"  # for machines that develop and deploy
-ENTRY = Path("deploy") / "entry.py"  # becomes a module beside the package
+COMMANDS = Path("cart") / "commands"  # not shipped
+ENTRY = Path("deploy") / "entry.py"  # becomes a module next to the package `cart`
 
-# Zappa's handler needs these parts of Zappa, and of what it depends on only durationpy
+# The parts of Zappa that its handler needs; of Zappa's dependencies it needs only durationpy
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
 
-# Of requirements.txt: the server, and what only AUTH_MODE=jwt loads; on Lambda, API Gateway stands in for both
+# Of packaging, its users (apispec, webargs) import only packaging.version
+PACKAGING_RUNTIME = {"__init__.py", "version.py"}
+
+# Packages of requirements.txt that Lambda does not need: the server, and those for AUTH_MODE=jwt. API Gateway does both
 NOT_INSTALLED = {
     *("gunicorn", "gevent", "greenlet", "zope-event", "zope-interface"),
     *("pyjwt", "cryptography", "cffi", "pycparser"),
 }
 
-# Below site-packages. A pattern that matches nothing ends the build: the library has changed, look again
+# Paths in site-packages to delete. A pattern that matches nothing stops the build: the library has changed, so the
+# pattern must be checked
 PRUNED = [
     "bin",
     "boto3/data/[!d]*",
@@ -42,9 +47,6 @@ PRUNED = [
     "botocore/data/events/2014-02-03",
     "flask_swagger_ui/dist/swagger-ui.js",
     "flask_swagger_ui/templates",
-    "packaging/licenses",
-    "packaging/metadata.py",
-    "packaging/pylock.py",
     "s3transfer/crt.py",
     "s3transfer/processpool.py",
     "dateutil/rrule.py",
@@ -63,14 +65,14 @@ BOTOCORE_KEPT = SERVICES | {"endpoints.json", "partitions.json", "_retry.json", 
 
 
 def make() -> None:
-    """Build both trees and make them this process's working folder and virtual environment.
+    """Build both folders, and make them the working folder and the virtual environment of this process.
 
-    :raise SystemExit: the Python that runs Zappa is not that of the function, or a library cannot be had
+    :raise SystemExit: Zappa runs on another Python version than the function, or a package cannot be installed
     """
     runtime, architecture = _target()
     running = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if running != runtime:
-        raise SystemExit(f"cart: the function runs on {runtime}, so Zappa must too; this is {running}")
+        raise SystemExit(f"cart: the function runs on {runtime}, so Zappa must run on it too; this is {running}")
     shutil.rmtree(BUILD, ignore_errors=True)
     packages = VENV / "lib" / runtime / "site-packages"
     _install(packages, runtime.removeprefix("python"), architecture)
@@ -80,41 +82,44 @@ def make() -> None:
     _copy_app(packages)
     for tree in (packages, APP):
         _compile(tree)
-    sys.path.append(str(Path.cwd()))  # where Zappa will look for what it calls back, which is not shipped
+    sys.path.append(str(Path.cwd()))  # Zappa imports its `callbacks` from here; they are not shipped
     os.environ["VIRTUAL_ENV"] = str(VENV.resolve())
     os.chdir(APP)
 
 
 def _target() -> tuple[str, str]:
-    """Runtime and architecture. Zappa does not say which stage it packs, so all stages have the same."""
+    """Return runtime and architecture. Zappa does not say which stage it packs, so they are the same for all stages."""
     stages = json.loads(Path("zappa_settings.json").read_text())
     for name in ("runtime", "architecture"):
         if differing := sorted(stage for stage in stages.keys() - {"base"} if name in stages[stage]):
-            raise SystemExit(f"cart: {name} is set in stage {', '.join(differing)}; the build reads that of base alone")
+            raise SystemExit(f"cart: {name} is set in stage {', '.join(differing)}; the build reads only that of base")
     return stages["base"]["runtime"], stages["base"]["architecture"]
 
 
 def _install(packages: Path, python: str, architecture: str) -> None:
-    """Lambda's wheels, whatever this machine is; requirements.txt pins all there is, so pip adds nothing to it."""
+    """Install the wheels for Lambda's platform, which may differ from this machine's.
+
+    Without dependencies: requirements.txt lists them all.
+    """
     platform = "manylinux2014_" + {"x86_64": "x86_64", "arm64": "aarch64"}[architecture]
     lines = [line.split("#")[0].strip() for line in Path("requirements.txt").read_text().splitlines()]
-    wanted = [line for line in lines if line and line.split("==")[0] not in NOT_INSTALLED]
-    wanted += [f"{name}=={version(name)}" for name in ("zappa", "durationpy")]
+    requirements = [line for line in lines if line and line.split("==")[0] not in NOT_INSTALLED]
+    requirements += [f"{name}=={version(name)}" for name in ("zappa", "durationpy")]
     pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-compile", "--no-deps"]
     pip += ["--target", str(packages), "--platform", platform, "--python-version", python, "--only-binary=:all:"]
-    if subprocess.run([*pip, *wanted], check=False).returncode:
+    if subprocess.run([*pip, *requirements], check=False).returncode:
         raise SystemExit(f"cart: pip could not install requirements.txt for {platform} and Python {python}")
 
 
 def _prune(packages: Path) -> None:
-    doomed = [path for path in (packages / "botocore" / "data").iterdir() if path.name not in BOTOCORE_KEPT]
-    doomed += [path for path in (packages / "zappa").iterdir() if path.name not in ZAPPA_RUNTIME]
+    kept = {"botocore/data": BOTOCORE_KEPT, "packaging": PACKAGING_RUNTIME, "zappa": ZAPPA_RUNTIME}
+    paths = [path for folder, names in kept.items() for path in (packages / folder).iterdir() if path.name not in names]
     for pattern in PRUNED:
         matched = list(packages.glob(pattern))
         if not matched:
             raise SystemExit(f"cart: nothing matches {pattern} of deploy/bundle.py")
-        doomed += matched
-    for path in doomed:
+        paths += matched
+    for path in paths:
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -122,10 +127,10 @@ def _prune(packages: Path) -> None:
 
 
 def _slim_botocore(data: Path) -> None:
-    """Leave out what botocore reads at every start and never uses: other services' endpoints, and documentation."""
+    """Delete what botocore reads at every start but does not use: other services' endpoints, and documentation."""
     endpoints = json.loads((data / "endpoints.json").read_text())
     for partition in endpoints["partitions"]:
-        partition["services"] = {name: one for name, one in partition["services"].items() if name in SERVICES}
+        partition["services"] = {name: service for name, service in partition["services"].items() if name in SERVICES}
     (data / "endpoints.json").write_text(json.dumps(endpoints))
     for packed in data.glob("*/*/service-2.json.gz"):
         model = json.loads(gzip.decompress(packed.read_bytes()), object_hook=_without_documentation)
@@ -134,7 +139,7 @@ def _slim_botocore(data: Path) -> None:
 
 
 def _slim_metadata(packages: Path) -> None:
-    """Leave out each library's description of itself: what is read is the version, in the head."""
+    """Delete each package's description: only the version, in the header of its metadata, is read."""
     for metadata in packages.glob("*.dist-info/METADATA"):
         head, _, _ = metadata.read_text().partition("\n\n")
         metadata.write_text(f"{head}\n")
@@ -147,7 +152,7 @@ def _without_documentation(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _copy_app(packages: Path) -> None:
-    """The app, and Zappa's handler, which Zappa will copy there too but not compile."""
+    """Copy the app, and Zappa's handler: Zappa would copy that, too, but not compile it."""
     for source in [Path("wsgi.py"), *Path("cart").rglob("*.py")]:
         if COMMANDS not in source.parents:
             (APP / source).parent.mkdir(parents=True, exist_ok=True)
@@ -161,9 +166,9 @@ def _copy_app(packages: Path) -> None:
 
 
 def _compile(tree: Path) -> None:
-    """Bytecode that survives the zip, whose entries are all dated 1980: valid by decree, not by date.
+    """Compile all modules to bytecode that Python accepts without comparing dates: files in the zip are dated 1980.
 
-    Zappa makes a package of every folder; where it would add ``__init__.py``, that is here already, and compiled.
+    Zappa adds ``__init__.py`` to every folder without one; those are created here, so that they are compiled, too.
     """
     for folder in {source.parent for source in tree.rglob("*.py")} - {tree}:
         (folder / "__init__.py").touch()

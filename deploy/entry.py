@@ -1,17 +1,21 @@
-"""What Lambda calls (`lambda_handler` in zappa_settings.json): Zappa's handler, but for what Zappa hands to nobody.
+"""Lambda's entry point (`lambda_handler` in zappa_settings.json): Zappa's handler, and two kinds of events more.
 
-Those are events of EventBridge that come by a pattern, and the records of the table's stream: Zappa looks up their
-function by the stream's ARN as it was when the zip was made, and takes those of another for done. It is shipped beside
-``cart``, not in it: to import it must not be to import the app before `wsgi.py` has seen to the garbage collector.
+Zappa does not pass on events of EventBridge that match a pattern. For records of the table's stream it looks up a
+function by the stream's ARN at the time of packing; if the ARN differs, it drops the records as if they were handled.
+This module is shipped next to the package ``cart``, not in it: importing it must not import the app before `wsgi.py`
+has configured the garbage collector.
 """
 
 from typing import Any
 
-from handler import lambda_handler as zappas  # Zappa's, in the zip; it makes the app
+from handler import lambda_handler as zappa_handler  # in the zip; its import creates the app
 
 
 def handle(event: Any, context: Any) -> Any:
-    """Answer one event of whatever kind. What is not for those who shop is imported when it comes."""
+    """Handle an event of any kind, and return its result.
+
+    What HTTP requests do not need is imported at the first event that needs it.
+    """
     if event.get("detail-type", "Scheduled Event") != "Scheduled Event":
         from cart.events import price_changed  # noqa: PLC0415
 
@@ -20,4 +24,4 @@ def handle(event: Any, context: Any) -> Any:
         from cart.events import count_changes  # noqa: PLC0415
 
         return count_changes(event, context)
-    return zappas(event, context)
+    return zappa_handler(event, context)

@@ -1,7 +1,8 @@
-"""Write what stages have in common but for their name: their policies, and `events` in zappa_settings.json.
+"""Write the files that differ between stages only in the stage's name: policies, and `events` in zappa_settings.json.
 
-Zappa reads a policy from a file for each stage, and its `extends` cannot fill in a stage's name. So both are written
-from deploy/templates by ``python -m deploy.stage_files``: run it after a change of a template, or for a new stage.
+Zappa reads each stage's policy from a file, and its `extends` cannot insert a stage's name. So
+``python -m deploy.stage_files`` writes both from deploy/templates. Run it after a change of a template, or for a new
+stage.
 """
 
 import json
@@ -13,7 +14,7 @@ TEMPLATES = ROOT / "deploy" / "templates"
 
 
 def render() -> dict[Path, str]:
-    """Return the text of each file that is written from the templates."""
+    """Return the path and the text of each file to write."""
     settings = json.loads(SETTINGS.read_text())
     files = {}
     for stage in settings.keys() - {"base"}:

@@ -1,16 +1,24 @@
-"""`make package`, `deploy`, `update` and `undeploy`: Zappa, with the stage's table before it and its health after."""
+"""Run `make package`, `deploy`, `update` and `undeploy`.
+
+They run Zappa. `deploy` and `update` first create the stage's table, and check the health of the API at the end.
+"""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from botocore.exceptions import NoCredentialsError
+
 from cart.config import Config
-from cart.dynamodb.client import AWS_ERRORS, connect
+from cart.dynamodb.client import CREDENTIALS, connect
+from cart.dynamodb.failures import AWS_ERRORS
 from deploy.subscription import unsubscribe
 
 ACTIONS = ("package", "deploy", "update", "undeploy")
@@ -25,7 +33,7 @@ def main(action: str, stage: str) -> None:
     if action == "package":
         _zappa("package", stage, "--output", str(Path(f"cart-{stage}.zip").resolve()))
         return
-    _say_whose_account()
+    _print_account()
     if action == "undeploy":
         _zappa("undeploy", stage)
         config = Config.from_env()
@@ -40,17 +48,19 @@ def main(action: str, stage: str) -> None:
 def _settings(stage: str) -> dict[str, Any]:
     stages = json.loads(Path("zappa_settings.json").read_text())
     if stage not in stages or stage == "base":
-        there = ", ".join(sorted(stages.keys() - {"base"}))
-        _fail(f"there is no stage {stage!r} in zappa_settings.json; there are {there}")
+        names = ", ".join(sorted(stages.keys() - {"base"}))
+        _fail(f"there is no stage {stage!r} in zappa_settings.json; there are {names}")
     merged: dict[str, Any] = stages["base"] | stages[stage]
     return merged
 
 
-def _say_whose_account() -> None:
+def _print_account() -> None:
     try:
-        caller = connect(Config.from_env(), patient=True, service="sts").get_caller_identity()
+        caller = connect(Config.from_env(), boto_defaults=True, service="sts").get_caller_identity()
+    except NoCredentialsError:
+        _fail(f"set {CREDENTIALS}")
     except AWS_ERRORS as error:
-        _fail(f"AWS does not know you: {error}")
+        _fail(f"AWS does not accept the credentials: {error}")
     print(f"Account {caller['Account']}, as {caller['Arn']}")  # noqa: T201
 
 
@@ -59,17 +69,34 @@ def _zappa(*arguments: str) -> None:
 
 
 def _run(command: list[str]) -> None:
-    """Run it in the terminal; where it fails it has said why."""
-    ended = subprocess.run(command, check=False)
-    if ended.returncode:
-        sys.exit(ended.returncode)
+    """Run a command in the terminal; exit with its status if it fails, since it has printed the reason."""
+    result = subprocess.run(command, check=False)
+    if result.returncode:
+        sys.exit(result.returncode)
 
 
 def _url(stage: str) -> str:
     command = [str(Path(sys.executable).with_name("zappa")), "status", stage, "--json"]
-    status = subprocess.run(command, check=True, capture_output=True, text=True)
-    url: str = json.loads(status.stdout)["API Gateway URL"]
+    status = subprocess.run(command, check=False, capture_output=True, text=True)
+    if status.returncode:
+        sys.stderr.write(status.stdout + status.stderr)
+        sys.exit(status.returncode)
+    url: str = read_status(status.stdout)["API Gateway URL"]
     return url.rstrip("/")
+
+
+def read_status(output: str) -> dict[str, Any]:
+    """Return the JSON object that `zappa status --json` prints, after its warnings.
+
+    :raise SystemExit: the output has no API Gateway URL
+    """
+    status: dict[str, Any] = {}
+    for line in re.finditer(r"^\{", output, re.MULTILINE):
+        with suppress(ValueError):
+            status, _ = json.JSONDecoder().raw_decode(output, line.start())
+    if "API Gateway URL" not in status:
+        _fail(f"zappa status --json printed no API Gateway URL: {' '.join(output.split())}")
+    return status
 
 
 def _check_health(url: str) -> None:
@@ -77,7 +104,7 @@ def _check_health(url: str) -> None:
         try:
             urllib.request.urlopen(url + path, timeout=HEALTH_TIMEOUT_SECONDS).close()  # noqa: S310
         except OSError as error:
-            _fail(f"{url}{path} is not well: {error}")
+            _fail(f"the health check {url}{path} failed: {error}")
     print(f"Healthy:    {url}\nSwagger UI: {url}/docs")  # noqa: T201
 
 

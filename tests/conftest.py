@@ -1,4 +1,4 @@
-"""Two engines, an app on each, and a user of one's own for every test."""
+"""Three engines, an app on each, and a user of one's own for every test."""
 
 import os
 import sys
@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -13,11 +14,14 @@ from flask.testing import FlaskClient
 
 from cart import create_app
 from cart.commands import engines
+from cart.dynamodb.client import connect
+from cart.dynamodb.retries import retry_budget
 from cart.dynamodb.table import CartTable
 from tests.support import local_stage
+from tests.support.faulty_client import FaultyClient
 from tests.support.products_service import ProductsService, products_service
 from tests.support.project import missing
-from tests.support.stores import Store, make_store
+from tests.support.stores import ENGINES, SHARED_ON_MOTO, Store, engine_url, make_store, shared_store
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
 
@@ -32,6 +36,12 @@ def moto_url() -> Iterator[str]:
 def own_moto_url() -> Iterator[str]:
     """For many transactions: for each action of one, moto copies all that is in the table."""
     with engines.moto() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def ministack_url() -> Iterator[str]:
+    with engines.ministack() as url:
         yield url
 
 
@@ -55,38 +65,61 @@ def _dynamodb_local() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", params=["moto", "dynamodb-local"])
+@pytest.fixture(scope="session", autouse=True)
+def faulty_clients() -> Iterator[None]:
+    """Let tests act at the calls of every app's clients, see ``faulty_client``."""
+
+    def connect_faulty(*args: Any, **options: Any) -> FaultyClient:
+        return FaultyClient(connect(*args, **options))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("cart", "cart.bus"):
+            patch.setattr(f"{module}.connect", connect_faulty)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def full_retry_budget() -> None:
+    """Let no test suffer from the retries of another: the budget is the process's."""
+    retry_budget.refill()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``store`` on each engine, or on those that its module lists in ``ENGINES``.
+
+    A module that uses the session's ``app`` must not define a ``store`` of its own: that app keeps its first one.
+    """
+    marked = any(mark.args[0] == "store" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "store" in metafunc.fixturenames and not marked and not hasattr(metafunc.module, "store"):
+        metafunc.parametrize("store", getattr(metafunc.module, "ENGINES", ENGINES), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest) -> Store:
-    """On moto and on DynamoDB Local: a test that takes this runs twice."""
-    made = make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
-    if made.engine == "moto":
-        _shared_on_moto.append(made)
-    return made
+    """A table on one of the engines."""
+    return shared_store(request)
 
 
 @pytest.fixture(scope="session")
 def moto_store(moto_url: str) -> Store:
     """On moto, for what has nothing to do with the engine."""
     made = make_store("moto", moto_url)
-    _shared_on_moto.append(made)
+    SHARED_ON_MOTO.append(made)
     return made
-
-
-_shared_on_moto: list[Store] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
 def light_moto() -> Iterator[None]:
     """Leave nothing to the next module: for each action of a transaction, moto copies all that is in the table."""
     yield
-    for shared in _shared_on_moto:
+    for shared in SHARED_ON_MOTO:
         shared.empty()
 
 
-@pytest.fixture(scope="session")
-def real_store(dynamodb_local_url: str) -> Store:
-    """On DynamoDB Local, for what moto does not model."""
-    return make_store("dynamodb-local", dynamodb_local_url)
+@pytest.fixture(scope="session", params=ENGINES[1:])
+def real_store(request: pytest.FixtureRequest) -> Store:
+    """On ministack and on DynamoDB Local, for what moto does not model."""
+    return make_store(request.param, engine_url(request))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
-"""The page /analytics, as it lies in cart/pages: it holds no data, and asks the API for it as anybody would.
+"""Serve the page /analytics and its files, from the folder pages/.
 
-Nothing is read before it is asked for. uPlot is that of the npm package, pinned by ``tests/test_page.py``.
+The page contains no data: its scripts request them from the API. uPlot is a copy of the npm package's file; a test
+compares its checksum.
 """
 
 from pathlib import Path
@@ -15,7 +16,8 @@ ASSETS = {
     **dict.fromkeys(("analytics.css", "uplot.css"), "text/css"),
     **dict.fromkeys(("analytics.js", "api.js", "charts.js", "theme.js", "uplot.js"), "text/javascript"),
 }
-# Nothing from elsewhere, nothing inline, no frame around the form for a token, and that form is never sent
+# No content from other origins, no inline scripts or styles, no framing (the page asks for a token), and no form
+# submission: a script reads the form
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 
 blueprint = Blueprint("page", __name__)
@@ -24,7 +26,7 @@ blueprint = Blueprint("page", __name__)
 @blueprint.route("/analytics")
 @open_to_all
 def show() -> Response:
-    """The page. Its addresses are relative, so that they hold under a prefix such as API Gateway's stage."""
+    """Return the page. Its URLs are relative, so that they also work below a prefix such as API Gateway's stage."""
     response = _file("analytics.html", "text/html")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
@@ -34,14 +36,17 @@ def show() -> Response:
 @blueprint.route("/analytics/assets/<name>")
 @open_to_all
 def show_asset(name: str) -> Response:
-    """:raise NotFound: there is no such file (404)"""
+    """Return a file of the page.
+
+    :raise NotFound: there is no such file (404)
+    """
     if name not in ASSETS:
         raise NotFound
     return _file(name, ASSETS[name])
 
 
 def _file(name: str, media_type: str) -> Response:
-    """A file, or 304. Its ETag is made of what it holds: in Lambda's package every file is dated 1980."""
+    """Return a file, or 304. Its ETag is a hash of the content, since all files in Lambda's zip are dated 1980."""
     response = Response((PAGES / name).read_bytes(), content_type=f"{media_type}; charset=utf-8")
     response.headers["Cache-Control"] = "no-cache"
     response.add_etag()

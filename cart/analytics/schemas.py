@@ -1,4 +1,4 @@
-"""The shapes of what is asked and answered about all carts."""
+"""Schemas of the requests and responses of the analytics API, with examples."""
 
 import re
 from datetime import UTC, date, datetime
@@ -13,7 +13,7 @@ from cart.http.schema import Constant, JsonSchema
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
 MAX_PRODUCTS = 100
-SORTS = ("units", "carts", "value")  # as `aggregates.Sort` has them, which shoppers do not wait for
+SORTS = ("units", "carts", "value")  # those of `totals.Sort`, not imported: a shopper's cold start would load it
 
 EXAMPLE_PRODUCT = Constant({"product_id": 42, "carts": 17, "units": 40, "value": Decimal("799.60")})
 EXAMPLE_PRODUCTS = Constant({"sort": "units", "products": [EXAMPLE_PRODUCT]})
@@ -60,14 +60,14 @@ EXAMPLE_ABANDONMENT_CSV = (
 
 
 class Period(NamedTuple):
-    """UTC days, both included."""
+    """A range of UTC days, the first and the last included."""
 
     first: date
     last: date
 
 
 class DayInQuery(fields.Date):
-    """``YYYY-MM-DD``, and none of the other forms of ISO 8601."""
+    """A day as ``YYYY-MM-DD``; the other forms of ISO 8601 are refused."""
 
     default_error_messages = {"invalid": "Must be a day such as 2026-11-23."}
 
@@ -78,7 +78,7 @@ class DayInQuery(fields.Date):
 
 
 class NumberInQuery(fields.Integer):
-    """Digits, and nothing else that Python would take for a number."""
+    """A whole number of 1 to 9 digits; other forms that Python reads as a number are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", value):
@@ -87,13 +87,15 @@ class NumberInQuery(fields.Integer):
 
 
 class PeriodSchema(JsonSchema):
+    """The period that a query asks for; ``load`` returns a ``Period``."""
+
     first = DayInQuery(data_key="from")
     last = DayInQuery(data_key="to")
 
     @post_load
-    def _period(self, asked: dict[str, date], **_: Any) -> Period:
-        last = asked.get("last", datetime.now(UTC).date())
-        first = asked.get("first", date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1)))
+    def _period(self, query: dict[str, date], **_: Any) -> Period:
+        last = query.get("last", datetime.now(UTC).date())
+        first = query.get("first", date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1)))
         if first > last:
             raise ValidationError(f"Must not be after {last}, the last day.", "from")
         if (last - first).days >= MAX_DAYS:
@@ -102,6 +104,8 @@ class PeriodSchema(JsonSchema):
 
 
 class TopSchema(JsonSchema):
+    """The parameters of a ranking of products."""
+
     sort = fields.String(load_default="units", validate=validate.OneOf(SORTS))
     limit = NumberInQuery(load_default=20, validate=validate.Range(1, MAX_PRODUCTS))
 
@@ -114,51 +118,65 @@ def _value(description: str) -> Price:
     return Price(required=True, metadata={"description": description})
 
 
-def _rate(of: str) -> fields.Decimal:
+def _rate(quantity: str) -> fields.Decimal:
     return fields.Decimal(
         required=True,
         allow_none=True,
-        metadata={"description": f"{of} abandoned for each added; null where none was added"},
+        metadata={"description": f"{quantity} abandoned for each added; null if nothing was added"},
     )
 
 
 class TotalsSchema(JsonSchema):
+    """Current totals of all carts."""
+
     lines = fields.Integer(required=True)
     units = fields.Integer(required=True)
     value = _value("price × quantity")
 
 
 class DaySchema(JsonSchema):
+    """Changes of all carts on one UTC day."""
+
     day = _day()
     lines_added = fields.Integer(required=True)
     lines_removed = fields.Integer(required=True)
     units_added = fields.Integer(required=True)
     value_added = Price(required=True)
     carts_cleared = fields.Integer(required=True)
-    lines_abandoned = fields.Integer(required=True, metadata={"description": "Deleted when their time had run out"})
+    lines_abandoned = fields.Integer(
+        required=True, metadata={"description": "Lines that were deleted after they had expired"}
+    )
     value_abandoned = Price(required=True)
 
 
 class SummarySchema(JsonSchema):
+    """Current totals of all carts, and their changes on each day of a period."""
+
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
-    totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "In all carts now"})
+    totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "What all carts hold now"})
     days = fields.List(fields.Nested(DaySchema), required=True)
 
 
 class ProductTotalsSchema(JsonSchema):
+    """Current totals of one product over all carts."""
+
     product_id = fields.Integer(required=True)
-    carts = fields.Integer(required=True, metadata={"description": "That hold it"})
+    carts = fields.Integer(required=True, metadata={"description": "Carts that hold the product"})
     units = fields.Integer(required=True)
     value = _value("price × quantity")
 
 
 class ProductsSchema(JsonSchema):
+    """A ranking of products."""
+
     sort = fields.String(required=True, validate=validate.OneOf(SORTS))
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 
 class FlowsSchema(JsonSchema):
+    """Lines and values that were added and abandoned, and the rate of abandonment."""
+
     lines_added = fields.Integer(required=True)
     value_added = Price(required=True)
     lines_abandoned = fields.Integer(required=True)
@@ -168,6 +186,8 @@ class FlowsSchema(JsonSchema):
 
 
 class FlowsOfDaySchema(FlowsSchema):
+    """Lines and values that were added and abandoned on one UTC day."""
+
     day = _day()
 
     class Meta(JsonSchema.Meta):
@@ -175,6 +195,8 @@ class FlowsOfDaySchema(FlowsSchema):
 
 
 class AbandonmentSchema(JsonSchema):
+    """Lines and values that were added and abandoned, in a whole period and on each of its days."""
+
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
     total = fields.Nested(FlowsSchema, required=True, metadata={"description": "Of the whole period"})

@@ -1,8 +1,8 @@
-"""What a change of a line changes in the aggregates: pure, with no Flask and no boto3.
+"""Compute how records of the table's stream change the aggregates. Pure functions: no Flask, no boto3.
 
-Two things are counted, by two rules. What carts hold now moves by what each line holds less what was believed of it, so
-that it telescopes: the latest record of a line decides, and one that is older changes nothing. What happened on a day
-is the sum of its records, each of which is counted once: who calls here leaves out those that were counted before.
+Two things are counted, by two rules. The totals of what carts hold change by the difference between what a line holds
+now and what was counted of it before: only the latest record of a line matters, and an older one changes nothing. The
+flows of a day are the sum of its records: the caller leaves out the records that were counted before.
 """
 
 from collections import Counter, defaultdict
@@ -15,52 +15,60 @@ from typing import Any, NamedTuple
 from cart.dynamodb.keys import CLEARED, LINE_PREFIXES
 from cart.model.lines import CART
 
-SKEW_SECONDS = 60  # far more than the clocks of those who write and of DynamoDB differ by
-TTL_PRINCIPAL = "dynamodb.amazonaws.com"  # who deletes expired rows ("DynamoDB Streams and Time to Live")
+CLOCK_SKEW_SECONDS = 60  # far more than the clocks of writers and of DynamoDB differ
+TTL_PRINCIPAL = "dynamodb.amazonaws.com"  # deletes expired rows ("DynamoDB Streams and Time to Live")
 
-# Patterns of the records that count, as Lambda's event filtering has them: of lines in carts, and of a clear.
-# All others, such as those of the aggregates themselves, are not sent to the function
+# Patterns of Lambda's event filtering for the records that count: lines in carts, and clears of carts. Lambda does not
+# send any other records, such as those of the aggregates themselves, to the function
 COUNTED_RECORDS: list[dict[str, Any]] = [
     {"dynamodb": {"Keys": {"item_id": {"S": [{"prefix": LINE_PREFIXES[CART]}]}}}},
     {"eventName": ["INSERT"], "dynamodb": {"Keys": {"user_id": {"S": [{"prefix": CLEARED}]}}}},
 ]
 
-Image = Mapping[str, Any]  # a row, as DynamoDB's JSON has it
+Image = Mapping[str, Any]  # a row in DynamoDB's JSON
 
 
 class LineId(NamedTuple):
+    """The identity of a line in a cart."""
+
     user_id: str
     product_id: int
 
 
 class Held(NamedTuple):
-    """What a line holds; nothing where there is none."""
+    """The units and the unit price of a line; zeros if there is no line."""
 
     quantity: int = 0
     cents: int = 0  # the price of one unit
 
     @property
     def amounts(self) -> dict[str, int]:
-        """What it adds to the aggregates of its product, and of all."""
+        """The share of the line in the aggregates of its product and of all carts."""
         return {"lines": int(self.quantity > 0), "units": self.quantity, "cents": self.quantity * self.cents}
 
 
 class Counted(NamedTuple):
-    """What the aggregates believe of a line."""
+    """The part of the aggregates that comes from one line.
+
+    :ivar position: of the latest record of the line that was counted
+    :ivar generation: of the aggregates that contain it; each rebuild starts a new generation
+    :ivar revision: of the row that keeps this, 0 if there is none
+    """
 
     held: Held = Held()
-    position: str = ""  # of the latest record that was counted
-    generation: int = 0  # of the aggregates that it is in: each rebuild makes a new one
-    revision: int = 0  # of the row that keeps this, 0 where there is none
+    position: str = ""
+    generation: int = 0
+    revision: int = 0
 
 
 class Change(NamedTuple):
-    """One record of the stream.
+    """The content of one record of the stream.
 
-    :ivar line: None where it tells of a cart that was cleared
-    :ivar position: stream and sequence number, which sort in the order in which a line was changed
-    :ivar day: as ``2026-11-23``, by UTC
-    :ivar flows: what it adds to that day
+    :ivar line: None if the record says that a cart was cleared
+    :ivar held: what the line holds after the change
+    :ivar position: stream and sequence number; the positions of a line's records sort in the order of its changes
+    :ivar day: the UTC day of the change, such as ``2026-11-23``
+    :ivar flows: what the change adds to the flows of that day
     """
 
     user_id: str
@@ -73,7 +81,14 @@ class Change(NamedTuple):
 
 @dataclass
 class Tally:
-    """What is to be written together: counted rows, and what is added to the aggregates."""
+    """The changes of one transaction: counted rows to replace, and amounts to add to the aggregates.
+
+    :ivar generation: the current one
+    :ivar counted: the new content of counted rows, with the revision that was read
+    :ivar products: amounts to add, by product id and generation
+    :ivar totals: amounts to add, by generation
+    :ivar days: flows to add, by day
+    """
 
     generation: int
     counted: dict[LineId, Counted] = field(default_factory=dict)
@@ -81,8 +96,8 @@ class Tally:
     totals: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     days: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    def hold(self, line: LineId, old: Counted, held: Held, position: str) -> None:
-        """Believe this of a line from now on. What was believed is taken out of the generation that has it."""
+    def set_line(self, line: LineId, old: Counted, held: Held, position: str) -> None:
+        """Subtract what was counted of a line from its generation, and add what it holds to the current one."""
         for generation, amounts, sign in ((old.generation, old.held.amounts, -1), (self.generation, held.amounts, 1)):
             for name, amount in amounts.items():
                 self.products[line.product_id, generation][name] += sign * amount
@@ -91,53 +106,70 @@ class Tally:
 
 
 def tally(changes: Iterable[Change], counted: Mapping[LineId, Counted], generation: int) -> Tally:
-    """Of records that were not counted before, in any order."""
+    """Return the tally of changes that were not counted before.
+
+    :param changes: in any order
+    :param counted: what was counted of their lines
+    :param generation: the current one
+    """
     result = Tally(generation)
     for change in sorted(changes, key=lambda change: change.position):
         result.days[change.day].update(change.flows)
         if change.line:
             old = result.counted.get(change.line) or counted.get(change.line, Counted())
             if change.position > old.position:
-                result.hold(change.line, old, change.held, change.position)
+                result.set_line(change.line, old, change.held, change.position)
     return result
 
 
 def change_of(record: Mapping[str, Any]) -> Change | None:
-    """What a record says, as Lambda hands it over; None where it is not of a line in a cart, nor of a clear.
+    """Return the change that a record describes, None if it is of neither a line in a cart nor a clear.
 
-    :raise KeyError, ValueError, TypeError, ArithmeticError: it is not such a record
+    :param record: in the shape of Lambda's events
+    :raise KeyError, ValueError, TypeError, ArithmeticError: the record cannot be read
     """
-    told = record["dynamodb"]
-    user_id, item_id = told["Keys"]["user_id"]["S"], told["Keys"]["item_id"]["S"]
-    at = float(told["ApproximateCreationDateTime"])
+    data = record["dynamodb"]
+    user_id, item_id = data["Keys"]["user_id"]["S"], data["Keys"]["item_id"]["S"]
+    at = float(data["ApproximateCreationDateTime"])
     day = datetime.fromtimestamp(at, UTC).date().isoformat()
-    position = f"{record['eventSourceARN'].rpartition('/')[2]}/{int(told['SequenceNumber']):040}"
-    old, new = told.get("OldImage"), told.get("NewImage")
+    position = f"{record['eventSourceARN'].rpartition('/')[2]}/{int(data['SequenceNumber']):040}"
+    old, new = data.get("OldImage"), data.get("NewImage")
     if user_id.startswith(CLEARED):
-        once = {"carts_cleared": 1} if record["eventName"] == "INSERT" else {}
-        return Change(user_id.removeprefix(CLEARED), None, Held(), position, day, once)
+        flows = {"carts_cleared": 1} if record["eventName"] == "INSERT" else {}
+        return Change(user_id.removeprefix(CLEARED), None, Held(), position, day, flows)
     if not item_id.startswith(LINE_PREFIXES[CART]):
         return None
     if not old and not new:
         if record["eventName"] == "REMOVE":
-            return None  # DynamoDB Local tells of a delete that was too late to find anything
-        raise ValueError("a record without images")
+            return None  # DynamoDB Local also writes a record for a delete of a row that did not exist
+        raise ValueError("the record has no images")
     by_ttl = (record.get("userIdentity") or {}).get("principalId") == TTL_PRINCIPAL
     line = LineId(user_id, int(item_id.removeprefix(LINE_PREFIXES[CART])))
     return Change(user_id, line, held_of(new), position, day, _flows(old, new, by_ttl, at))
 
 
 def held_of(row: Image | None) -> Held:
+    """Return what the line of a row holds, zeros if there is no row."""
     return Held(int(row["quantity"]["N"]), int(Decimal(row["price"]["N"]) * 100)) if row else Held()
 
 
 def _is_same_life(old: Image, new: Image, at: float) -> bool:
-    """Nobody writes to a line that has run out, but to begin anew: so one of a copy can have the time of the last."""
-    return bool(old["added_at"] == new["added_at"]) and int(old["ttl"]["N"]) > at - SKEW_SECONDS
+    """Tell whether both images belong to one life of a line: the time between its adding and its removal or expiry.
+
+    A write to an expired line always begins a new life. ``added_at`` alone does not show it: a copy keeps the
+    ``added_at`` of its source, so an expired copy and its next copy can have the same.
+    """
+    return bool(old["added_at"] == new["added_at"]) and int(old["ttl"]["N"]) > at - CLOCK_SKEW_SECONDS
 
 
 def _flows(old: Image | None, new: Image | None, by_ttl: bool, at: float) -> Counter[str]:
-    """What a write adds to its day. A line that is revived was abandoned, and is added."""
+    """Return what a write adds to the flows of its day.
+
+    A write to an expired line that was not deleted yet counts twice: the old line was abandoned, a new one is added.
+
+    :param by_ttl: DynamoDB deleted the row because it had expired
+    :param at: epoch seconds of the write
+    """
     before, after, flows = held_of(old), held_of(new), Counter[str]()
     if old and not (new and _is_same_life(old, new, at)):
         if new or by_ttl or int(old["ttl"]["N"]) <= at:
@@ -158,17 +190,17 @@ def is_counted(record: Mapping[str, Any]) -> bool:
 
 
 def _matches(record: Mapping[str, Any], pattern: Mapping[str, Any]) -> bool:
-    """Tell whether a record has each member of a pattern ("Lambda event filtering"); prefixes and texts are known."""
-    for name, wanted in pattern.items():
+    """Tell whether a record matches a pattern ("Lambda event filtering") of exact texts and prefixes."""
+    for name, rules in pattern.items():
         value = record.get(name)
-        if isinstance(wanted, dict):
-            matches = isinstance(value, Mapping) and _matches(value, wanted)
+        if isinstance(rules, dict):
+            matches = isinstance(value, Mapping) and _matches(value, rules)
         else:
-            matches = isinstance(value, str) and any(_is_text(value, rule) for rule in wanted)
+            matches = isinstance(value, str) and any(_text_matches(value, rule) for rule in rules)
         if not matches:
             return False
     return True
 
 
-def _is_text(value: str, rule: str | Mapping[str, str]) -> bool:
+def _text_matches(value: str, rule: str | Mapping[str, str]) -> bool:
     return value == rule if isinstance(rule, str) else value.startswith(rule["prefix"])

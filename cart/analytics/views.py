@@ -1,4 +1,4 @@
-"""The views of what all carts hold and what is abandoned, as JSON or, where that is asked for, as CSV."""
+"""Views of what all carts hold and of what is abandoned, as JSON or CSV."""
 
 import csv
 import io
@@ -47,12 +47,15 @@ JSON, CSV = "application/json", "text/csv"
 FOUR_DECIMALS = Decimal("0.0001")
 
 blueprint = CartBlueprint(
-    "analytics", __name__, url_prefix="/analytics", description="What all carts hold, and what is abandoned"
+    "analytics",
+    __name__,
+    url_prefix="/analytics",
+    description="What all carts hold, and what is abandoned; needs the admin scope",
 )
 
 
 def _aggregates() -> "Aggregates":
-    from cart.analytics.totals import get_aggregates  # noqa: PLC0415 - not for those who shop
+    from cart.analytics.totals import get_aggregates  # noqa: PLC0415 - not loaded for shoppers' requests
 
     return get_aggregates()
 
@@ -62,19 +65,21 @@ def _in_query(name: str, description: str, **schema: Any) -> dict[str, Any]:
 
 
 PERIOD = [
-    _in_query("from", f"The first UTC day; by default {DEFAULT_DAYS} days are answered", type="string", format="date"),
+    _in_query(
+        "from", f"The first UTC day; by default {DEFAULT_DAYS} days up to the last one", type="string", format="date"
+    ),
     _in_query("to", f"The last UTC day, today by default; {MAX_DAYS} days at most", type="string", format="date"),
 ]
 TOP = [
-    _in_query("sort", "By what they are ranked", type="string", enum=list(SORTS), default="units"),
-    _in_query("limit", "How many", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
+    _in_query("sort", "The figure by which products are ranked", type="string", enum=list(SORTS), default="units"),
+    _in_query("limit", "The most products in the answer", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
 ]
 query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
 VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
 
 
 def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) -> Callable[[View], View]:
-    """Document an answer that is JSON or CSV."""
+    """Return a decorator that documents a response in JSON and in CSV."""
     as_json = blueprint.response(200, schema, example=example, headers=VARY)
     as_csv = blueprint.alt_response(200, schema={"type": "string"}, example=csv_example, headers=VARY, content_type=CSV)
     problems = blueprint.problems(NotAcceptable, InvalidInput, *CALLER, *STORE)
@@ -85,9 +90,9 @@ def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) 
 @_document_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
 @query_arguments(PeriodSchema)
 def get_summary(period: Period) -> Response:
-    """Get what is in all carts now, and what came and went by day
+    """Get what all carts hold now, and what was added and removed on each day
 
-    CSV has the days. Two Query.
+    As CSV only the days. Costs two Query.
     """
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
@@ -99,9 +104,10 @@ def get_summary(period: Period) -> Response:
 @_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 @query_arguments(TopSchema)
 def get_products(ranking: dict[str, Any]) -> Response:
-    """Get the products of which all carts hold most
+    """Get the top products of all carts
 
-    Of equals, the one with the smaller id comes first. Four Query and a BatchGetItem, whatever the number of products.
+    Of products with the same figure, the one with the smaller id comes first. Costs four Query and a BatchGetItem,
+    whatever the number of products.
     """
     sort = ranking["sort"]
     info(logger, f"Getting the top products by {sort}")
@@ -114,7 +120,7 @@ def get_products(ranking: dict[str, Any]) -> Response:
 def get_product(product_id: int) -> Response:
     """Get how much all carts hold of a product
 
-    Zeros where none does. One Query.
+    Zeros if no cart holds it. Costs one Query.
     """
     info(logger, f"Getting what carts hold of product {product_id}")
     product = _aggregates().product(product_id)
@@ -125,10 +131,10 @@ def get_product(product_id: int) -> Response:
 @_document_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
 @query_arguments(PeriodSchema)
 def get_abandonment(period: Period) -> Response:
-    """Get what was abandoned by day, beside what was added
+    """Get what was abandoned on each day, next to what was added
 
-    A line is abandoned when DynamoDB deletes it after its time has run out, so the day's abandoned lines are not
-    those that were added on it, and a rate can exceed 1. CSV has the days. One Query.
+    A line is abandoned when DynamoDB deletes it after it has expired. So the lines abandoned on a day are not those
+    that were added on that day, and a rate can be greater than 1. As CSV only the days. Costs one Query.
     """
     info(logger, f"Getting what was abandoned from {period.first} to {period.last}")
     days = _aggregates().days(*period)
@@ -139,7 +145,7 @@ def get_abandonment(period: Period) -> Response:
 
 
 def _flows(days: "list[Day]") -> dict[str, Any]:
-    """What was added and abandoned on these days together."""
+    """Return the sums of what was added and abandoned on these days, and their rates."""
     names = ("lines_added", "value_added", "lines_abandoned", "value_abandoned")
     sums = {name: sum(getattr(day, name) for day in days) for name in names}
     return sums | {
@@ -152,17 +158,19 @@ def _rate(abandoned: Decimal | int, added: Decimal | int) -> Decimal | None:
     return (Decimal(abandoned) / added).quantize(FOUR_DECIMALS) if added else None
 
 
-def _respond(schema: type[JsonSchema], value: Any, row: type[JsonSchema], rows: Iterable[Any]) -> Response:
-    """As the client would rather have it (RFC 9110, section 12.5.1).
+def _respond(schema: type[JsonSchema], value: Any, row_schema: type[JsonSchema], rows: Iterable[Any]) -> Response:
+    """Return the response in the format that the client prefers (RFC 9110, section 12.5.1).
 
-    :raise NotAcceptable: it wants neither JSON nor CSV (406)
+    :param schema, value: for JSON
+    :param row_schema, rows: for CSV
+    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
     """
     accepted = request.accept_mimetypes
-    wanted = accepted.best_match([JSON, CSV]) if accepted else JSON
-    if wanted is None:
+    media_type = accepted.best_match([JSON, CSV]) if accepted else JSON
+    if media_type is None:
         raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
-    if wanted == CSV:
-        response = Response(_csv(row(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
+    if media_type == CSV:
+        response = Response(_csv(row_schema(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:
         response = respond(schema().dumps(value))
     response.headers["Vary"] = "Accept"
@@ -170,7 +178,10 @@ def _respond(schema: type[JsonSchema], value: Any, row: type[JsonSchema], rows: 
 
 
 def _csv(schema: JsonSchema, rows: Iterable[Any]) -> str:
-    """RFC 4180, with a header. There are only numbers and days in it, so no cell is a formula to a spreadsheet."""
+    """Return rows as CSV with a header (RFC 4180).
+
+    All cells are numbers or days, so none needs protection from being read as a formula by a spreadsheet.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, [str(field.data_key or name) for name, field in schema.dump_fields.items()])
     writer.writeheader()

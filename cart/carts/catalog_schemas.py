@@ -8,6 +8,8 @@ from cart.model.money import CENT
 
 
 class ProductSchema(JsonSchema):
+    """What the products service says of a product, as far as it is used."""
+
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
@@ -17,6 +19,8 @@ class ProductSchema(JsonSchema):
 
 
 class InventorySchema(JsonSchema):
+    """What it says of a product's stock."""
+
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 

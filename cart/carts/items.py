@@ -38,7 +38,9 @@ def location_of(what: str) -> Constant:
     return Constant(Location={"schema": {"type": "string", "format": "uri-reference"}, "description": what})
 
 
-ETAG = Constant(ETag={"schema": {"type": "string"}, "description": "The line's version, for If-Match"})
+ETAG = Constant(
+    ETag={"schema": {"type": "string"}, "description": "The version of the line or the cart, for `If-Match`"}
+)
 LINE_HEADERS = Constant(location_of("The line") | ETAG)
 # If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
 # take their 412 and 422 for refusals of what the document allows.

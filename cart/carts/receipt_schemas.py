@@ -17,14 +17,16 @@ from cart.model.lines import (
     PRICE_CHANGED,
     SAVED_FOR_LATER,
 )
-from cart.model.transfer import LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES, Move
+from cart.model.transfer import COPY, LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES, Move
 from cart.model.validation import Check
 
 
 class MovedLineSchema(LineSchema):
     """The line that a move made, of a ``Move``."""
 
-    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+    cut = fields.Integer(
+        required=True, metadata={"description": "Units that were removed, since they exceed the limit"}
+    )
 
     @pre_dump
     def _line_and_cut(self, move: Move, **_: Any) -> dict[str, Any]:
@@ -41,18 +43,20 @@ class TransferSchema(JsonSchema):
         load_default="sum",
         validate=validate.OneOf(STRATEGIES),
         metadata={
-            "description": "The quantity where both have a product: the `sum`, the `max`imum, `keep` the target's, or "
-            "`replace` it by the source's"
+            "description": "The quantity of a product that both have: `sum` of both, `max`, `keep` (the target's) or "
+            "`replace` (the source's)"
         },
     )
-    dry_run = StrictBoolean(load_default=False, metadata={"description": "Only say what would be done"})
+    dry_run = StrictBoolean(
+        load_default=False, metadata={"description": "Answer what would be done, and change nothing"}
+    )
 
 
 class MergeSchema(TransferSchema):
     source_user_id = fields.String(
         required=True,
         validate=validate.Regexp(rf"^{UserId.pattern}\Z", error=UserId.message),
-        metadata={"description": "A guest's cart, or with the admin scope any"},
+        metadata={"description": "A guest's cart; with the admin scope, any cart"},
     )
 
 
@@ -71,27 +75,31 @@ class ReceiptLineSchema(JsonSchema):
     place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
     rule = fields.String(
         required=True,
-        validate=validate.OneOf([*STRATEGIES, MOVE]),
-        metadata={"description": "The strategy, or `move` where the target had no such line"},
+        validate=validate.OneOf([*STRATEGIES, MOVE, COPY]),
+        metadata={"description": "The strategy; if the target did not have the product: `move`, or `copy` in a copy"},
     )
-    source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "As it was"})
+    source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "The source's line before"})
     target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)
     result = fields.Nested(
         QuantityAtPriceSchema,
         required=True,
         allow_none=True,
-        metadata={"description": "null: the line was left in the source"},
+        metadata={"description": "The target's line after; null: the line stayed in the source"},
     )
     price_from = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": "Whose price and name it has: the newer. `source` or `target`"},
+        metadata={"description": "Whose price and name are newer and were kept: `source` or `target`"},
     )
-    cut = fields.Integer(required=True, metadata={"description": "Units beyond the limit, which are gone"})
+    cut = fields.Integer(
+        required=True, metadata={"description": "Units that were removed, since they exceed the limit"}
+    )
     reason = fields.String(
         required=True,
         allow_none=True,
-        metadata={"description": f"`{QUANTITY_LIMIT}`: units were cut; `{LINES_LIMIT}`: the line was left"},
+        metadata={
+            "description": f"`{QUANTITY_LIMIT}`: units were removed; `{LINES_LIMIT}`: the line stayed in the source"
+        },
     )
 
 
@@ -99,7 +107,7 @@ class ReceiptSchema(JsonSchema):
     strategy = fields.String(required=True)
     dry_run = fields.Boolean(required=True)
     lines = fields.List(fields.Nested(ReceiptLineSchema), required=True)
-    cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target, afterwards"})
+    cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target after the change"})
 
 
 class LineProblemSchema(JsonSchema):
@@ -118,23 +126,25 @@ class LineFixSchema(QuantityAtPriceSchema):
         required=True,
         validate=validate.OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
         metadata={
-            "description": f"`{CHANGED}`: the line; `{SAVED_FOR_LATER}`: it joined what is saved; `{LEFT}`: it should "
-            "have, but there is no room"
+            "description": f"`{CHANGED}`: the line was corrected; `{SAVED_FOR_LATER}`: it was moved to the saved list; "
+            f"`{LEFT}`: the saved list has no room for it"
         },
     )
-    quantity = fields.Integer(required=True, metadata={"description": "Of the line as it now is, where it now is"})
-    cut = fields.Integer(required=True, metadata={"description": "Units beyond the stock or the limit, which are gone"})
+    quantity = fields.Integer(required=True, metadata={"description": "Of the line after the fix"})
+    cut = fields.Integer(
+        required=True, metadata={"description": "Units that were removed, since they exceed the stock or the limit"}
+    )
 
 
 class CheckedLineSchema(JsonSchema):
     product_id = fields.Integer(required=True)
     product_name = fields.String(required=True)
-    quantity = fields.Integer(required=True, metadata={"description": "As it was found"})
-    price = Price(required=True, metadata={"description": "As it was found"})
+    quantity = fields.Integer(required=True, metadata={"description": "Before the fix"})
+    price = Price(required=True, metadata={"description": "Before the fix"})
     problems = fields.List(
-        fields.Nested(LineProblemSchema), required=True, metadata={"description": "Empty: it is well"}
+        fields.Nested(LineProblemSchema), required=True, metadata={"description": "Empty if the line is right"}
     )
-    fix = fields.Nested(LineFixSchema, metadata={"description": "With `fix=true`, if there was a problem"})
+    fix = fields.Nested(LineFixSchema, metadata={"description": "With `fix=true`, if the line had a problem"})
 
     @pre_dump
     def _line_and_fix(self, checked: Check | dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -156,10 +166,10 @@ class CheckedLineSchema(JsonSchema):
 
 class ValidationSchema(JsonSchema):
     valid = fields.Boolean(
-        required=True, metadata={"description": "No line has a problem; with `fix=true`, none has one any more"}
+        required=True, metadata={"description": "No line has a problem; with `fix=true`: after the fix"}
     )
     lines = fields.List(fields.Nested(CheckedLineSchema), required=True)
-    cart = fields.Nested(CartAndSavedSchema, metadata={"description": "With `fix=true`: afterwards"})
+    cart = fields.Nested(CartAndSavedSchema, metadata={"description": "With `fix=true`: the cart after the fix"})
 
 
 moved_line_schema = MovedLineSchema()

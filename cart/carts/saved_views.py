@@ -45,7 +45,7 @@ def get_saved(user_id: str) -> dict[str, Any]:
 def save_item(item: dict[str, Any], user_id: str) -> Response:
     """Save an item
 
-    As with the cart, the quantity is added to what is there, and the header `Idempotency-Key` is known.
+    The quantity is added to what is already saved of the product. The request takes an `Idempotency-Key`.
     """
     info(logger, f"Saving an item for user {user_id}")
     return items.add(user_id, item, SAVED)
@@ -53,11 +53,11 @@ def save_item(item: dict[str, Any], user_id: str) -> Response:
 
 @blueprint.route("/saved/<product_id:product_id>", methods=["DELETE"])
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
-@blueprint.response(204, description="The line is not saved, whether or not it was")
+@blueprint.response(204, description="The line is not saved any more, or was not saved")
 def remove_saved(user_id: str, product_id: int) -> Response:
     """Remove what is saved of a product
 
-    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    With `If-Match` and the line's ETag, only if the line has not changed; else 412, with the current line.
     """
     info(logger, f"Removing what user {user_id} has saved")
     return items.remove(user_id, product_id, SAVED)
@@ -69,8 +69,9 @@ def remove_saved(user_id: str, product_id: int) -> Response:
 def save_for_later(user_id: str, product_id: int) -> Response:
     """Save a line of the cart for later
 
-    It joins what is saved of the product; units beyond the limit are cut. The answer is the saved line. A repeat with
-    the same `Idempotency-Key` has the first answer, one without finds no line.
+    Its quantity is added to what is already saved of the product; `cut` is the number of units that were removed, since
+    they exceed the limit. The answer is the saved line. A repeat with the same `Idempotency-Key` gets the first answer;
+    without a key it is a 404, because the line has moved.
     """
     info(logger, f"Saving a line for later for user {user_id}")
     answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
@@ -83,8 +84,9 @@ def save_for_later(user_id: str, product_id: int) -> Response:
 def move_to_cart(user_id: str, product_id: int) -> Response:
     """Move what is saved of a product to the cart
 
-    It joins the cart's line; units beyond the limit are cut. The answer is the cart's line. A repeat with the same
-    `Idempotency-Key` has the first answer, one without finds no line.
+    Its quantity is added to the cart's line; `cut` is the number of units that were removed, since they exceed the
+    limit. The answer is the cart's line. A repeat with the same `Idempotency-Key` gets the first answer; without a key
+    it is a 404, because the line has moved.
     """
     info(logger, f"Moving a saved line to the cart of user {user_id}")
     answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))

@@ -100,12 +100,14 @@ class LineSchema(JsonSchema):
     product_id = fields.Integer(required=True)
     product_name = fields.String(required=True)
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
-    price = Price(required=True, metadata={"description": "Of one unit, when it was last added"})
+    price = Price(required=True, metadata={"description": "Of one unit, as last added or accepted"})
     subtotal = Price(required=True, metadata={"description": "price × quantity"})
     added_at = fields.String(required=True, metadata={"format": "date-time", "description": "ISO 8601, UTC"})
-    version = fields.Integer(required=True, metadata={"description": "In quotes, it is the line's ETag"})
-    current_price = Price(metadata={"description": "Of one unit, where it has changed since and was not accepted"})
-    price_changed_at = fields.String(metadata={"format": "date-time", "description": "With `current_price`"})
+    version = fields.Integer(required=True, metadata={"description": "In double quotes, this is the line's ETag"})
+    current_price = Price(metadata={"description": "Of one unit, if the price has changed and was not accepted yet"})
+    price_changed_at = fields.String(
+        metadata={"format": "date-time", "description": "When the price changed; only with `current_price`"}
+    )
 
     @post_dump
     def _without_none(self, members: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -155,7 +157,7 @@ class CartSchema(JsonSchema):
     user_id = fields.String(required=True)
     items = _lines()
     total_items = fields.Integer(required=True, metadata={"description": "Units, not lines"})
-    total_price = Price(required=True, metadata={"description": "By each line's `price`"})
+    total_price = Price(required=True, metadata={"description": "Sum of the subtotals"})
     price_changes = _price_changes()
 
     def fast_dumps(self, cart: Cart) -> str:
@@ -163,7 +165,9 @@ class CartSchema(JsonSchema):
 
 
 class CartAndSavedSchema(CartSchema):
-    saved = fields.List(fields.Nested(LineSchema), metadata={"description": "With `include=saved`; no total counts it"})
+    saved = fields.List(
+        fields.Nested(LineSchema), metadata={"description": "With `include=saved`; not part of any total"}
+    )
 
     def fast_dumps(self, cart: Cart) -> str:
         if not isinstance(cart, CartAndSaved):

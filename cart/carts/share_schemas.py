@@ -19,7 +19,7 @@ class ShareSchema(JsonSchema):
 
 
 class ShareWithTokenSchema(ShareSchema):
-    token = fields.String(required=True, metadata={"description": "Shown this once: only its hash is kept"})
+    token = fields.String(required=True, metadata={"description": "In this answer only: the service stores its hash"})
 
 
 class SharesSchema(JsonSchema):

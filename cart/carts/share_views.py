@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 EXAMPLE_TOKEN = "q0sWmcXwJ1kqkz8XyT3nH4v7bA9eRfLd"  # noqa: S105 - of no cart
 
-blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for others to see or to fill")
+blueprint = CartBlueprint("shares", __name__, description="Links that let others see or fill a cart")
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
@@ -51,8 +51,8 @@ blueprint = CartBlueprint("shares", __name__, description="Links to a cart, for 
 def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a link to the cart
 
-    The token is shown once, and only its hash is kept. For that reason a repeat is not answered again, but makes
-    another link; `GET` lists them all, and one whose token was never received can be revoked.
+    The token is in this answer only, because only its hash is stored. So a repeat makes another link. `GET` lists all
+    links, so that you can revoke one whose token you never received.
     """
     info(logger, f"Sharing the cart of user {user_id}")
     token = secrets.token_urlsafe(24)  # 192 bits
@@ -75,7 +75,7 @@ def get_shares(user_id: str) -> dict[str, Any]:
 
 @blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
 @blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
-@blueprint.response(204, description="The link leads nowhere, whether or not it did")
+@blueprint.response(204, description="The link does not work any more, or did not exist")
 def revoke_share(user_id: str, share_id: str) -> Response:
     """Revoke a link, at once"""
     info(logger, f"Revoking a link to the cart of user {user_id}")
@@ -90,8 +90,8 @@ def revoke_share(user_id: str, share_id: str) -> Response:
 def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     """Copy a shared cart into this one
 
-    By the rules of a merge, but that the source stays as it is: a repeat adds its lines again, unless both have the
-    same `Idempotency-Key`.
+    This follows the rules of a merge, but the source stays as it is, and saved lines are not copied. A repeat adds the
+    lines again, unless it has the same `Idempotency-Key`.
     """
     info(logger, f"Copying a shared cart into that of user {user_id}")
     owner = _find(body["share_token"]).owner
@@ -107,7 +107,7 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
 def get_shared_cart(token: str) -> Response:
     """Get the cart behind a link
 
-    It does not say whose it is.
+    The answer does not contain the owner's id.
     """
     share = _find(token)
     cart = get_table().cart(share.owner)
@@ -122,7 +122,7 @@ def get_shared_cart(token: str) -> Response:
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
-    By the same rules as the owner.
+    The rules are the same as for the owner.
     """
     return items.add(_find_to_edit(token).owner, item)
 
@@ -135,19 +135,19 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:
     """Set the quantity of a line of a shared cart, if the link allows it
 
-    By the same rules as the owner.
+    The rules are the same as for the owner.
     """
     return items.set_quantity(_find_to_edit(token).owner, product_id, body["quantity"])
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
-@blueprint.response(204, description="The line is not in the cart, whether or not it was")
+@blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 @blueprint.open_by_link
 def remove_shared_item(token: str, product_id: int) -> Response:
     """Remove a line of a shared cart, if the link allows it
 
-    By the same rules as the owner.
+    The rules are the same as for the owner.
     """
     return items.remove(_find_to_edit(token).owner, product_id)
 

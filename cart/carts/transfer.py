@@ -12,7 +12,7 @@ from cart.dynamodb.keys import Row
 from cart.http.extensions import get_table
 from cart.model.limits import line_not_found, refuse_line
 from cart.model.lines import CART, SAVED, CartAndSaved, Line, Place, in_order, is_live, live
-from cart.model.transfer import Move, plan_moves
+from cart.model.transfer import COPY, MOVE, Move, plan_moves
 
 Lists = dict[Place, dict[int, Line]]
 
@@ -51,7 +51,7 @@ def move(user_id: str, product_id: int, source: Place, target: Place, key: Idemp
     wanted = Transfer(user_id, user_id, {source: target}, product_id=product_id)
 
     def steps(_: KeptAnswer | None) -> Iterator[Step]:
-        lists = get_table().everything(user_id)
+        lists = get_table().all_lines(user_id)
         moves = _plan(wanted, lists, lists, set())
         if not moves:
             raise line_not_found(source, product_id)
@@ -74,7 +74,7 @@ def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: 
     """Read both carts, and yield the transactions of what is left to transfer."""
     table, entry_schema = get_table(), ReceiptLineSchema()
     entries = entries_of(so_far, entry_schema)
-    source, target = table.everything(wanted.source_id), table.everything(wanted.target_id)
+    source, target = table.all_lines(wanted.source_id), table.all_lines(wanted.target_id)
     moves = _plan(wanted, source, target, {(entry["place"], entry["product_id"]) for entry in entries})
     possible, impossible = [move for move in moves if move.result], [move for move in moves if not move.result]
     yield from steps_with_receipt(
@@ -98,6 +98,7 @@ def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: 
 def _plan(wanted: Transfer, source: Lists, target: Lists, done: set[tuple[str, int]]) -> list[Move]:
     """What is to become of each line that is not done yet."""
     now, limits = datetime.now(UTC), get_table().limits
+    rule_for_new_lines = COPY if wanted.keep_source else MOVE
     moves: list[Move] = []
     for place, to in wanted.places.items():
         lines = [
@@ -107,7 +108,7 @@ def _plan(wanted: Transfer, source: Lists, target: Lists, done: set[tuple[str, i
             and wanted.product_id in (None, line.product_id)
             and (place, line.product_id) not in done
         ]
-        moves += plan_moves(place, lines, target[to], wanted.strategy, limits, now)
+        moves += plan_moves(place, lines, target[to], wanted.strategy, limits, now, rule_for_new_lines)
     return moves
 
 

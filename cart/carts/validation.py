@@ -51,7 +51,7 @@ def _steps(catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far:
     """Read the cart and the catalogue, and yield the transactions of what is left to fix."""
     table, entry_schema = get_table(), CheckedLineSchema()
     entries = entries_of(so_far, entry_schema)
-    lists = table.everything(user_id)
+    lists = table.all_lines(user_id)
     lines = live(lists[CART].values())
     products = catalog.products(line.product_id for line in lines)
     checks = plan_fixes(lines, lists[SAVED], products, table.limits, datetime.now(UTC))

@@ -18,7 +18,7 @@ from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, 
 from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
 from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
 from cart.context import count
-from cart.dynamodb.client import TransactionCancelled
+from cart.dynamodb.failures import TransactionCancelled
 from cart.errors import (
     BODY,
     CALLER,
@@ -49,7 +49,7 @@ IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "schema": {"type": "string"},
-    "description": "Answer 304 if the cart's ETag is this",
+    "description": "Answer 304 without a body if this is still the cart's ETag",
 }
 
 
@@ -60,7 +60,7 @@ IF_NONE_MATCH = {
 def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:
     """Start a guest's cart
 
-    The id cannot be guessed, and whoever holds it holds the cart. Nothing is stored before the first item is added.
+    The id cannot be guessed, and whoever has it can use the cart. Nothing is stored before the first item is added.
     """
     user_id = auth.new_guest_id()
     return {"user_id": user_id}, 201, {"Location": absolute_path(f"/cart/{user_id}")}
@@ -70,18 +70,18 @@ INCLUDE = {
     "name": "include",
     "in": "query",
     "schema": {"type": "string", "enum": ["saved"]},
-    "description": "Show what is saved for later too",
+    "description": "`saved` includes what is saved for later",
 }
 
 
 @blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 @blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=ETAG)
-@blueprint.alt_response(304, description="It is still as If-None-Match says")
+@blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag")
 def get_cart(user_id: str) -> Response:
     """Get cart
 
-    A cart that nobody has filled is empty, not missing.
+    A cart that nobody has filled is empty; it is never a 404.
     """
     info(logger, f"Getting cart for user {user_id}")
     environ = request.environ
@@ -101,7 +101,7 @@ def _wants_saved() -> bool:
 
 
 def _cart_and_saved(user_id: str) -> CartAndSaved:
-    lists = get_table().everything(user_id)
+    lists = get_table().all_lines(user_id)
     return CartAndSaved(user_id, in_order(live(lists[CART].values())), in_order(live(lists[SAVED].values())))
 
 
@@ -112,11 +112,11 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
-    The quantity is added to what the cart already has of the product; name and price become those given. Where the
-    service has a catalogue, they become its, and need not be given; and all units of the line must be in stock.
+    The quantity is added to what the cart already has of the product. Name and price become those of the request. If
+    the service has a catalogue, they come from there, and may be left out; then all units of the line must be in stock.
 
-    With an `Idempotency-Key` header (a string in double quotes), a repeat within 24 hours is not carried out, but
-    answered as the first was, with `Idempotency-Replayed: true`; the same key with another body is a 422.
+    With the header `Idempotency-Key` (a string in double quotes), a repeat within 24 hours is not carried out again: it
+    gets the first answer, with `Idempotency-Replayed: true`. The same key with another body is a 422.
     """
     info(logger, f"Adding item to cart for user {user_id}")
     return items.add(user_id, item)
@@ -129,7 +129,7 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
 
-    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    With `If-Match` and the line's ETag, only if the line has not changed; else 412, with the current line.
     """
     info(logger, f"Setting quantity in cart for user {user_id}")
     return items.set_quantity(user_id, product_id, body["quantity"])
@@ -137,11 +137,11 @@ def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Respons
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
-@blueprint.response(204, description="The line is not in the cart, whether or not it was")
+@blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 def remove_item(user_id: str, product_id: int) -> Response:
     """Remove a line
 
-    With `If-Match` and the line's ETag, only if it is as you read it; else 412, with the line as it is.
+    With `If-Match` and the line's ETag, only if the line has not changed; else 412, with the current line.
     """
     info(logger, f"Removing item from cart for user {user_id}")
     return items.remove(user_id, product_id)
@@ -154,11 +154,11 @@ def remove_item(user_id: str, product_id: int) -> Response:
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in
 
-    Each line of the source, and each that is saved there, moves once, whatever else happens to either cart; the source
-    ends empty, and to merge it again changes nothing. Units beyond the limit of a line are cut, and lines for which
-    there is no room stay in the source: the receipt tells of both. The newer of two prices wins.
+    Each line of the source, and each saved line, moves once, whatever else happens to either cart. Then the source is
+    empty, and merging it again changes nothing. Units beyond the limit of a line are removed, and lines beyond the
+    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept.
 
-    The caller needs the right to both carts. It takes an `Idempotency-Key` too.
+    The caller needs the right to both carts. The request takes an `Idempotency-Key`.
     """
     info(logger, f"Merging a cart into that of user {user_id}")
     source_id = body["source_user_id"]
@@ -172,7 +172,7 @@ FIX = {
     "name": "fix",
     "in": "query",
     "schema": {"type": "boolean", "default": False},
-    "description": "Put right what is wrong",
+    "description": "Correct the cart",
 }
 
 
@@ -185,12 +185,12 @@ FIX = {
 def validate_cart(user_id: str) -> Response | dict[str, Any]:
     """Check the cart against the catalogue, before it is paid for
 
-    It says of each line whether its price has changed, whether there are enough in stock, and whether the product is
-    still sold at all; it writes nothing.
+    The answer says for each line whether its price has changed, whether enough units are in stock, and whether the
+    product is still sold. Nothing is changed.
 
-    With `fix=true` it puts right what is wrong: prices and names become the catalogue's, quantities are cut to the
-    stock, and what cannot be bought is saved for later, if there is room. The answer is the receipt of that, and the
-    cart as it then is. To fix again changes nothing more. It takes an `Idempotency-Key` too.
+    With `fix=true` the cart is corrected: prices and names become the catalogue's, quantities are reduced to the stock,
+    and what cannot be bought is saved for later, if there is room. The answer lists each correction, and has the cart
+    after it. Fixing again changes nothing more. The request takes an `Idempotency-Key`.
     """
     from cart.carts import validation  # noqa: PLC0415 - only where it is used
 
@@ -209,11 +209,11 @@ def _wants_fix() -> bool:
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
 @blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
-@blueprint.response(204, description="The cart is empty, whether or not it was")
+@blueprint.response(204, description="The cart is empty")
 def clear(user_id: str) -> Response:
     """Clear the cart
 
-    With `If-Match` and the cart's ETag, only if it is as you read it; else 412, with the cart as it is.
+    With `If-Match` and the cart's ETag, only if the cart has not changed; else 412, with the current cart.
     """
     info(logger, f"Clearing cart for user {user_id}")
     if asked_if_match():

@@ -1,7 +1,6 @@
-"""The commands: `flask table create` and `status`, `flask monitoring create`, `flask prices resume`,
-`flask analytics rebuild` and `follow`, `flask serve`.
+"""Command line: `flask table`, `monitoring`, `prices`, `analytics` and `serve`.
 
-What a command needs is imported when it runs: the app imports this module at every cold start.
+Each command imports what it needs when it runs: the app imports this module at every start.
 """
 
 import signal
@@ -9,24 +8,26 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from botocore.exceptions import NoCredentialsError
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from cart.config import Config
-from cart.dynamodb.client import AWS_ERRORS, connect
-from cart.dynamodb.table import CartTable
+from cart.dynamodb.client import CREDENTIALS, connect
+from cart.dynamodb.failures import AWS_ERRORS
 from cart.errors import Problem
 
-table_group = AppGroup("table", help="Make or look at the DynamoDB table.")
-monitoring_group = AppGroup("monitoring", help="Watch a stage in CloudWatch.")
-prices_group = AppGroup("prices", help="The changes of prices that are under way.")
-analytics_group = AppGroup("analytics", help="What all carts hold.")
+table_group = AppGroup("table", help="Create or check the DynamoDB table.")
+monitoring_group = AppGroup("monitoring", help="Dashboard and alarms of a stage in CloudWatch.")
+prices_group = AppGroup("prices", help="Price changes that are not finished.")
+analytics_group = AppGroup("analytics", help="The counts of what all carts hold.")
 
 
 def init_app(app: Flask) -> None:
+    """Add the commands to an app."""
     app.cli.add_command(table_group)
     app.cli.add_command(monitoring_group)
     app.cli.add_command(prices_group)
@@ -36,136 +37,158 @@ def init_app(app: Flask) -> None:
 
 @table_group.command("create")
 def create_table() -> None:
-    """Make the table if need be, and bring its TTL and recovery in line. Can be run again at any time."""
+    """Create the table, or correct the TTL, recovery and stream of an existing one. Can be run at any time."""
     create_table_or_fail(app_config())
 
 
 @table_group.command("status")
 def table_status() -> None:
-    """Print what the table is; exit 1 where it is not what it must be."""
+    """Print the table's properties. Exits with 1 if the table does not exist or one differs from what it must be."""
     from cart.commands import provision
 
     config = app_config()
     with one_line_for_errors():
-        client = connect(config, patient=True)
-        try:
-            found = provision.aspects(client, config.dynamodb_table_name)
-        except client.exceptions.ResourceNotFoundException:
-            fail(f"there is no table {config.dynamodb_table_name}; flask --app wsgi table create makes it")
-        items, size_bytes = CartTable(client, config).size()
-    different = provision.differences(found)
-    for aspect, value in found.items():
-        wanted = f"  DIFFERS, must be {provision.WANTED[aspect]}" if aspect in different else ""
-        click.echo(f"{aspect + ':':<12}{value}{wanted}")
-    click.echo(f"{'items:':<12}{items}\n{'size:':<12}{size_bytes} bytes")
+        client = connect(config, boto_defaults=True)
+        table = describe_table_or_fail(client, config.dynamodb_table_name)
+        properties = provision.properties(client, config.dynamodb_table_name)
+    different = provision.differences(properties)
+    for name, value in properties.items():
+        remark = f"  DIFFERS, must be {provision.REQUIRED[name]}" if name in different else ""
+        click.echo(f"{name + ':':<12}{value}{remark}")
+    click.echo(f"{'items:':<12}{table['ItemCount']}\n{'size:':<12}{table['TableSizeBytes']} bytes")
     sys.exit(1 if different else 0)
 
 
 @monitoring_group.command("create")
-@click.option("--retention-days", default=30, show_default=True, help="How long the function's logs are kept.")
-@click.option("--topic-arn", help="The SNS topic that hears of an alarm.")
+@click.option("--retention-days", default=30, show_default=True, help="How many days the function's logs are kept.")
+@click.option("--topic-arn", help="The SNS topic that is notified of alarms.")
 def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
-    """Make the stage's dashboard and alarms, and set how long its logs are kept. Can be run again at any time."""
+    """Create or update a dashboard and alarms, and set how long logs are kept.
+
+    The stage is ENVIRONMENT. The metrics are those of METRICS_NAMESPACE, by default Cart. Can be run at any time.
+    """
     from cart.commands import monitoring
 
-    with one_line_for_errors():
+    with one_line_for_errors(without_credentials=f"dashboards and alarms are created in AWS: set {CREDENTIALS}"):
         monitoring.create(app_config(), retention_days, topic_arn, click.echo)
 
 
 @prices_group.command("resume")
 def resume_prices() -> None:
-    """Go on with every price change that nobody is at, until all are done; exit 1 where one is not."""
+    """Continue every price change that no worker is working on, until it is done. Exits with 1 if one is not done."""
     from cart.http.extensions import get_bus, get_table
     from cart.prices import job_rows, jobs
 
     table, bus = get_table(), get_bus()
     with one_line_for_errors():
-        left = [job for job in job_rows.unfinished_jobs(table) if job.is_left]
-        for one in left:
-            jobs.run(table, bus, one.job_id)
-        after = [job for one in left if (job := job_rows.job(table, one.job_id))]
-    for job in after:
+        describe_table_or_fail(connect(app_config(), boto_defaults=True), table.name)
+        job_ids = [job.job_id for job in job_rows.unfinished_jobs(table) if job.is_idle]
+        for job_id in job_ids:
+            jobs.run(table, bus, job_id)
+        results = [job for job_id in job_ids if (job := job_rows.read_job(table, job_id))]
+    for job in results:
         click.echo(f"{job.job_id} product {job.product_id}: {job.status}, {job.seen} lines seen, {job.changed} changed")
-    sys.exit(1 if any(job.is_left for job in after) else 0)
+    sys.exit(1 if any(job.is_idle for job in results) else 0)
 
 
 @analytics_group.command("rebuild")
 def rebuild_analytics() -> None:
-    """Count what carts hold anew, from the table, and say how far it was from what had been counted.
+    """Count again what carts hold, from the table, and print what was corrected.
 
-    Shoppers and the stream go on meanwhile. What was not counted yet differs too: on a quiet table all that is left is
-    drift. What happened on each day stays as it is. One that was cut off is gone on with by the next.
+    Shoppers can continue meanwhile. Changes that the stream has not brought yet differ too; on a quiet table every
+    difference is an error that is now corrected. The figures of the days are not changed. If it is interrupted, the
+    next run continues.
     """
     from cart.analytics.counter import Bookkeeper
-    from cart.commands.rebuild import Rebuild
+    from cart.commands.rebuild import Rebuild, describe
 
     config = app_config()
     with one_line_for_errors():
-        client = connect(config, patient=True)
+        client = connect(config, boto_defaults=True)
+        table = describe_table_or_fail(client, config.dynamodb_table_name)
+        rows = 2 * table["ItemCount"]  # each row is read twice; DynamoDB updates its count every six hours
         rebuild = Rebuild(Bookkeeper(client, config))
-        rows = 2 * CartTable(client, config).size()[0]  # each is looked at twice; DynamoDB counts every six hours
         with click.progressbar(length=max(rows, 1), label="Rows", width=0) as bar:
-            for looked_at in rebuild.run():
-                bar.update(looked_at)
-        for of, differing, lines, units, value in rebuild.drift():
-            click.echo(f"{of + ' that differed:':<24}{differing}, by {lines:+} lines, {units:+} units, {value:+.2f}")
+            for scanned_rows in rebuild.run():
+                bar.update(scanned_rows)
+        corrections = [drift for drift in rebuild.drift() if drift.differing]
+    for drift in corrections:
+        click.echo(f"Corrected {describe(drift)}")
+    if not corrections:
+        click.echo("Nothing differed: the counts are what the carts hold")
 
 
 @analytics_group.command("follow")
-@click.option("--rebuild-first", is_flag=True, help="First do what `analytics rebuild` does.")
+@click.option("--rebuild-first", is_flag=True, help="First run `analytics rebuild`.")
 @click.pass_context
 def follow_stream(context: click.Context, rebuild_first: bool) -> None:
-    """Count the changes that the table's stream brings, until SIGINT or SIGTERM: where no Lambda does it."""
+    """Read the table's stream and count its changes, until Ctrl-C or SIGTERM.
+
+    On AWS the Lambda function does this. Elsewhere run this next to the service.
+    """
     from cart.analytics.counter import Bookkeeper
-    from cart.commands.follow import Stream, follow
+    from cart.commands.follow import Stream, StreamUnreadable, follow
 
     is_over = threading.Event()
-    for end in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(end, lambda *_: is_over.set())
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, lambda *_: is_over.set())
     if rebuild_first:
-        click.echo("The last run did not end in order: counting what carts hold anew")
+        click.echo("The last run crashed: counting again what carts hold")
         context.invoke(rebuild_analytics)
     config = app_config()
     with one_line_for_errors():
-        client = connect(config, patient=True)
-        arn = client.describe_table(TableName=config.dynamodb_table_name)["Table"].get("LatestStreamArn")
+        client = connect(config, boto_defaults=True)
+        arn = describe_table_or_fail(client, config.dynamodb_table_name).get("LatestStreamArn")
         if not arn:
-            fail(f"table {config.dynamodb_table_name} has no stream; flask --app wsgi table create turns it on")
+            fail(f"table {config.dynamodb_table_name} has no stream; run flask --app wsgi table create to turn it on")
         click.echo(f"Counting the changes of {config.dynamodb_table_name}; Ctrl-C ends it")
-        stream = Stream(connect(config, patient=True, service="dynamodbstreams"), arn)
+        stream = Stream(connect(config, boto_defaults=True, service="dynamodbstreams"), arn)
         try:
             follow(stream, Bookkeeper(client, config), is_over)
-        except AWS_ERRORS:
-            if not is_over.is_set():  # else the engine was stopped too: what it still has is counted at the next start
+        except Problem:
+            if not is_over.is_set():  # else the engine was stopped too; the next start counts the remaining changes
                 raise
+        except StreamUnreadable as error:
+            if not is_over.is_set():
+                fail(f"the stream of table {config.dynamodb_table_name} cannot be read: {error}")
+
+
+def _port_or_fail(_: click.Context, __: click.Parameter, text: str) -> int:
+    """Return the port, or exit with one line, without the usage that click would print."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        fail(f"PORT={text} must be a whole number from 1 to 65535")
+    return int(text)
 
 
 @click.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default="8000", show_default=True, callback=_port_or_fail, help="The port to listen on.")
 @click.option(
     "--engine",
     type=click.Choice(["ministack", "dynamodb-local", "aws"]),
-    help="Run ministack or DynamoDB Local beside the service, or use what DYNAMODB_ENDPOINT_URL or your AWS "
-    "credentials reach.  [default: aws where DYNAMODB_ENDPOINT_URL is set, else ministack]",
+    help="The DynamoDB to use. ministack and dynamodb-local are started next to the service; aws is the one at "
+    "DYNAMODB_ENDPOINT_URL or, if that is unset, in your AWS account.  [default: aws if DYNAMODB_ENDPOINT_URL is set, "
+    "else ministack]",
 )
 @click.option(
     "--data",
     default=".cart-data",
     show_default=True,
-    help="The folder in which the engine keeps its tables, or 'memory' to keep none.",
+    help="The folder in which the engine keeps its tables; 'memory' keeps none.",
 )
-@click.option("--wait-seconds", default=0, help="How long to wait for an engine that does not answer yet.")
+@click.option(
+    "--wait-seconds", default=0, help="How long to wait until DYNAMODB_ENDPOINT_URL answers.", show_default=True
+)
 @click.option("--from-make", is_flag=True, hidden=True, help="Started by make: end when make ends.")
 def serve_command(host: str, port: int, engine: str | None, data: str, wait_seconds: int, from_make: bool) -> None:
-    """Create the table if it is not there, and serve the API with gunicorn."""
+    """Start a DynamoDB engine if needed, create the table, and serve the API with gunicorn."""
     from cart.commands.serve import serve
 
     serve(host, port, engine, data, wait_seconds, from_make)
 
 
 def app_config() -> Config:
-    """Return the settings of the app whose command runs."""
+    """Return the app's settings."""
     config: Config = current_app.extensions["cart_config"]
     return config
 
@@ -177,24 +200,47 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def one_line_for_errors() -> Iterator[None]:
-    """Turn what DynamoDB or AWS refuses into one line, and exit with status 1."""
+def one_line_for_errors(without_credentials: str = "") -> Iterator[None]:
+    """Print an error of DynamoDB or AWS as one line, and exit with status 1.
+
+    :param without_credentials: the line if there are no credentials, for commands that need AWS itself, not an engine
+    """
     try:
         yield
+    except NoCredentialsError:
+        fail(without_credentials or _what_to_set())
     except (*AWS_ERRORS, TimeoutError) as error:
         fail(" ".join(str(error).split()))
     except Problem as problem:
         fail(problem.detail)
 
 
+def _what_to_set() -> str:
+    """Return the message for an environment with neither an engine nor credentials."""
+    from cart.commands.engines import running_endpoint_url
+
+    url = running_endpoint_url()
+    engine = f"={url}, the engine of `make run`" if url else " to the URL of an engine (`make run` starts one)"
+    return f"no DynamoDB to connect to: set DYNAMODB_ENDPOINT_URL{engine}, or {CREDENTIALS}"
+
+
+def describe_table_or_fail(client: Any, name: str) -> dict[str, Any]:
+    """Return the result of DescribeTable; print one line and exit with status 1 if the table does not exist."""
+    try:
+        table: dict[str, Any] = client.describe_table(TableName=name)["Table"]
+    except client.exceptions.ResourceNotFoundException:
+        fail(f"there is no table {name}; run flask --app wsgi table create to create it")
+    return table
+
+
 def create_table_or_fail(config: Config) -> None:
-    """Create the table, or bring what can be changed in line; exit 1 with one line where something else differs."""
+    """Create the table, or correct what can be changed; print one line and exit with status 1 if the rest differs."""
     from cart.commands import provision
 
     name = config.dynamodb_table_name
     with one_line_for_errors():
-        different = provision.create(connect(config, patient=True), name, click.echo)
+        different = provision.create(connect(config, boto_defaults=True), name, click.echo)
     if different:
-        listed = "; ".join(f"{key} is {found}, must be {provision.WANTED[key]}" for key, found in different.items())
+        listed = "; ".join(f"{key} is {value}, must be {provision.REQUIRED[key]}" for key, value in different.items())
         fail(f"table {name} differs and cannot be changed in place: {listed}")
     click.echo(f"Table {name}: ready")

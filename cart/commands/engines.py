@@ -1,4 +1,4 @@
-"""Run a DynamoDB engine on this machine, in a process of its own: for `flask serve`, tests and benchmarks."""
+"""Run a DynamoDB engine on this machine in its own process, for `flask serve`, tests and benchmarks."""
 
 import base64
 import hashlib
@@ -22,9 +22,13 @@ from cart.commands.supervisor import stop
 HOST = "127.0.0.1"
 START_WITHIN_SECONDS = 60
 
-# This npm package carries AWS's own distribution of DynamoDB Local 1.25.1, unmodified.
+# This npm package contains AWS's own distribution of DynamoDB Local 1.25.1, unmodified
 PACKAGE = "amplify-dynamodb-simulator@2.9.30"
 PACKAGE_SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
+
+
+DATA_FOLDER = Path(".cart-data")
+ENDPOINT_FILE = "endpoint"  # in the data folder: the running engine's URL; a run that crashes does not delete it
 
 
 class EngineMissing(Exception):
@@ -35,10 +39,11 @@ Popen = Callable[..., subprocess.Popen[bytes]]
 
 
 class Engine(NamedTuple):
-    """How to run an engine.
+    """The command that runs an engine.
 
-    :ivar url: its endpoint
-    :ivar environment: variables that its process gets beside those of this one
+    :ivar url: the endpoint of the engine
+    :ivar environment: variables that are added to those of this process
+    :ivar folder: the working folder, None for that of this process
     """
 
     name: str
@@ -49,9 +54,10 @@ class Engine(NamedTuple):
 
 
 def ministack_engine(data_folder: Path | None = None, port: int | None = None) -> Engine:
-    """Return how to run ministack's DynamoDB and its streams.
+    """Return the command that runs ministack's DynamoDB and streams.
 
-    :param data_folder: where its tables are kept, None for in memory
+    :param data_folder: where its tables are kept; None: in memory
+    :param port: None: any free one
     :raise EngineMissing: ministack is not installed
     """
     if importlib.util.find_spec("ministack") is None:
@@ -67,16 +73,17 @@ def ministack_engine(data_folder: Path | None = None, port: int | None = None) -
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }
-    # -P: else the folder of the script comes first in the path, and its modules before the standard library's
+    # -P: else Python would find the modules of the script's folder before those of the standard library
     command = [sys.executable, "-P", str(Path(__file__).with_name("ministack_server.py"))]
     return Engine("ministack", _url(port), command, environment)
 
 
 def dynamodb_local_engine(data_folder: Path | None = None, port: int | None = None) -> Engine:
-    """Return how to run DynamoDB Local; fetch its distribution if it is not there yet.
+    """Return the command that runs DynamoDB Local; download its distribution if it is not in the cache folder.
 
-    :param data_folder: where its tables are kept, None for in memory
-    :raise EngineMissing: there is no Java, or the distribution cannot be fetched
+    :param data_folder: where its tables are kept; None: in memory
+    :param port: None: any free one
+    :raise EngineMissing: Java is not installed, or the distribution cannot be downloaded
     """
     if shutil.which("java") is None:
         raise EngineMissing("DynamoDB Local needs Java 11 or newer (on Debian: apt-get install default-jre-headless)")
@@ -90,8 +97,9 @@ def dynamodb_local_engine(data_folder: Path | None = None, port: int | None = No
 
 
 def moto_engine(port: int | None = None) -> Engine:
-    """Return how to run moto server, which keeps its tables in memory. For tests of one client at a time only.
+    """Return the command that runs moto server, with its tables in memory. Only for tests with one client at a time.
 
+    :param port: None: any free one
     :raise EngineMissing: moto is not installed
     """
     if importlib.util.find_spec("moto") is None:
@@ -105,10 +113,10 @@ def _popen_in_own_session(command: list[str], **options: Any) -> subprocess.Pope
 
 
 def start(engine: Engine, popen: Popen = _popen_in_own_session) -> subprocess.Popen[bytes]:
-    """Start an engine and wait until it takes connections.
+    """Start an engine and wait until it accepts connections.
 
     :param popen: starts the process, with the parameters of ``subprocess.Popen``
-    :raise EngineMissing: it ends, or does not listen within ``START_WITHIN_SECONDS``; the message has its own words
+    :raise EngineMissing: it ends, or does not listen within ``START_WITHIN_SECONDS``; the message quotes its output
     """
     with tempfile.TemporaryFile() as log:
         environment = os.environ | engine.environment
@@ -124,7 +132,7 @@ def start(engine: Engine, popen: Popen = _popen_in_own_session) -> subprocess.Po
 
 @contextmanager
 def running(engine: Engine) -> Iterator[str]:
-    """Run an engine while the block runs; the value is its endpoint URL."""
+    """Run an engine while the ``with`` block runs; the value is its endpoint URL."""
     process = start(engine)
     try:
         yield engine.url
@@ -152,13 +160,18 @@ def _url(port: int) -> str:
 
 
 def free_port() -> int:
+    """Return a port on ``HOST`` that no process listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def wait_until_listens(url: str, seconds: float, is_alive: Callable[[], bool] = lambda: True) -> bool:
-    """Whether a server takes connections at ``url`` within the time, and while it is alive."""
+    """Wait until a server accepts connections.
+
+    :param is_alive: tells whether the server still runs; the wait ends if it does not
+    :return: whether it accepts connections
+    """
     parts = urlsplit(url)
     address = (parts.hostname or HOST, parts.port or (443 if parts.scheme == "https" else 80))
     deadline = time.monotonic() + seconds
@@ -173,33 +186,40 @@ def wait_until_listens(url: str, seconds: float, is_alive: Callable[[], bool] = 
             return True
 
 
+def running_endpoint_url() -> str | None:
+    """Return the URL of the engine that `make run` has started in this folder, None if none listens."""
+    try:
+        url = (DATA_FOLDER / ENDPOINT_FILE).read_text().strip()
+    except OSError:
+        return None
+    return url if wait_until_listens(url, 0) else None
+
+
 def _distribution() -> Path:
-    """The folder with DynamoDBLocal.jar; fetched once, and kept in the user's cache folder."""
+    """Return the folder that has DynamoDBLocal.jar; it is downloaded once to the user's cache folder."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cart"
     folder = cache / PACKAGE / "emulator"
     if not (folder / "DynamoDBLocal.jar").exists():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             _fetch(Path(scratch))
-            with suppress(OSError):  # another process may have been quicker
+            with suppress(OSError):  # another process has put it there meanwhile
                 (Path(scratch) / "package").rename(cache / PACKAGE)
     return folder
 
 
 def _fetch(scratch: Path) -> None:
     if shutil.which("npm") is None:
-        raise EngineMissing("DynamoDB Local is fetched by npm, which is not here (on Debian: apt-get install npm)")
-    packed = subprocess.run(
-        ["npm", "pack", "--silent", PACKAGE], cwd=scratch, capture_output=True, text=True, check=False
-    )
+        raise EngineMissing("npm, which downloads DynamoDB Local, is not installed (on Debian: apt-get install npm)")
+    npm = subprocess.run(["npm", "pack", "--silent", PACKAGE], cwd=scratch, capture_output=True, text=True, check=False)
     archives = list(scratch.glob("*.tgz"))
-    if packed.returncode or not archives:
-        raise EngineMissing(f"npm could not fetch {PACKAGE}: {packed.stderr.strip().splitlines()[-1:]}")
+    if npm.returncode or not archives:
+        raise EngineMissing(f"npm could not download {PACKAGE}: {npm.stderr.strip().splitlines()[-1:]}")
     digest = hashlib.sha512(archives[0].read_bytes()).digest()
     if base64.b64encode(digest).decode() != PACKAGE_SHA512:
-        raise EngineMissing(f"{PACKAGE} is not the package that was expected: its sha512 differs")
+        raise EngineMissing(f"{PACKAGE} is not the expected package: its sha512 differs")
     with tarfile.open(archives[0]) as archive:
-        members = [one for one in archive if one.name.startswith("package/emulator/")]
-        # Python before 3.11.4 has no filters; the digest has already vouched for the archive
-        safely: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        archive.extractall(scratch, members=members, **safely)  # noqa: S202
+        members = [member for member in archive if member.name.startswith("package/emulator/")]
+        # Python before 3.11.4 has no filters; the archive is safe, since its digest was compared
+        options: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(scratch, members=members, **options)  # noqa: S202

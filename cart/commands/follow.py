@@ -1,7 +1,7 @@
-"""Counts the changes of carts where no Lambda does: `flask analytics follow` reads the table's stream itself.
+"""Count the changes of carts without Lambda: `flask analytics follow` reads the table's stream itself.
 
-It keeps no place. All that the stream still has, the changes of a day, is read when it starts, and what was counted
-before counts no second time; so it can end at any time, and more than one may run.
+It stores no position in the stream. When it starts, it reads all that the stream still holds, the changes of 24 hours;
+changes that were counted before are not counted again. So it can stop at any time, and several can run at once.
 """
 
 import logging
@@ -13,9 +13,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cart.analytics.counter import Bookkeeper
-from cart.analytics.stream_batch import count_records
+from cart.analytics.stream_batch import count_or_raise
 from cart.analytics.tally import is_counted
+from cart.dynamodb.client import send
+from cart.dynamodb.failures import AWS_ERRORS, member
 from cart.dynamodb.retries import attempts
+from cart.errors import Problem
 from cart.logs import info
 
 logger = logging.getLogger(__name__)
@@ -24,13 +27,19 @@ BATCH_RECORDS = 100
 PAGE_RECORDS = 1000  # the most that one GetRecords takes
 PAUSE_SECONDS = 1
 ATTEMPTS = 6
-GONE = {"ExpiredIteratorException", "TrimmedDataAccessException"}  # it stood still for too long
+MAX_REASON_CHARACTERS = 300  # an error of an engine may be a whole HTML page
+WHOLE_ROWS = "NEW_AND_OLD_IMAGES"
+EXPIRED_ITERATOR = {"ExpiredIteratorException", "TrimmedDataAccessException"}  # after a pause of minutes or a day
 
 Record = dict[str, Any]
 
 
+class StreamUnreadable(Exception):
+    """The table's stream cannot be read. The message says why, in one line."""
+
+
 class Stream:
-    """All that a table's stream has, in the shape of Lambda's events."""
+    """The records of a table's stream, in the form in which Lambda receives them."""
 
     def __init__(self, streams: Any, arn: str) -> None:
         self.streams = streams
@@ -38,68 +47,97 @@ class Stream:
         self.iterators: dict[str, str | None] = {}
 
     def read(self) -> list[Record]:
-        """What has come since the last call, shard by shard; after a pause of minutes, all of it again."""
+        """Return the records since the last call, shard by shard. After a pause of minutes, all are returned again.
+
+        :raise StreamUnreadable: the engine refuses the request or has no streams, or the records lack whole rows
+        """
         try:
             for shard in self._new_shards():
-                self.iterators[shard] = self.streams.get_shard_iterator(
-                    StreamArn=self.arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON"
-                )["ShardIterator"]
+                answer = send(
+                    self.streams.get_shard_iterator,
+                    StreamArn=self.arn,
+                    ShardId=shard,
+                    ShardIteratorType="TRIM_HORIZON",
+                )
+                self.iterators[shard] = member(answer, "ShardIterator", str)
             return [record for shard in sorted(self.iterators) for record in self._read_shard(shard)]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in GONE:
-                raise
+        except AWS_ERRORS as error:
+            if not (isinstance(error, ClientError) and error.response["Error"]["Code"] in EXPIRED_ITERATOR):
+                raise StreamUnreadable(" ".join(str(error).split())[:MAX_REASON_CHARACTERS]) from error
             self.iterators.clear()
             return []
 
     def _new_shards(self) -> list[str]:
-        found: list[str] = []
+        new_shards: list[str] = []
         params: dict[str, Any] = {"StreamArn": self.arn}
         while True:
-            told = self.streams.describe_stream(**params)["StreamDescription"]
-            found += [shard["ShardId"] for shard in told["Shards"] if shard["ShardId"] not in self.iterators]
-            if "LastEvaluatedShardId" not in told:
-                return found
-            params["ExclusiveStartShardId"] = told["LastEvaluatedShardId"]
+            description = member(send(self.streams.describe_stream, **params), "StreamDescription")
+            if (view := description.get("StreamViewType", WHOLE_ROWS)) != WHOLE_ROWS:
+                raise StreamUnreadable(f"it holds {view}, must hold {WHOLE_ROWS}")
+            shards = member(description, "Shards", list)
+            new_shards += [shard["ShardId"] for shard in shards if shard["ShardId"] not in self.iterators]
+            if "LastEvaluatedShardId" not in description:
+                return new_shards
+            params["ExclusiveStartShardId"] = description["LastEvaluatedShardId"]
 
     def _read_shard(self, shard: str) -> Iterator[Record]:
         while iterator := self.iterators[shard]:
-            answer = self.streams.get_records(ShardIterator=iterator, Limit=PAGE_RECORDS)
+            answer = send(self.streams.get_records, ShardIterator=iterator, Limit=PAGE_RECORDS)
+            records = member(answer, "Records", list)
             self.iterators[shard] = answer.get("NextShardIterator")
-            yield from (_as_lambda_has_it(record, self.arn) for record in answer["Records"])
-            if not answer["Records"]:
+            yield from (_as_lambda_record(record, self.arn) for record in records)
+            if not records:
                 return
 
 
-def _as_lambda_has_it(record: Record, arn: str) -> Record:
-    told = record["dynamodb"]
-    at = told["ApproximateCreationDateTime"]
-    seconds = at.timestamp() if isinstance(at, datetime) else at
-    return record | {"eventSourceARN": arn, "dynamodb": told | {"ApproximateCreationDateTime": seconds}}
+def _as_lambda_record(record: Record, arn: str) -> Record:
+    change = record["dynamodb"]
+    created_at = change["ApproximateCreationDateTime"]
+    seconds = created_at.timestamp() if isinstance(created_at, datetime) else created_at
+    return record | {"eventSourceARN": arn, "dynamodb": change | {"ApproximateCreationDateTime": seconds}}
 
 
-def follow(stream: Stream, bookkeeper: Bookkeeper, is_over: threading.Event) -> None:
-    """Count what the stream brings until ``is_over`` is set, and then what it has brought by then.
+def _has_keys_alone(record: Record) -> bool:
+    """Return whether the image of a new row holds only its key, as moto's images do."""
+    change = record["dynamodb"]
+    return change.get("NewImage", {}).keys() == change["Keys"].keys()
 
-    :raise ClientError, BotoCoreError: the stream cannot be read
+
+def follow(stream: Stream, bookkeeper: Bookkeeper, stop: threading.Event) -> None:
+    """Count the records of the stream until ``stop`` is set; those that have arrived by then are counted too.
+
+    :raise StreamUnreadable: the stream cannot be read, so nothing is counted
+    :raise Throttled, Unavailable: the counts cannot be written; the next start reads the same records again
     """
-    while not is_over.wait(PAUSE_SECONDS):
-        count_what_came(stream, bookkeeper)
-    count_what_came(stream, bookkeeper)
+    while not stop.wait(PAUSE_SECONDS):
+        count_new_records(stream, bookkeeper)
+    count_new_records(stream, bookkeeper)
 
 
-def count_what_came(stream: Stream, bookkeeper: Bookkeeper) -> None:
-    """Count all that the stream has brought since it was last read."""
+def count_new_records(stream: Stream, bookkeeper: Bookkeeper) -> None:
+    """Count the records that the stream received since it was last read."""
     records = [record for record in stream.read() if is_counted(record)]
+    if any(map(_has_keys_alone, records)):
+        raise StreamUnreadable("its records hold keys instead of whole rows; use ministack or DynamoDB Local")
     for start in range(0, len(records), BATCH_RECORDS):
         _count(bookkeeper, records[start : start + BATCH_RECORDS])
 
 
 def _count(bookkeeper: Bookkeeper, records: list[Record]) -> None:
-    left = records
-    for _ in attempts(ATTEMPTS):
-        failed = set(count_records(bookkeeper, left))
-        info(logger, f"Counted {len(left) - len(failed)} of {len(left)} changes")
-        left = [record for record in left if record["dynamodb"]["SequenceNumber"] in failed]
-        if not left:
+    """Count records, and give up those that cannot be counted even alone.
+
+    :raise Throttled, Unavailable: the counts cannot be written; no record was given up
+    """
+    remaining = records
+    for attempt in attempts(ATTEMPTS):
+        try:
+            failed = count_or_raise(bookkeeper, remaining)
+        except Problem:
+            if attempt == ATTEMPTS - 1:
+                raise
+        else:
+            info(logger, f"Counted {len(remaining) - len(failed)} of {len(remaining)} changes")
+            remaining = [record for record in remaining if record["dynamodb"]["SequenceNumber"] in failed]
+        if not remaining:
             return
-    logger.error("%s changes are given up, which `flask analytics rebuild` finds", len(left))
+    logger.error("%s changes are given up; run `flask analytics rebuild` to count them", len(remaining))

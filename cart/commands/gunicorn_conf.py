@@ -1,8 +1,9 @@
 """gunicorn's configuration: `python -m gevent.monkey --module gunicorn -c python:cart.commands.gunicorn_conf wsgi:app`.
 
-gevent's patches come before all imports: boto3's TLS, once imported without them, does not work with them.
+gevent must patch the standard library before boto3 is imported, or boto3's TLS does not work.
 """
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -14,23 +15,30 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import ggevent
 
 from cart.config import Config
+from cart.logs import without_secrets
 
 _config = Config.from_env()
 workers = _config.web_concurrency
 worker_connections = _config.web_connections
-limit_request_line = 8190  # the most that gunicorn takes: beyond it answers in its own words
-forwarder_headers = ""  # a client on this host could name another SCRIPT_NAME, which gunicorn answers with a 500
-preload_app = True  # a bad setting stops the start, and workers share the memory of what is loaded
-control_socket_disable = True  # it would leave a file behind in the home folder
+limit_request_line = 8190  # gunicorn's maximum: it answers longer lines itself, without a problem document
+forwarder_headers = ""  # else a client on this host could send a SCRIPT_NAME, to which gunicorn answers 500
+preload_app = True  # a bad setting stops the start, and the workers share the memory of the loaded modules
+control_socket_disable = True  # it would leave a file in the home folder
 
-REQUEST_SECONDS = 15  # with the reading of its body; the service itself takes 5
+
+def _remove_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
+
+
+REQUEST_SECONDS = 15  # including the time to receive the body; the service itself needs at most 5
 
 
 class Server(StreamServer):
-    """A server that, before it closes, accepts the connections whose clients have sent already: they would be reset."""
+    """A server that accepts the waiting connections before it closes: they would be reset."""
 
     def close(self) -> None:
-        """Accept the connections that wait, and close."""
+        """Accept the waiting connections, then close."""
         if not self.closed:
             self.stop_accepting()
             while accepted := self.do_read():
@@ -39,46 +47,46 @@ class Server(StreamServer):
 
 
 class Worker(ggevent.GeventWorker):
-    """A worker that no client can hold for ever: gunicorn itself waits for the rest of a body without end."""
+    """A worker with a time limit for each request: gunicorn waits without a limit for the rest of a body."""
 
     def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> Server:
-        """Return the server of a listener. gunicorn calls this where it would call the class of that name."""
+        """Return the server of a listener. gunicorn calls this like the class ``server_class`` of its own worker."""
         server = Server(listener, handle=partial(self.handle, listener), spawn=spawn)
         if self.cfg.workers > 1:
-            server.max_accept = 1  # as gunicorn has it, so that workers share the connections
+            server.max_accept = 1  # as in gunicorn's worker, so that workers share the connections
         return server
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
-        """Serve a connection. Only the listener's name is needed, and the listener may be closed by now."""
+        """Serve a connection. gunicorn needs the listener only for its address, and it may be closed already."""
         super().handle(client, client, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer a request, or close its connection after ``REQUEST_SECONDS``."""
-        slow = gevent.Timeout.start_new(REQUEST_SECONDS)
+        time_limit = gevent.Timeout.start_new(REQUEST_SECONDS)
         try:
             super().handle_request(listener_name, req, sock, addr)
         except gevent.Timeout as timeout:
-            if timeout is not slow:
+            if timeout is not time_limit:
                 raise
             raise NoMoreData from None
         finally:
-            slow.close()
+            time_limit.close()
 
 
 worker_class = Worker
 
 
 class Response(wsgi.Response):
-    """A response without the header ``Server``, sent in one piece."""
+    """A response without the header ``Server``, whose head and body are sent together."""
 
     headers_sent: bool
 
     def default_headers(self) -> list[str]:
-        """Without ``Server``."""
+        """Return gunicorn's headers without ``Server``."""
         return [header for header in super().default_headers() if not header.startswith("Server:")]
 
     def write(self, arg: bytes) -> None:
-        """Head and body at once, where that is all: gunicorn sends one after the other."""
+        """Send the head and a whole body in one call: gunicorn needs two. Send part of a body as gunicorn does."""
         if self.headers_sent or self.chunked or self._omits_body or len(arg) != self.response_length:
             super().write(arg)
             return
@@ -88,6 +96,11 @@ class Response(wsgi.Response):
         util.write(self.sock, "".join(head).encode("latin-1") + arg)
 
 
-def on_starting(_: Any) -> None:
-    """Make gunicorn use our ``Response``, before workers are forked. It has no setting for the class."""
+def on_starting(server: Any) -> None:
+    """Keep secrets out of gunicorn's log lines, and make it use ``Response``, before the workers are forked.
+
+    gunicorn logs the path of a request that fails, which can contain the token of a link. It has no setting for the
+    response class.
+    """
+    server.log.error_log.addFilter(_remove_secrets)
     wsgi.Response = Response

@@ -1,10 +1,11 @@
-"""Run ministack's DynamoDB, and save its tables every few seconds: ministack itself saves them only when it is stopped.
+"""Run ministack's DynamoDB and save its tables every few seconds; ministack itself saves only when it stops.
 
-Run as a script, since it imports nothing of this package: ``python -P cart/commands/ministack_server.py``. It is set
-up by ministack's environment variables (``GATEWAY_PORT``, ``BIND_HOST``, ``PERSIST_STATE``, ``STATE_DIR``).
+This is a script that imports nothing of this package: ``python -P cart/commands/ministack_server.py``. Its settings
+are ministack's environment variables (``GATEWAY_PORT``, ``BIND_HOST``, ``PERSIST_STATE``, ``STATE_DIR``).
 """
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -16,29 +17,29 @@ from ministack.app import app
 from ministack.core.persistence import PERSIST_STATE, save_state
 from ministack.services import dynamodb
 
-SAVE_EVERY_SECONDS = 3  # with the time that saving takes, what a SIGKILL loses stays below 10 seconds
+SAVE_EVERY_SECONDS = 3  # with the time that a save takes, a SIGKILL loses the changes of less than 10 seconds
 IDLE_CONNECTION_SECONDS = 75
 
 
 class Saver:
-    """Saves the tables, and notes when the next save is due."""
+    """Serves requests, and saves the tables if there were any since the last save."""
 
     def __init__(self) -> None:
         self._requests = 0
         self._saved_requests = 0
 
     async def count(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve a request as ministack does; any request may have changed a table."""
+        """Serve a request as ministack does, and count it: any request may change a table."""
         self._requests += scope["type"] == "http"
         await app(scope, receive, send)
 
     async def save_until(self, stopping: asyncio.Event) -> None:
-        """Save every ``SAVE_EVERY_SECONDS`` if there were requests. The last save, at the end, is ministack's own."""
+        """Save every ``SAVE_EVERY_SECONDS`` if there were requests. ministack itself saves when it stops."""
         while not stopping.is_set():
             started = time.monotonic()
             if PERSIST_STATE and self._requests != self._saved_requests:
                 self._saved_requests = self._requests
-                await _save_in_a_child()
+                await _save_in_child()
             pause = max(0.1, SAVE_EVERY_SECONDS - (time.monotonic() - started))
             try:
                 await asyncio.wait_for(stopping.wait(), pause)
@@ -46,11 +47,14 @@ class Saver:
                 continue
 
 
-async def _save_in_a_child() -> None:
-    """Save the tables as they are now, while requests go on: a forked child sees a copy that nobody changes."""
+async def _save_in_child() -> None:
+    """Save the tables as they are now, without stopping requests: a forked child has a copy that does not change."""
+    gc.freeze()  # garbage collection then skips the rows; visiting them all would stop requests for a while
     child = os.fork()
     if child == 0:
         try:
+            os.nice(10)
+            gc.disable()
             save_state("dynamodb", dynamodb.get_state())
         finally:
             os._exit(0)
@@ -59,7 +63,7 @@ async def _save_in_a_child() -> None:
 
 
 async def run() -> None:
-    """Serve until SIGTERM. No save is under way any more when ministack makes its last one."""
+    """Serve until SIGTERM. The save in progress ends before ministack makes its last one."""
     config = Config()
     config.bind = [f"{os.environ['BIND_HOST']}:{os.environ['GATEWAY_PORT']}"]
     config.keep_alive_timeout = IDLE_CONNECTION_SECONDS
@@ -70,11 +74,11 @@ async def run() -> None:
     saver = Saver()
     saves = asyncio.create_task(saver.save_until(stopping))
 
-    async def stopped() -> None:
+    async def wait_until_stopped() -> None:
         await stopping.wait()
         await saves
 
-    await serve(saver.count, config, shutdown_trigger=stopped)
+    await serve(saver.count, config, shutdown_trigger=wait_until_stopped)
 
 
 if __name__ == "__main__":

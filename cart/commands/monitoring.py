@@ -1,4 +1,4 @@
-"""One CloudWatch dashboard and the alarms of a stage, and how long its logs are kept."""
+"""Create the CloudWatch dashboard and the alarms of a stage, and set how long its logs are kept."""
 
 import json
 from collections.abc import Callable
@@ -15,71 +15,89 @@ DYNAMODB_OPERATIONS = ("Query", "UpdateItem", "DeleteItem", "BatchWriteItem")
 
 
 def create(config: Config, retention_days: int, topic_arn: str | None, say: Callable[[str], None]) -> None:
-    """Make or renew all of it; can be run again at any time.
+    """Create or update the dashboard, the alarms and the retention of logs. Can be run again at any time.
 
-    :param retention_days: of the function's log group, one of the numbers that CloudWatch Logs takes
-    :param topic_arn: the SNS topic that hears of an alarm, or None
+    :param retention_days: for the function's log group, one of the numbers that CloudWatch Logs accepts
+    :param topic_arn: the SNS topic that is notified of alarms, None for no notification
+    :param say: called with one line of output for each thing that was done
     """
     name = f"cart-{config.environment}"
-    _keep_logs(connect(config, patient=True, service="logs"), f"/aws/lambda/{name}", retention_days)
-    say(f"Log group /aws/lambda/{name}: kept for {retention_days} days")
-    cloudwatch = connect(config, patient=True, service="cloudwatch")
+    _keep_logs(connect(config, boto_defaults=True, service="logs"), f"/aws/lambda/{name}", retention_days)
+    say(f"Log group /aws/lambda/{name}: logs are kept for {retention_days} days")
+    cloudwatch = connect(config, boto_defaults=True, service="cloudwatch")
     cloudwatch.put_dashboard(DashboardName=name, DashboardBody=json.dumps(dashboard(config)))
-    say(f"Dashboard {name}: made")
+    say(f"Dashboard {name}: created")
     for alarm in alarms(config):
         cloudwatch.put_metric_alarm(**alarm, AlarmActions=[topic_arn] if topic_arn else [])
-        say(f"Alarm {alarm['AlarmName']}: made")
+        say(f"Alarm {alarm['AlarmName']}: created")
 
 
 def dashboard(config: Config) -> dict[str, Any]:
-    """The dashboard's body ("Dashboard body structure and syntax")."""
+    """Return the dashboard's body ("Dashboard body structure and syntax")."""
     function = ["FunctionName", f"cart-{config.environment}"]
     table = ["TableName", config.dynamodb_table_name]
-    ours = ["Environment", config.environment]
+    stage = ["Environment", config.environment]
     queue = ["QueueName", uncounted_queue(f"cart-{config.environment}")]
     namespace = config.metrics_namespace or "Cart"
     graphs = [
         (
             "Invocations and errors",
             "Sum",
-            [["AWS/Lambda", one, *function] for one in ("Invocations", "Errors", "Throttles")],
+            [["AWS/Lambda", metric, *function] for metric in ("Invocations", "Errors", "Throttles")],
         ),
         (
             "Lambda duration (ms)",
             "p99",
-            [["AWS/Lambda", "Duration", *function, {"stat": one}] for one in ("p50", "p99")],
+            [["AWS/Lambda", "Duration", *function, {"stat": stat}] for stat in ("p50", "p99")],
         ),
-        ("Requests", "Sum", [[namespace, one, *ours] for one in ("Requests", "Errors4xx", "Errors5xx")]),
-        ("Request duration (ms)", "p99", [[namespace, "Duration", *ours, {"stat": one}] for one in ("p50", "p99")]),
-        ("Items added, carts cleared", "Sum", [[namespace, one, *ours] for one in ("ItemsAdded", "CartsCleared")]),
+        ("Requests", "Sum", [[namespace, metric, *stage] for metric in ("Requests", "Errors4xx", "Errors5xx")]),
+        ("Request duration (ms)", "p99", [[namespace, "Duration", *stage, {"stat": stat}] for stat in ("p50", "p99")]),
         (
-            "DynamoDB requests, units and throttles, as the service saw them",
+            "Items added, carts cleared",
             "Sum",
-            [[namespace, one, *ours] for one in ("DynamoDBRequests", "DynamoDBCapacityUnits", "DynamoDBThrottles")],
+            [[namespace, metric, *stage] for metric in ("ItemsAdded", "CartsCleared")],
+        ),
+        (
+            "DynamoDB requests, capacity units and throttles, counted by the service",
+            "Sum",
+            [
+                [namespace, metric, *stage]
+                for metric in ("DynamoDBRequests", "DynamoDBCapacityUnits", "DynamoDBThrottles")
+            ],
         ),
         (
             "Capacity consumed",
             "Sum",
-            [["AWS/DynamoDB", one, *table] for one in ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits")],
+            [
+                ["AWS/DynamoDB", metric, *table]
+                for metric in ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits")
+            ],
         ),
         (
             "Throttled",
             "Sum",
-            [["AWS/DynamoDB", one, *table] for one in ("ReadThrottleEvents", "WriteThrottleEvents")],
+            [["AWS/DynamoDB", metric, *table] for metric in ("ReadThrottleEvents", "WriteThrottleEvents")],
         ),
         (
             "DynamoDB latency (ms)",
             "Average",
-            [["AWS/DynamoDB", "SuccessfulRequestLatency", *table, "Operation", one] for one in DYNAMODB_OPERATIONS],
+            [
+                ["AWS/DynamoDB", "SuccessfulRequestLatency", *table, "Operation", operation]
+                for operation in DYNAMODB_OPERATIONS
+            ],
         ),
-        ("Items in the table", "Maximum", [[namespace, "TableItems", *ours]]),
-        ("Size of the table (bytes)", "Maximum", [[namespace, "TableSize", *ours]]),
-        ("Age of the oldest change not yet counted (ms)", "Maximum", [["AWS/Lambda", "IteratorAge", *function]]),
+        ("Items in the table", "Maximum", [[namespace, "TableItems", *stage]]),
+        ("Size of the table (bytes)", "Maximum", [[namespace, "TableSize", *stage]]),
         (
-            "Changes counted, failed for now, given up",
+            "Age of the oldest change that is not counted yet (ms)",
+            "Maximum",
+            [["AWS/Lambda", "IteratorAge", *function]],
+        ),
+        (
+            "Changes counted, failed and to be retried, given up",
             "Sum",
             [
-                *([namespace, one, *ours] for one in ("ChangesCounted", "ChangesFailed")),
+                *([namespace, metric, *stage] for metric in ("ChangesCounted", "ChangesFailed")),
                 ["AWS/SQS", "ApproximateNumberOfMessagesVisible", *queue, {"stat": "Maximum"}],
             ],
         ),
@@ -88,8 +106,8 @@ def dashboard(config: Config) -> dict[str, Any]:
         "widgets": [
             {
                 "type": "metric",
-                "x": 8 * (place % 3),
-                "y": 6 * (place // 3),
+                "x": 8 * (index % 3),
+                "y": 6 * (index // 3),
                 "width": 8,
                 "height": 6,
                 "properties": {
@@ -101,33 +119,36 @@ def dashboard(config: Config) -> dict[str, Any]:
                     "metrics": metrics,
                 },
             }
-            for place, (title, stat, metrics) in enumerate(graphs)
+            for index, (title, stat, metrics) in enumerate(graphs)
         ]
     }
 
 
 def alarms(config: Config) -> list[dict[str, Any]]:
-    """Errors, throttles, a slow p99, and changes that are not counted, as ``PutMetricAlarm`` takes them."""
+    """Return the alarms, as parameters of ``PutMetricAlarm``.
+
+    They are for errors, throttles, a slow 99th percentile, and changes that are not counted.
+    """
     function = [{"Name": "FunctionName", "Value": f"cart-{config.environment}"}]
     table = [{"Name": "TableName", "Value": config.dynamodb_table_name}]
-    ours = [{"Name": "Environment", "Value": config.environment}]
+    stage = [{"Name": "Environment", "Value": config.environment}]
     queue = [{"Name": "QueueName", "Value": uncounted_queue(f"cart-{config.environment}")}]
     namespace = config.metrics_namespace or "Cart"
-    any_at_all = {"Statistic": "Sum", "Threshold": 0, "EvaluationPeriods": 1}
-    watched: list[tuple[str, dict[str, Any]]] = [
-        ("function-errors", {"Namespace": "AWS/Lambda", "MetricName": "Errors", "Dimensions": function} | any_at_all),
-        ("5xx", {"Namespace": namespace, "MetricName": "Errors5xx", "Dimensions": ours} | any_at_all),
+    more_than_0 = {"Statistic": "Sum", "Threshold": 0, "EvaluationPeriods": 1}
+    metrics: list[tuple[str, dict[str, Any]]] = [
+        ("function-errors", {"Namespace": "AWS/Lambda", "MetricName": "Errors", "Dimensions": function} | more_than_0),
+        ("5xx", {"Namespace": namespace, "MetricName": "Errors5xx", "Dimensions": stage} | more_than_0),
         (
             "function-throttles",
-            {"Namespace": "AWS/Lambda", "MetricName": "Throttles", "Dimensions": function} | any_at_all,
+            {"Namespace": "AWS/Lambda", "MetricName": "Throttles", "Dimensions": function} | more_than_0,
         ),
         (
             "read-throttles",
-            {"Namespace": "AWS/DynamoDB", "MetricName": "ReadThrottleEvents", "Dimensions": table} | any_at_all,
+            {"Namespace": "AWS/DynamoDB", "MetricName": "ReadThrottleEvents", "Dimensions": table} | more_than_0,
         ),
         (
             "write-throttles",
-            {"Namespace": "AWS/DynamoDB", "MetricName": "WriteThrottleEvents", "Dimensions": table} | any_at_all,
+            {"Namespace": "AWS/DynamoDB", "MetricName": "WriteThrottleEvents", "Dimensions": table} | more_than_0,
         ),
         (
             "p99-duration",
@@ -141,7 +162,7 @@ def alarms(config: Config) -> list[dict[str, Any]]:
         ),
         (
             "changes-failed",
-            {"Namespace": namespace, "MetricName": "ChangesFailed", "Dimensions": ours}
+            {"Namespace": namespace, "MetricName": "ChangesFailed", "Dimensions": stage}
             | {"Statistic": "Sum", "Threshold": 0, "EvaluationPeriods": 3},
         ),
         (
@@ -158,7 +179,7 @@ def alarms(config: Config) -> list[dict[str, Any]]:
             "TreatMissingData": "notBreaching",
         }
         | metric
-        for name, metric in watched
+        for name, metric in metrics
     ]
 
 

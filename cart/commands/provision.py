@@ -1,4 +1,4 @@
-"""The table itself: what it must be, how it is made, and how what is there differs from that."""
+"""Create the table, and compare an existing table with what it must be."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 TTL_ATTRIBUTE = "ttl"
 USABLE_WITHIN_SECONDS = 300
 
-# Each aspect as `status` prints it, when it is right
-WANTED = {
+# The required properties of the table, as `table status` prints them
+REQUIRED = {
     "status": "ACTIVE",
     "keys": "user_id (S) HASH, item_id (S) RANGE",
     "billing": "PAY_PER_REQUEST",
@@ -28,33 +28,33 @@ NOT_OFFERED = "not offered by this engine"
 
 
 def create(client: "DynamoDBClient", name: str, say: Callable[[str], None], with_stream: bool = True) -> dict[str, str]:
-    """Make the table if it is not there, wait until it is usable, bring its TTL, recovery and stream in line.
+    """Create the table if it does not exist, wait until it is usable, and turn on TTL, recovery and stream.
 
-    :param say: takes one line for each thing done or not to be had
-    :param with_stream: or leave that as it is: moto copies all of a stream at each transaction, and nobody reads it
-    :return: what differs and cannot be changed in place: aspect to what the table has
+    :param say: called with one line of output for each thing that was done or that the engine does not offer
+    :param with_stream: False leaves the stream as it is, for moto: it copies the whole stream at each transaction
+    :return: the properties that differ and cannot be changed in place, with the table's values
     """
     try:
         client.create_table(TableName=name, **_definition())
         say(f"Table {name}: creating")
     except client.exceptions.ResourceInUseException:
-        say(f"Table {name}: already there")
-    _wait_until(lambda: aspects(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
+        say(f"Table {name}: exists")
+    _wait_until(lambda: properties(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
     _turn_on_ttl(client, name, say)
     _turn_on_recovery(client, name, say)
     if with_stream:
         _turn_on_stream(client, name, say)
-    different = differences(aspects(client, name))
-    return {aspect: found for aspect, found in different.items() if with_stream or aspect != "stream"}
+    different = differences(properties(client, name))
+    return {key: value for key, value in different.items() if with_stream or key != "stream"}
 
 
-def aspects(client: "DynamoDBClient", name: str) -> dict[str, str]:
-    """Each of ``WANTED`` as the table has it.
+def properties(client: "DynamoDBClient", name: str) -> dict[str, str]:
+    """Return the table's properties, with the keys of ``REQUIRED``.
 
-    :raise ResourceNotFoundException: there is no such table
+    :raise ResourceNotFoundException: the table does not exist
     """
     table = client.describe_table(TableName=name)["Table"]
-    types = {one["AttributeName"]: one["AttributeType"] for one in table["AttributeDefinitions"]}
+    types = {attribute["AttributeName"]: attribute["AttributeType"] for attribute in table["AttributeDefinitions"]}
 
     def keys(schema: list[Any]) -> str:
         return ", ".join(f"{key['AttributeName']} ({types[key['AttributeName']]}) {key['KeyType']}" for key in schema)
@@ -76,8 +76,9 @@ def aspects(client: "DynamoDBClient", name: str) -> dict[str, str]:
     }
 
 
-def differences(found: dict[str, str]) -> dict[str, str]:
-    return {aspect: value for aspect, value in found.items() if value not in (WANTED[aspect], NOT_OFFERED)}
+def differences(actual: dict[str, str]) -> dict[str, str]:
+    """Return those of the table's properties that differ from the required ones."""
+    return {key: value for key, value in actual.items() if value not in (REQUIRED[key], NOT_OFFERED)}
 
 
 def _definition() -> Any:
@@ -95,7 +96,7 @@ def _definition() -> Any:
             {
                 "IndexName": PRODUCT_INDEX,
                 "KeySchema": [{"AttributeName": "product_id", "KeyType": "HASH"}],
-                # Enough to find the carts of a product, and a change of quantity does not write the index
+                # Enough to find the carts of a product; and a change of a quantity does not write the index
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
         ],
@@ -129,46 +130,46 @@ def _encryption(table: Any) -> str:
 
 def _turn_on_ttl(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> None:
     if _ttl(client, name) != "DISABLED":
-        return  # on, or on another attribute, which DynamoDB takes an hour to change: reported as a difference
-    wanted: Any = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
-    with _or_found_done(client, lambda: _ttl(client, name) != "DISABLED"):
-        client.update_time_to_live(TableName=name, TimeToLiveSpecification=wanted)
-    _wait_until(lambda: _ttl(client, name) == WANTED["ttl"], "TTL")
+        return  # on; if on another attribute, a change takes DynamoDB an hour, so it is reported as a difference
+    ttl: Any = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+    with _allow_concurrent_change(client, lambda: _ttl(client, name) != "DISABLED"):
+        client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+    _wait_until(lambda: _ttl(client, name) == REQUIRED["ttl"], "TTL")
     say(f"Table {name}: turned TTL on")
 
 
 def _turn_on_recovery(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> None:
-    found = _recovery(client, name)
-    if found == NOT_OFFERED:
-        say(f"Table {name}: point-in-time recovery is {NOT_OFFERED}, going on without")
-    elif found != WANTED["recovery"]:
-        _wait_until(lambda: _ask_for_recovery(client, name), "point-in-time recovery")
+    status = _recovery(client, name)
+    if status == NOT_OFFERED:
+        say(f"Table {name}: point-in-time recovery is {NOT_OFFERED}; continuing without it")
+    elif status != REQUIRED["recovery"]:
+        _wait_until(lambda: _try_to_enable_recovery(client, name), "point-in-time recovery")
         say(f"Table {name}: turned point-in-time recovery on")
 
 
-def _ask_for_recovery(client: "DynamoDBClient", name: str) -> bool:
+def _try_to_enable_recovery(client: "DynamoDBClient", name: str) -> bool:
     try:
         client.update_continuous_backups(
             TableName=name, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
         )
     except client.exceptions.ContinuousBackupsUnavailableException:
-        return False  # for some seconds after a table is made
-    return _recovery(client, name) == WANTED["recovery"]
+        return False  # DynamoDB refuses it for some seconds after a table is created
+    return _recovery(client, name) == REQUIRED["recovery"]
 
 
 def _turn_on_stream(client: "DynamoDBClient", name: str, say: Callable[[str], None]) -> None:
-    if aspects(client, name)["stream"] != "DISABLED":
-        return  # on, or with other images, and then it would have to be made anew: reported as a difference
-    wanted: Any = {"StreamEnabled": True, "StreamViewType": WANTED["stream"]}
-    with _or_found_done(client, lambda: aspects(client, name)["stream"] != "DISABLED"):
-        client.update_table(TableName=name, StreamSpecification=wanted)
-    _wait_until(lambda: aspects(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
+    if properties(client, name)["stream"] != "DISABLED":
+        return  # on; a stream with other images cannot be changed, so it is reported as a difference
+    stream: Any = {"StreamEnabled": True, "StreamViewType": REQUIRED["stream"]}
+    with _allow_concurrent_change(client, lambda: properties(client, name)["stream"] != "DISABLED"):
+        client.update_table(TableName=name, StreamSpecification=stream)
+    _wait_until(lambda: properties(client, name)["status"] == "ACTIVE", f"{name} to become ACTIVE")
     say(f"Table {name}: turned its stream on")
 
 
 @contextmanager
-def _or_found_done(client: "DynamoDBClient", is_done: Callable[[], bool]) -> Iterator[None]:
-    """A change that DynamoDB refuses is none of ours if another who makes the table has made it by now."""
+def _allow_concurrent_change(client: "DynamoDBClient", is_done: Callable[[], bool]) -> Iterator[None]:
+    """Ignore that DynamoDB refuses a change if another process has made the same change meanwhile."""
     try:
         yield
     except client.exceptions.ClientError:
@@ -180,9 +181,9 @@ def _is_not_offered(error: Any) -> bool:
     return error.response["Error"]["Code"] == "UnknownOperationException"
 
 
-def _wait_until(is_done: Callable[[], bool], what: str) -> None:
+def _wait_until(is_done: Callable[[], bool], event: str) -> None:
     deadline = time.monotonic() + USABLE_WITHIN_SECONDS
     while not is_done():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {USABLE_WITHIN_SECONDS} seconds for {what}")
+            raise TimeoutError(f"waited {USABLE_WITHIN_SECONDS} seconds for {event}")
         time.sleep(1)

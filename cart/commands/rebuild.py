@@ -1,11 +1,11 @@
-"""What carts hold now, counted anew from the table beside live traffic: `flask analytics rebuild`.
+"""Count again, from the table, what all carts hold, during live traffic: `flask analytics rebuild`.
 
-A rebuild begins a new generation of the aggregates and closes the one before it. Then it goes through the table, line
-by line, and moves what was counted of each into the new generation, as the line itself has it: in a transaction, as a
-record would. Records go on to be counted, and do the same with the lines that they are of. When all are moved the
-aggregates of the new generation are right, and whatever is left in the old ones is drift, and is dropped.
+A rebuild starts a new generation of the aggregates and closes the one before. Then it scans the table. For each line,
+one transaction subtracts what was counted of it from the old generation and adds what the line holds to the new one.
+Records of the stream are counted meanwhile, and move their lines in the same way. When all lines are moved, the new
+generation is correct; what remains in the old ones is drift (a difference that should not exist), and is deleted.
 
-How far it came is kept in the table. One that died is gone on with by the next.
+The progress is kept in the table. A rebuild that was interrupted is continued by the next run.
 """
 
 import time
@@ -27,7 +27,7 @@ from cart.analytics.counter import (
     revision_of,
 )
 from cart.analytics.tally import LineId, Tally, held_of
-from cart.analytics.totals import AMOUNTS, SHARDS, money, shards, summed
+from cart.analytics.totals import AMOUNTS, SHARDS, from_cents, shard_rows, sum_attributes
 from cart.dynamodb.client import call
 from cart.dynamodb.keys import (
     COUNTED,
@@ -45,10 +45,10 @@ from cart.dynamodb.keys import (
 from cart.dynamodb.rows import number
 from cart.model.lines import CART
 
-SEGMENTS = 4  # of the table, which are gone through at the same time
+SEGMENTS = 4  # of the table, scanned in parallel
 PAGE_ROWS = 500
-CLOSED_SECONDS = 86_400  # far longer than one who counts may be under way
-LINES, PRODUCTS, ALL = "lines", "products", "totals"  # of what there may be drift
+CLOSED_SECONDS = 86_400  # far longer than the counting of a batch can take
+LINES, PRODUCTS, ALL = "lines", "products", "totals"  # kinds of drift
 FILTERS = {
     LINES: "begins_with(item_id, :line) OR (begins_with(user_id, :counted) AND begins_with(item_id, :of_line))",
     PRODUCTS: "begins_with(user_id, :product)",
@@ -60,47 +60,62 @@ VALUES = {
 
 
 class Drift(NamedTuple):
-    """How far what was counted was from what is right; negative where too much was counted.
+    """The difference between the correct counts and the earlier ones; negative if too much was counted.
 
-    :ivar differing: how many lines, products or totals
+    :ivar kind: ``LINES``, ``PRODUCTS`` or ``ALL``
+    :ivar differing: the number of lines, products or totals that differed
     """
 
-    of: str
+    kind: str
     differing: int
     lines: int
     units: int
     value: Decimal
 
 
+def describe(drift: Drift) -> str:
+    """Return what was corrected, such as ``the count of 1 product: +0 lines, -4 units, +2.50 in value``."""
+    count = drift.differing
+    subjects = {
+        LINES: f"the count of {count} line{'s' * (count != 1)}",
+        PRODUCTS: f"the count of {count} product{'s' * (count != 1)}",
+        ALL: "the totals over all carts",
+    }
+    return f"{subjects[drift.kind]}: {drift.lines:+} lines, {drift.units:+} units, {drift.value:+.2f} in value"
+
+
 class Rebuild:
-    """One rebuild, or the rest of one."""
+    """A rebuild, or the continuation of an interrupted one.
+
+    :ivar generation: the new one, known when ``run`` has started
+    """
 
     def __init__(self, bookkeeper: Bookkeeper) -> None:
         self.books = bookkeeper
         self.generation = 0
 
     def run(self) -> Iterator[int]:
-        """Do it; the values are numbers of rows that were looked at, about twice those that the table has."""
+        """Do the rebuild, and yield the numbers of rows scanned; their sum is about twice the number of rows."""
         self._begin()
-        yield from _in_parallel(partial(self._segment, LINES, self._move_lines))
-        yield from _in_parallel(partial(self._segment, PRODUCTS, self._settle_products))
-        self.books.insist(self._drop_totals)
-        self.books.insist(partial(self._generation_row, self.generation))
+        yield from _scan_segments(partial(self._scan_segment, LINES, self._move_lines))
+        yield from _scan_segments(partial(self._scan_segment, PRODUCTS, self._drop_products))
+        self.books.transact(self._drop_totals)
+        self.books.transact(partial(self._generation_row, self.generation))
 
     def drift(self) -> list[Drift]:
-        """What the latest rebuild has found."""
-        found = {row["item_id"]["S"]: row for row in self.books.partition(REBUILD)}
-        return [_drift(of, found.get(f"{DRIFT}{of}", {})) for of in (LINES, PRODUCTS, ALL)]
+        """Return the drift that the latest rebuild corrected."""
+        rows = {row["item_id"]["S"]: row for row in self.books.partition(REBUILD)}
+        return [_drift(kind, rows.get(f"{DRIFT}{kind}", {})) for kind in (LINES, PRODUCTS, ALL)]
 
     def _begin(self) -> None:
-        """Make the new generation, unless that was done, and close the one before."""
+        """Start a new generation, unless an interrupted rebuild has done so, and close the one before."""
         row = self.books.rows([GENERATION_KEY]).get((TOTALS, GENERATION))
         if row and "rebuilding" in row:
             self.generation = int(row["generation"]["N"])
         else:
-            self._forget_the_last()
+            self._delete_progress()
             self.generation = 1 + (int(row["generation"]["N"]) if row else 1)
-            self.books.insist(partial(self._generation_row, self.generation, {"rebuilding": {"BOOL": True}}))
+            self.books.transact(partial(self._generation_row, self.generation, {"rebuilding": {"BOOL": True}}))
         for shard in range(SHARDS):
             call(
                 self.books.client,
@@ -116,18 +131,25 @@ class Rebuild:
         rows = self.books.rows([GENERATION_KEY])
         row = rows.get((TOTALS, GENERATION))
         values = {"generation": number(generation)} | (state or {})
-        return [self.books.put(GENERATION_KEY, values, revision_of(row))] if generation_of(rows) <= generation else []
+        if generation_of(rows) > generation:
+            return []
+        return [self.books.put_action(GENERATION_KEY, values, revision_of(row))]
 
-    def _forget_the_last(self) -> None:
+    def _delete_progress(self) -> None:
+        """Delete the progress and the drift of the last rebuild."""
         for row in self.books.partition(REBUILD):
             key = row_key(REBUILD, row["item_id"]["S"])
             call(self.books.client, "delete_item", TableName=self.books.name, Key=key)
 
-    def _segment(self, phase: str, work: Callable[[list[Row]], None], segment: int) -> Iterator[int]:
-        """Go through one segment of the table, page by page, from where the last run came to."""
-        place = row_key(REBUILD, f"{phase}#{segment}")
-        kept = self.books.rows([place]).get((REBUILD, f"{phase}#{segment}"), {"next": {"M": {}}})
-        start = kept["next"].get("M")
+    def _scan_segment(self, phase: str, work: Callable[[list[Row]], None], segment: int) -> Iterator[int]:
+        """Scan one segment of the table page by page, starting where an interrupted run stopped.
+
+        :param phase: ``LINES`` or ``PRODUCTS``
+        :param work: is called with the keys of each page's rows
+        """
+        progress_key = row_key(REBUILD, f"{phase}#{segment}")
+        progress = self.books.rows([progress_key]).get((REBUILD, f"{phase}#{segment}"), {"next": {"M": {}}})
+        start = progress["next"].get("M")
         while start is not None:
             page = call(
                 self.books.client,
@@ -144,92 +166,99 @@ class Rebuild:
             )
             work(page["Items"])
             start = page.get("LastEvaluatedKey")
-            reached = place | {"next": {"M": start} if start else {"NULL": True}}
-            call(self.books.client, "put_item", TableName=self.books.name, Item=reached)
+            progress = progress_key | {"next": {"M": start} if start else {"NULL": True}}
+            call(self.books.client, "put_item", TableName=self.books.name, Item=progress)
             yield page["ScannedCount"]
 
     def _move_lines(self, keys: list[Row]) -> None:
         lines = sorted({_line_of(key) for key in keys})
         for start in range(0, len(lines), CHUNK):
-            self.books.insist(partial(self._moves, lines[start : start + CHUNK]))
+            self.books.transact(partial(self._move_actions, lines[start : start + CHUNK]))
 
-    def _moves(self, lines: list[LineId]) -> list[Row]:
-        """What was counted is read before the lines: so these are at least as new, whatever is under way."""
+    def _move_actions(self, lines: list[LineId]) -> list[Row]:
+        """Return the actions that move lines to the current generation.
+
+        What was counted is read before the lines. So the lines are at least as new, even if records are counted
+        meanwhile.
+        """
         rows = self.books.rows([GENERATION_KEY, *map(counted_key, lines)])
         counted = counted_of(rows, lines)
-        found = self.books.rows(line_key(line.user_id, CART, line.product_id) for line in lines)
+        line_rows = self.books.rows(line_key(line.user_id, CART, line.product_id) for line in lines)
         tallied, drift = Tally(generation_of(rows)), []
         for line, old in counted.items():
-            held = held_of(found.get((line.user_id, f"{LINE_PREFIXES[CART]}{line.product_id}")))
+            held = held_of(line_rows.get((line.user_id, f"{LINE_PREFIXES[CART]}{line.product_id}")))
             if held != old.held or (held.quantity and old.generation != tallied.generation):
-                tallied.hold(line, old, held, old.position)
+                tallied.set_line(line, old, held, old.position)
             if held != old.held:
                 drift.append({name: held.amounts[name] - old.held.amounts[name] for name in AMOUNTS})
-        return [*self.books.actions_of(tallied), *self._report(LINES, drift)]
+        return [*self.books.tally_actions(tallied), *self._drift_actions(LINES, drift)]
 
-    def _settle_products(self, keys: list[Row]) -> None:
+    def _drop_products(self, keys: list[Row]) -> None:
         for product_id in sorted({int(key["user_id"]["S"].removeprefix(PRODUCT)) for key in keys}):
-            self.books.insist(partial(self._drop_product, product_id))
-            self.books.refresh(product_id, anew=True)
+            self.books.transact(partial(self._drop_product, product_id))
+            self.books.refresh(product_id, rewrite=True)
 
     def _drop_product(self, product_id: int) -> list[Row]:
-        """What is left of a product in older generations."""
-        left = self._older(shards(self.books.partition(f"{PRODUCT}{product_id}")))
-        drops = [{"Delete": {"TableName": self.books.name, "Key": _key_of(row)}} for row in left]
-        return [*drops, *self._report(PRODUCTS, [_negative(summed(left, AMOUNTS))])]
+        """Return the actions that delete a product's rows of older generations."""
+        old_rows = self._older(shard_rows(self.books.partition(f"{PRODUCT}{product_id}")))
+        deletes = [{"Delete": {"TableName": self.books.name, "Key": _key_of(row)}} for row in old_rows]
+        return [*deletes, *self._drift_actions(PRODUCTS, [_negative(sum_attributes(old_rows, AMOUNTS))])]
 
     def _drop_totals(self) -> list[Row]:
-        """The rows stay for a while, without what they held, to say that their generation is closed."""
-        left = [row for row in self._older(shards(self.books.partition(TOTALS))) if "ttl" not in row]
+        """Return the actions that empty the totals of older generations.
+
+        Their rows stay for ``CLOSED_SECONDS``: they mark the generation as closed.
+        """
+        old_rows = [row for row in self._older(shard_rows(self.books.partition(TOTALS))) if "ttl" not in row]
         closed = {"closed": {"BOOL": True}, "ttl": number(time.time() + CLOSED_SECONDS)}
-        drops = [{"Put": {"TableName": self.books.name, "Item": _key_of(row) | closed}} for row in left]
-        return [*drops, *self._report(ALL, [_negative(summed(left, AMOUNTS))])]
+        puts = [{"Put": {"TableName": self.books.name, "Item": _key_of(row) | closed}} for row in old_rows]
+        return [*puts, *self._drift_actions(ALL, [_negative(sum_attributes(old_rows, AMOUNTS))])]
 
     def _older(self, rows: Iterable[Row]) -> list[Row]:
         return [row for row in rows if int(row["item_id"]["S"].partition("#")[0]) < self.generation]
 
-    def _report(self, of: str, drifts: list[dict[str, int]]) -> list[Row]:
-        """The action that adds to what was found, in the transaction that mends it."""
+    def _drift_actions(self, kind: str, drifts: list[dict[str, int]]) -> list[Row]:
+        """Return the action that adds to the drift found so far, for the transaction that corrects it."""
         drifts = [drift for drift in drifts if any(drift.values())]
         if not drifts:
             return []
         sums = {name: sum(drift[name] for drift in drifts) for name in AMOUNTS}
-        return [self.books.add(row_key(REBUILD, f"{DRIFT}{of}"), {"differing": len(drifts)} | sums)]
+        return [self.books.add_action(row_key(REBUILD, f"{DRIFT}{kind}"), {"differing": len(drifts)} | sums)]
 
 
-def _in_parallel(work: Callable[[int], Iterator[int]]) -> Iterator[int]:
-    """What ``work`` yields for each of the segments, as it comes."""
-    done: SimpleQueue[int | None] = SimpleQueue()
+def _scan_segments(work: Callable[[int], Iterator[int]]) -> Iterator[int]:
+    """Run ``work`` for all segments in parallel, and yield what each yields as soon as it does."""
+    scanned: SimpleQueue[int | None] = SimpleQueue()
     stopped = Event()
 
     def run(segment: int) -> None:
         try:
             for rows in work(segment):
-                done.put(rows)
+                scanned.put(rows)
                 if stopped.is_set():
                     return
         finally:
-            done.put(None)
+            scanned.put(None)
 
     with ThreadPoolExecutor(SEGMENTS) as pool:
-        running = [pool.submit(run, segment) for segment in range(SEGMENTS)]
+        scans = [pool.submit(run, segment) for segment in range(SEGMENTS)]
         try:
-            for _ in running:
-                yield from iter(done.get, None)
-            for one in running:
-                one.result()
+            for _ in scans:
+                yield from iter(scanned.get, None)
+            for scan in scans:
+                scan.result()
         finally:
             stopped.set()
 
 
 def _line_of(key: Row) -> LineId:
-    """Of a line, or of what was counted of it."""
+    """Return the line of a key, which is a line's own or that of its counted row."""
     return LineId(key["user_id"]["S"].removeprefix(COUNTED), int(key["item_id"]["S"].partition("#")[2]))
 
 
-def _drift(of: str, row: Row) -> Drift:
-    sums = summed([row], ("differing", *AMOUNTS))
-    return Drift(of, sums["differing"], sums["lines"], sums["units"], money(sums["cents"]))
+def _drift(kind: str, row: Row) -> Drift:
+    sums = sum_attributes([row], ("differing", *AMOUNTS))
+    return Drift(kind, sums["differing"], sums["lines"], sums["units"], from_cents(sums["cents"]))
 
 
 def _key_of(row: Row) -> Row:

@@ -1,4 +1,4 @@
-"""The command `flask serve`, which `make run` and the container start."""
+"""Run the command `flask serve`, which `make run` and the container use."""
 
 import fcntl
 import os
@@ -19,9 +19,8 @@ from cart.commands.cli import app_config, create_table_or_fail, fail
 from cart.commands.supervisor import Supervisor
 from cart.config import Config
 
-ENDPOINT_FILE = "endpoint"  # in the data folder: the running engine's URL; left behind by a run that crashed
 LOCK_FILE = "lock"
-WAIT_FOR_CRASHED_RUN_SECONDS = 20  # its engine saves and ends within this time
+WAIT_FOR_CRASHED_RUN_SECONDS = 20  # the engine of a crashed run saves and ends within this time
 
 FLASK = [sys.executable, "-m", "flask", "--app", "wsgi"]
 ENGINES: dict[str, Callable[[Path | None], engines.Engine]] = {
@@ -31,24 +30,25 @@ ENGINES: dict[str, Callable[[Path | None], engines.Engine]] = {
 
 
 def serve(host: str, port: int, engine: str | None, data: str, wait_seconds: int, from_make: bool) -> None:
-    """Start the engine if one is wanted, create the table, and serve the API until a signal ends it.
+    """Start an engine unless the table is elsewhere, create the table, and serve the API until a signal ends it.
 
-    :param engine: one of ``ENGINES``, ``aws`` for none, None for the default
+    :param engine: one of ``ENGINES``; ``aws`` to start none; None for the default
     :param data: the folder in which the engine keeps its tables, or ``memory``
-    :param from_make: started by make: end when make ends
+    :param wait_seconds: for how long to wait until ``DYNAMODB_ENDPOINT_URL`` answers
+    :param from_make: make has started this process: end when make ends
     """
     engine = engine or ("aws" if app_config().dynamodb_endpoint_url else "ministack")
-    _listen_to_signals()
-    _refuse_taken_port(host, port)
+    _handle_signals()
+    _fail_if_port_is_taken(host, port)
     gunicorn = gunicorn_command(host, port)
     if engine == "aws" and not from_make:
         _prepare_table(wait_seconds)
-        _print_addresses(host, port, _place_of_data())
+        _print_addresses(host, port, _data_location())
         sys.stdout.flush()
-        os.execv(gunicorn[0], gunicorn)  # gunicorn takes this process's place, and gets its signals itself
+        os.execv(gunicorn[0], gunicorn)  # gunicorn replaces this process, so that it receives the signals itself
     parent = os.getppid()
     with ExitStack() as stack:
-        stack.enter_context(_own_exit_status())
+        stack.enter_context(_exit_0_on_interrupt())
         if from_make:
             stack.enter_context(_foreground_of_terminal())
         folder = None if data == "memory" or engine == "aws" else stack.enter_context(_locked_folder(Path(data)))
@@ -56,31 +56,35 @@ def serve(host: str, port: int, engine: str | None, data: str, wait_seconds: int
         stack.callback(supervisor.stop)
         if engine == "aws":
             _prepare_table(wait_seconds)
-            place = _place_of_data()
+            location = _data_location()
         else:
-            place = _start_engine(supervisor, engine, folder)
-            crashed = _note_endpoint(stack, folder)
+            location = _start_engine(supervisor, engine, folder)
+            crashed = _write_endpoint_file(stack, folder)
             follow = ["analytics", "follow", *(["--rebuild-first"] if crashed else [])]
             supervisor.start("The counting process", [*FLASK, *follow])
         supervisor.start("gunicorn", gunicorn)
-        _print_addresses(host, port, place)
+        _print_addresses(host, port, location)
         ended = supervisor.wait(lambda: from_make and os.getppid() != parent)
         if ended:
-            fail(f"{ended.name} ended with status {ended.status}, so all that was started here is stopped")
+            fail(f"{ended.name} ended with status {ended.status}; all other processes of this command are stopped")
 
 
 def gunicorn_command(host: str, port: int) -> list[str]:
-    """Return gunicorn's command. gevent's patches come first: applied after boto3's import they would break TLS."""
+    """Return gunicorn's command. It applies gevent's patches first: after the import of boto3 they would break TLS."""
     patched = [sys.executable, "-m", "gevent.monkey", "--module", "gunicorn"]
     return [*patched, "-c", "python:cart.commands.gunicorn_conf", "--bind", f"{host}:{port}", "wsgi:app"]
 
 
-def _listen_to_signals() -> None:
-    """End at SIGINT, also where a script's ``&`` ignores it, at SIGTERM, and at SIGHUP unless ``nohup`` ignores it."""
+def _handle_signals() -> None:
+    """Raise KeyboardInterrupt at SIGINT, SIGTERM and SIGHUP.
+
+    A process that a script starts with ``&`` ignores SIGINT; this one does not. SIGTERM and SIGHUP stay ignored if they
+    are, as by ``nohup``.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for end in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(end) is not signal.SIG_IGN:
-            signal.signal(end, _interrupt)
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:
+            signal.signal(signal_number, _interrupt)
 
 
 def _interrupt(*_: Any) -> None:
@@ -88,8 +92,8 @@ def _interrupt(*_: Any) -> None:
 
 
 @contextmanager
-def _own_exit_status() -> Iterator[None]:
-    """Exit with status 0 where the user ended the command; a second signal does not cut the stopping short."""
+def _exit_0_on_interrupt() -> Iterator[None]:
+    """Exit with status 0 if a signal ended the command."""
     try:
         yield
     except KeyboardInterrupt:
@@ -98,20 +102,21 @@ def _own_exit_status() -> Iterator[None]:
 
 @contextmanager
 def _foreground_of_terminal() -> Iterator[None]:
-    """Take Ctrl-C from make, which would exit with status 130 and an error of its own.
+    """Receive Ctrl-C instead of make, which would exit with status 130 and print an error.
 
-    A terminal sends it to one process group: this process moves to a group of its own and makes that the terminal's.
+    A terminal sends Ctrl-C to its foreground process group: this process moves to its own group and makes that the
+    foreground one.
     """
     try:
         terminal = os.open("/dev/tty", os.O_RDWR)
     except OSError:
-        yield  # no terminal: whoever signals make decides what make does
+        yield  # no terminal, so no Ctrl-C
         return
     group = os.getpgrp()
     if os.tcgetpgrp(terminal) != group or os.getpid() == group:
-        yield  # in the background, or not under make
+        yield  # in the background, or not started by make
         return
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # which a process in the background gets for tcsetpgrp
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # sent to a background process that calls tcsetpgrp
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z would stop this process, and make would wait for ever
     os.setpgid(0, 0)
     os.tcsetpgrp(terminal, os.getpgrp())
@@ -124,9 +129,9 @@ def _foreground_of_terminal() -> Iterator[None]:
 
 @contextmanager
 def _locked_folder(folder: Path) -> Iterator[Path]:
-    """Make the data folder and lock it, so that no other run uses it at the same time.
+    """Create the data folder and lock it, so that no other run uses it at the same time.
 
-    The lock is inherited by the guardian, which holds it until the engine of a crashed run has saved.
+    The guardian process inherits the lock. If this process crashes, it holds the lock until the engine has saved.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_FILE).open("a+") as lock:
@@ -150,7 +155,7 @@ def _try_lock(lock: IO[str]) -> bool:
 
 
 def _is_running(lock: IO[str]) -> bool:
-    """Return whether the process whose id is in the lock file is there."""
+    """Tell whether the process whose id is in the lock file still runs."""
     lock.seek(0)
     try:
         os.kill(int(lock.read() or 0), 0)
@@ -162,31 +167,34 @@ def _is_running(lock: IO[str]) -> bool:
 
 
 def _start_engine(supervisor: Supervisor, name: str, folder: Path | None) -> str:
-    """Start the engine, point this process and its children at it, create the table; return where its data is."""
+    """Start the engine, set the environment to use it, and create the table; return where the data is, as text."""
     try:
         engine = ENGINES[name](folder / name if folder else None)
         engines.start(engine, partial(supervisor.start, f"The engine, {engine.name},"))
     except engines.EngineMissing as error:
         fail(str(error))
-    _point_environment_at(engine.url)
+    _set_environment(engine.url)
     create_table_or_fail(Config.from_env())
-    kept = f"in {folder.resolve()}" if folder else "in memory: it is lost when this ends"
-    return f"{kept} ({engine.name}, {engine.url})"
+    location = f"in {folder.resolve()}" if folder else "in memory: it is lost when this ends"
+    return f"{location} ({engine.name}, {engine.url})"
 
 
-def _note_endpoint(stack: ExitStack, folder: Path | None) -> bool:
-    """Write the engine's URL to the data folder while this runs; return whether a crashed run left one there."""
+def _write_endpoint_file(stack: ExitStack, folder: Path | None) -> bool:
+    """Write the engine's URL to a file that is deleted when this ends; return whether the last run crashed.
+
+    A run that crashes does not delete its file.
+    """
     if not folder:
         return False
-    note = folder / ENDPOINT_FILE
-    crashed = note.exists()
-    note.write_text(os.environ["DYNAMODB_ENDPOINT_URL"] + "\n")
-    stack.callback(note.unlink, missing_ok=True)
+    file = folder / engines.ENDPOINT_FILE
+    crashed = file.exists()
+    file.write_text(os.environ["DYNAMODB_ENDPOINT_URL"] + "\n")
+    stack.callback(file.unlink, missing_ok=True)
     return crashed
 
 
-def _point_environment_at(endpoint_url: str) -> None:
-    """For this process and its children: the engine here, and never by mistake the account of a profile."""
+def _set_environment(endpoint_url: str) -> None:
+    """Set the environment of this process and its children to use the engine, and never an AWS account."""
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         os.environ.pop(name, None)
     os.environ |= {
@@ -200,18 +208,18 @@ def _point_environment_at(endpoint_url: str) -> None:
 
 
 def _prepare_table(wait_seconds: int) -> None:
-    """Wait for the engine that DYNAMODB_ENDPOINT_URL names, and create the table."""
+    """Wait until the engine at DYNAMODB_ENDPOINT_URL answers, if that is set, and create the table."""
     endpoint_url = app_config().dynamodb_endpoint_url
     if endpoint_url and not engines.wait_until_listens(endpoint_url, wait_seconds):
         fail(f"no DynamoDB answers at {endpoint_url}")
     create_table_or_fail(app_config())
 
 
-def _place_of_data() -> str:
+def _data_location() -> str:
     return f"in {app_config().dynamodb_endpoint_url or 'your AWS account, ' + app_config().aws_region}"
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
+def _fail_if_port_is_taken(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -220,9 +228,9 @@ def _refuse_taken_port(host: str, port: int) -> None:
             fail(f"port {port} on {host} cannot be used ({error.strerror}); choose another with PORT=")
 
 
-def _print_addresses(host: str, port: int, place: str) -> None:
+def _print_addresses(host: str, port: int, location: str) -> None:
     name = "localhost" if host == "0.0.0.0" else host  # noqa: S104
-    click.echo(f"Data:       {place}")
+    click.echo(f"Data:       {location}")
     click.echo(f"API:        http://{name}:{port}/cart/user123")
     click.echo(f"Swagger UI: http://{name}:{port}/docs")
     click.echo(f"Analytics:  http://{name}:{port}/analytics")

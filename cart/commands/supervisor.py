@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any, NamedTuple, NoReturn
 
-LOOK_EVERY_SECONDS = 0.2
+POLL_SECONDS = 0.2
 STOP_WITHIN_SECONDS = 15
 
 
@@ -20,9 +20,9 @@ class Ended(NamedTuple):
 
 
 class Supervisor:
-    """Starts processes, waits until one of them ends, and stops the others, the one that was started last first.
+    """Starts processes, waits until one of them ends, and stops the others, the last started first.
 
-    A guardian process does the same where this process is killed: it reads from a pipe whose other end closes then.
+    A guardian process stops them if this process is killed: it reads a pipe, whose other end closes then.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,11 @@ class Supervisor:
         self._to_guardian = _start_guardian()
 
     def start(self, name: str, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start a process in a session of its own: a terminal's Ctrl-C reaches this process alone."""
+        """Start a process in its own session: a terminal's Ctrl-C then reaches only this process.
+
+        :param name: for messages
+        :param options: of ``subprocess.Popen``
+        """
         process = subprocess.Popen(command, start_new_session=True, **options)
         self._processes[name] = process
         self._to_guardian.write(f"{process.pid}\n")
@@ -43,11 +47,11 @@ class Supervisor:
             for name, process in self._processes.items():
                 if (status := process.poll()) is not None:
                     return Ended(name, status)
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(POLL_SECONDS)
         return None
 
     def stop(self) -> None:
-        """Stop what still runs, in order: each process may use those that were started before it until its end."""
+        """Stop the processes that still run, the last started first: each may use those started before it."""
         for process in reversed(self._processes.values()):
             stop(process)
         self._to_guardian.write("done\n")
@@ -55,7 +59,10 @@ class Supervisor:
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Stop a process that leads a session: SIGTERM, then SIGKILL to whatever of its session is there after a while."""
+    """Stop a session's first process by SIGTERM, then kill all processes of the session that still run.
+
+    The process has ``STOP_WITHIN_SECONDS`` to end.
+    """
     try:
         process.terminate()
         process.wait(STOP_WITHIN_SECONDS)
@@ -67,35 +74,35 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _start_guardian() -> IO[str]:
-    """Fork the guardian; the value is the writing end of its pipe."""
-    reading, writing = os.pipe()
+    """Fork the guardian process, and return the end of its pipe to write to."""
+    read_end, write_end = os.pipe()
     if os.fork() == 0:
-        os.close(writing)
-        _guard(os.fdopen(reading))
-    os.close(reading)
-    return os.fdopen(writing, "w")
+        os.close(write_end)
+        _guard(os.fdopen(read_end))
+    os.close(read_end)
+    return os.fdopen(write_end, "w")
 
 
 def _guard(pipe: IO[str]) -> NoReturn:
     """Read process ids until the pipe closes, then stop those processes unless the last line is ``done``."""
     os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, signal.SIG_IGN)
     lines = pipe.read().split()
     if lines[-1:] != ["done"]:
         for pid in reversed([int(line) for line in lines]):
-            _stop_stranger(pid)
+            _stop_other(pid)
     os._exit(0)
 
 
-def _stop_stranger(pid: int) -> None:
-    """Stop a process that is not this one's child, as ``stop`` does."""
+def _stop_other(pid: int) -> None:
+    """Stop a process that is not a child of this one, as ``stop`` does."""
     deadline = time.monotonic() + STOP_WITHIN_SECONDS
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
         while time.monotonic() < deadline:
             os.kill(pid, 0)
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(POLL_SECONDS)
     _kill_session(pid)
 
 

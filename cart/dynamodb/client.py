@@ -1,91 +1,91 @@
-"""DynamoDB's client, what may be sent to it again, and what its errors mean. The only importer of boto3."""
+"""Connect to DynamoDB and other AWS services, and call DynamoDB with retries. Only this module imports boto3."""
 
 import logging
-import random
+import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import boto3
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import (
-    BotoCoreError,
-    ChecksumError,
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    HTTPClientError,
-    ProxyConnectionError,
-)
+from botocore.exceptions import BotoCoreError, HTTPClientError
 from botocore.handlers import BUILTIN_HANDLERS
-from botocore.parsers import ResponseParserError
 from botocore.session import Session
 
 from cart.config import Config, ConfigError
 from cart.context import count, seconds_since
-from cart.dynamodb.direct import attach, refuse_damaged
+from cart.dynamodb.connections import MAX_IDLE_SECONDS
+from cart.dynamodb.direct import DirectClient, reason_for_boto3, refuse_damaged
+from cart.dynamodb.failures import (
+    AWS_ERRORS,
+    ConditionFailed,
+    Failure,
+    NotAnAnswer,
+    TransactionCancelled,
+    code_of,
+    failure_of,
+    member,
+)
+from cart.dynamodb.retries import Retries
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
+from cart.logs import info
 
 logger = logging.getLogger(__name__)
 
-Row = dict[str, Any]
-
-# A request ends within 5 seconds, whatever DynamoDB does: no call begins later than this after the request did, and
-# none takes longer than both timeouts together. A retry is decided on in the first second, and waits half of one.
+# A shopper's request ends within 5 seconds: no call starts later than LAST_START_SECONDS after the request began, and
+# no call takes longer than both timeouts together. See ``retries`` for the pauses between calls.
 LAST_START_SECONDS = 2.9
 CONNECT_TIMEOUT_SECONDS = 0.5
 READ_TIMEOUT_SECONDS = 1.5
-RETRY_FOR_SECONDS = 1
-BACKOFF_SECONDS = 0.05
-MAX_BACKOFF_SECONDS = 0.5
 
-THROTTLING = {
-    *("ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"),
-    *("TransactionConflictException", "TransactionInProgressException"),  # others are at work on the same row
-}
-# What may be sent again although the first may have been applied: reads, and transactions, which carry a token by which
-# DynamoDB tells a second sending. A PUT or DELETE can be repeated by the client, who sees what came in between.
 READS = {"query", "get_item", "batch_get_item", "scan"}
-RESENT = {*READS, "transact_write_items"}
-AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
-NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
-ANSWER_LOST = (HTTPClientError, ChecksumError, ResponseParserError)
+# Operations that may be sent again although the first attempt may have been applied: reads, and transactions, since
+# DynamoDB recognizes the token of a repeated transaction. The client decides about all others.
+RESEND_SAFE = {*READS, "transact_write_items"}
+MULTI_TABLE = {"batch_get_item", "batch_write_item", "transact_write_items"}  # their ConsumedCapacity is a list
+CREDENTIALS = "AWS credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"  # for error messages
 
 
-class ConditionFailed(Exception):
-    """The condition of a write did not hold. ``row`` is the row as it was, None where there was none."""
+def connect(config: Config, boto_defaults: bool = False, service: str = "dynamodb") -> Any:
+    """Return a client for an AWS service in the configured region; for DynamoDB, at the configured endpoint.
 
-    def __init__(self, row: Row | None) -> None:
-        self.row = row
+    For DynamoDB it is a ``DirectClient``; if that cannot be used, it is boto3's client, and a log line says why.
 
+    botocore's own retries are off: they would send an ``ADD`` again whose answer was lost, and count it twice.
+    ``call`` retries instead, and only what may be sent twice.
 
-class TransactionCancelled(Exception):
-    """A condition of a transaction did not hold, or another one was at work on its rows: nothing was changed."""
-
-
-def connect(config: Config, patient: bool = False, service: str = "dynamodb") -> Any:
-    """A client for the configured region, and for DynamoDB the configured endpoint.
-
-    botocore's own retries are off: it sends an ``ADD`` whose answer was lost again, which counts twice.
-    ``call`` retries instead, and knows what may be sent twice.
-
-    :param patient: with botocore's own timeouts and retries, for the commands that make or look at tables
+    :param boto_defaults: keep botocore's own timeouts and retries, and return boto3's client: for commands
+    :raise ConfigError: the AWS configuration is not valid
     """
+    core = Session() if boto_defaults else _session_for(service)
     try:
-        core = None if patient else _session_for(service)
-        session = boto3.Session(region_name=config.aws_region, botocore_session=core)
-    except BotoCoreError as error:  # such as a profile that does not exist
+        client = _make_client(config, boto_defaults, service, core)
+    except BotoCoreError as error:  # such as a profile that does not exist, or a key id without its secret
         raise ConfigError(f"cart: {error}") from None
-    lean = config.dynamodb_transport == "lean"
+    client.meta.events.register("before-parse", _refuse_other_than_objects)
+    if boto_defaults:
+        return client
+    client.meta.events.register("before-parse", _refuse_damaged)
+    _IdleConnections(client)
+    if service != "dynamodb":
+        return client
+    if reason := _reason_for_boto3(config, client, core):
+        info(logger, f"boto3's client sends all requests to DynamoDB: {reason}")
+        return client
+    return DirectClient(client, core.get_credentials(), _ca_bundle(core))
+
+
+def _make_client(config: Config, boto_defaults: bool, service: str, core: Session) -> Any:
+    session = boto3.Session(region_name=config.aws_region, botocore_session=core)
     endpoint_url = config.dynamodb_endpoint_url if service in ("dynamodb", "dynamodbstreams") else None
-    # An engine on a laptop checks no credentials, but botocore signs nothing without some.
-    anonymous = endpoint_url and not session.get_credentials()
-    client = session.client(  # type: ignore[call-overload]
+    # A local engine does not check credentials, but botocore cannot sign a request without them.
+    if endpoint_url and not session.get_credentials():
+        core.set_credentials("local", "local")
+    return session.client(  # type: ignore[call-overload]
         service,
         endpoint_url=endpoint_url,
-        aws_access_key_id="local" if anonymous else None,
-        aws_secret_access_key="local" if anonymous else None,
         config=None
-        if patient
+        if boto_defaults
         else ClientConfig(
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
@@ -94,96 +94,149 @@ def connect(config: Config, patient: bool = False, service: str = "dynamodb") ->
             tcp_keepalive=True,
         ),
     )
-    if not patient:
-        client.meta.events.register("before-parse.dynamodb", refuse_damaged)
-        if lean and service == "dynamodb":
-            attach(client)
-    return client
+
+
+def _reason_for_boto3(config: Config, client: Any, session: Session) -> str | None:
+    if config.dynamodb_transport == "botocore":
+        return "DYNAMODB_TRANSPORT is botocore"
+    return reason_for_boto3(client, session)
+
+
+def _ca_bundle(session: Session) -> str | bool:
+    return session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE") or True
+
+
+def _refuse_other_than_objects(response_dict: dict[str, Any], **_: Any) -> None:
+    """Refuse a 200 that is not a JSON object: boto3's client would read it as an empty answer.
+
+    :raise NotAnAnswer: always, for such an answer
+    """
+    body = response_dict["body"]
+    if response_dict["status_code"] == 200 and body and not body.lstrip().startswith(b"{"):
+        raise NotAnAnswer("an answer of AWS is not a JSON object")
+
+
+def _refuse_damaged(response_dict: dict[str, Any], **_: Any) -> None:
+    """Refuse a damaged answer: boto3's client checks the checksum only if its retries are on.
+
+    :raise ChecksumError: the answer does not match its checksum
+    """
+    refuse_damaged(response_dict["headers"], response_dict["body"])
+
+
+class _IdleConnections:
+    """Close the idle connections of a boto3 client after a minute without a request, and when a connection fails.
+
+    If a firewall or NAT has dropped one idle connection, it has dropped the others too.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._last_request = time.monotonic()
+        client.meta.events.register("before-call", self._close_if_old)
+        client.meta.events.register("needs-retry", self._close_if_failed)
+
+    def _close_if_old(self, **_: Any) -> None:
+        now = time.monotonic()
+        if now - self._last_request > MAX_IDLE_SECONDS:
+            self._client.close()
+        self._last_request = now
+
+    def _close_if_failed(self, caught_exception: Exception | None, **_: Any) -> None:
+        if isinstance(caught_exception, HTTPClientError):
+            self._client.close()
 
 
 def _session_for(service: str) -> Session:
-    """botocore's session with those of its own handlers that are for every service, or for this one.
+    """Return a botocore session with only those built-in handlers that this service needs.
 
-    The others, for S3's and the documentation's sake, are a hundred, and are registered at every cold start.
+    The others, about a hundred for S3 and for documentation, would be registered at every cold start.
     """
     session = Session(include_builtin_handlers=False)
     for event, handler, *_ in BUILTIN_HANDLERS:
-        if event.split(".")[1:2] in ([], [service]):  # such as before-call, and before-call.s3
+        if event.split(".")[1:2] in ([], [service]):  # "before-call" is for all services, "before-call.s3" for one
             session.register(event, handler)
     return session
 
 
 def call(client: Any, operation: str, **params: Any) -> Any:
-    """One DynamoDB operation, with jittered retries ("Error retries and exponential backoff in AWS").
+    """Carry out one DynamoDB operation with retries, and return its answer.
 
-    :raise OutcomeUnknown: a write may have been applied, by any of its sendings
+    :param operation: a method of boto3's client that takes ``ReturnConsumedCapacity``
+    :return: the answer as boto3's client returns it
+    :raise ConditionFailed, TransactionCancelled: nothing was changed
+    :raise Throttled: nothing was changed (429)
+    :raise Unavailable: DynamoDB cannot be reached or refuses, or the time is over; nothing was changed (503)
+    :raise OutcomeUnknown: an attempt of a write may have been applied (503)
     """
-    resend = operation in RESENT
     in_doubt = False
-    started = time.perf_counter()
-    if seconds_since(started) > LAST_START_SECONDS:
-        raise Unavailable("DynamoDB is slow, and there is no time left for all that this needs. Try again.")
-    attempt = 0
+    retries = Retries()
+    if seconds_since(time.perf_counter()) > LAST_START_SECONDS:
+        raise Unavailable("DynamoDB is too slow to finish this request in time. Try again.")
     while True:
         try:
             count("DynamoDBRequests")
-            answer = getattr(client, operation)(ReturnConsumedCapacity="TOTAL", **params)
-            count("DynamoDBCapacityUnits", _capacity_units(answer))
-            return answer
+            answer = send(getattr(client, operation), ReturnConsumedCapacity="TOTAL", **params)
+            count("DynamoDBCapacityUnits", _capacity_units(operation, answer))
         except AWS_ERRORS as error:
-            if _code(error) in THROTTLING:
-                count("DynamoDBThrottles")
-            if _code(error) == "TransactionCanceledException":
+            failure = failure_of(error)
+            if failure is Failure.CANCELLED:
                 raise TransactionCancelled(str(error)) from None
-            if _code(error) == "ConditionalCheckFailedException":
+            if failure is Failure.CONDITION:
                 raise ConditionFailed(error.response.get("Item")) from None  # type: ignore[union-attr, arg-type]
-            in_doubt |= operation not in READS and _may_have_been_applied(error)
-            again = _is_passing(error) and (resend or not in_doubt)
-            if not again or seconds_since(started) > RETRY_FOR_SECONDS:
-                raise _problem(operation, error, in_doubt) from error
-        back_off(attempt)
-        attempt += 1
+            if failure in (Failure.THROTTLED, Failure.CONTENTION):
+                count("DynamoDBThrottles")
+            in_doubt |= failure is Failure.UNCERTAIN and operation not in READS
+            resend_safe = not in_doubt or operation in RESEND_SAFE
+            if not resend_safe or not retries.wait(failure, code_of(error)):
+                raise _exception_for(operation, error, in_doubt) from error
+        else:
+            retries.succeeded()
+            return answer
 
 
-def _capacity_units(answer: Any) -> float:
-    consumed = answer.get("ConsumedCapacity", {})
-    return (
-        sum(one["CapacityUnits"] for one in consumed)
-        if isinstance(consumed, list)
-        else consumed.get("CapacityUnits", 0)
-    )
+def send(method: Callable[..., Any], **params: Any) -> Any:
+    """Call a method of an AWS client once, and return its result.
 
-
-def _code(error: Exception) -> str:
-    """DynamoDB's name of an error, or the name of the exception where no answer came."""
-    if isinstance(error, ClientError):
-        return error.response["Error"]["Code"]
-    return type(error).__name__
-
-
-def _is_passing(error: Exception) -> bool:
-    return _code(error) in THROTTLING or isinstance(error, NEVER_SENT) or _may_have_been_applied(error)
-
-
-def _may_have_been_applied(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        return error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
-    return isinstance(error, ANSWER_LOST)
-
-
-def _problem(operation: str, error: Exception, in_doubt: bool) -> Exception:
-    """What the client is told of a failed operation; the log has the rest.
-
-    :param in_doubt: it is a write, and may have been applied
+    :raise NotAnAnswer: the client cannot read the answer, for example a list in place of an object
     """
-    if _code(error) in ("ValidationException", "ParamValidationError"):
-        return error  # a defect of ours: 500, with the traceback in the log
+    try:
+        return method(**params)
+    except AWS_ERRORS:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # errors of botocore's parsers
+        raise NotAnAnswer(f"an answer of AWS cannot be read: {error!r}") from error
+
+
+def _capacity_units(operation: str, answer: Any) -> float:
+    """Return the capacity units that an operation consumed.
+
+    :raise NotAnAnswer: the answer lacks them, although the request asked for them
+    """
+    consumed = answer.get("ConsumedCapacity")
+    if consumed is None and operation == "batch_get_item":  # ministack leaves it out
+        member(answer, "Responses")
+        member(answer, "UnprocessedKeys")
+        return 0
+    try:
+        if operation in MULTI_TABLE and isinstance(consumed, list):
+            return sum([table["CapacityUnits"] + 0 for table in consumed])
+        if operation not in MULTI_TABLE and isinstance(consumed, dict):
+            return consumed.get("CapacityUnits", 0) + 0
+    except (LookupError, TypeError):
+        pass
+    raise NotAnAnswer(f"an answer to {operation} lacks the requested ConsumedCapacity")
+
+
+def _exception_for(operation: str, error: Exception, in_doubt: bool) -> Exception:
+    """Log the error of a failed operation, and return the exception to raise in its place.
+
+    :param in_doubt: the operation is a write that may have been applied
+    """
+    failure = failure_of(error)
+    if failure is Failure.DEFECT:
+        return error  # 500, with the traceback in the log
     logger.error("DynamoDB %s failed: %s", operation, error)
     if in_doubt:
         return OutcomeUnknown()
-    return Throttled() if _code(error) in THROTTLING else Unavailable()
-
-
-def back_off(attempt: int) -> None:
-    """Wait before another attempt, a random time that grows with their number."""
-    time.sleep(random.uniform(0, min(MAX_BACKOFF_SECONDS, BACKOFF_SECONDS * 2 ** min(attempt, 8))))
+    return Throttled() if failure in (Failure.THROTTLED, Failure.CONTENTION) else Unavailable()

@@ -1,4 +1,4 @@
-"""Carry a change out once, however often its request comes: the record of its answer, in the same transaction."""
+"""Carry a change out once, however often it is requested: the transaction also stores a record of the answer."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from cart.context import seconds_since
-from cart.dynamodb.client import TransactionCancelled
+from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.keys import IDEMPOTENCY, Row, line_key, row_key
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import is_live, line_of, number, packed, unpacked
+from cart.dynamodb.rows import is_live, line_of, number, pack_text, unpack_text
 from cart.dynamodb.table import CartTable
 from cart.errors import (
     CatalogUnavailable,
@@ -27,65 +27,75 @@ from cart.model.limits import refuse_line, refuse_quantity
 from cart.model.lines import CART, Line, Place, iso, next_version, unless_expired
 
 RECORD_TTL_SECONDS = 86_400
-CONTEND_FOR_SECONDS = 2  # how long a transaction is repeated while other writers change its rows
-UNFINISHED = 0  # the status of an answer after which more transactions follow
+CONTEND_FOR_SECONDS = 2  # a transaction is repeated for so long while other writers change its rows
+UNFINISHED = 0  # a status: more transactions follow
 # A retry may raise these although the first attempt succeeded
 REFUSALS = (LineNotFound, ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, CatalogUnavailable)
 
 
 class IdempotencyKey(NamedTuple):
-    """Of a request that is to be carried out once, however often it comes."""
+    """The ``Idempotency-Key`` of a request, and the request that it belongs to.
 
-    hash: str  # of what the client chose
-    fingerprint: str  # of the request that came with it
+    :ivar hash: the hash of the key that the client chose
+    :ivar fingerprint: the hash of the request
+    """
+
+    hash: str
+    fingerprint: str
 
 
 class KeptAnswer(NamedTuple):
-    """The answer to a change, as it is kept in the record beside it."""
+    """The answer to a change, as it is stored in the record of its key.
 
-    status: int  # UNFINISHED where more transactions are to come
+    :ivar status: of HTTP, or ``UNFINISHED`` if more transactions follow
+    :ivar etag: of an ``UNFINISHED`` answer: how much is done, different after each transaction
+    :ivar replayed: whether the answer was read from the record
+    """
+
+    status: int
     body: str
-    etag: str = ""  # of one that is UNFINISHED: how much is done, which only grows
+    etag: str = ""
     replayed: bool = False
 
 
-Step = tuple[list[Row], KeptAnswer]  # the actions of one transaction, and the answer when it is done
+Step = tuple[list[Row], KeptAnswer]  # the actions of one transaction, and the answer after it
 MakeSteps = Callable[[KeptAnswer | None], Iterator[Step]]
 MakeAnswer = Callable[[Line], KeptAnswer]
 
 
 def carry_out_once(table: CartTable, user_id: str, key: IdempotencyKey | None, make_steps: MakeSteps) -> KeptAnswer:
-    """Make a change in one transaction or more; with a key, each of them also writes the record of its answer.
+    """Make a change in one or more transactions; with a key, each transaction also stores the record of its answer.
 
-    If the key's record is there, its answer is returned. If it is the record of a change that crashed between two of
-    its transactions, the change is continued from there.
+    If the key has a record of the final answer, that answer is returned. If the record is ``UNFINISHED``, since the
+    process crashed between two transactions, the change is continued from there.
 
-    :param make_steps: takes what was answered so far, reads what it needs, and yields a transaction at a time, which
-        must fail if what was read has changed; the status of every answer but the last is ``UNFINISHED``
-    :raise IdempotencyKeyReused: the key came with another request (422)
+    :param make_steps: takes the last answer of an unfinished change or None, reads what it needs, and yields one
+        transaction at a time, which must fail if a row has changed since it was read; the status of every answer but
+        the last is ``UNFINISHED``
+    :raise IdempotencyKeyReused: the key was sent with another request (422)
     :raise Throttled: other writers kept changing the rows (429)
     :raise OutcomeUnknown: some of the transactions were carried out (503)
     """
-    so_far: KeptAnswer | None = None
+    progress: KeptAnswer | None = None
     started = time.perf_counter()
     try:
         for _ in attempts(None, is_over=lambda: seconds_since(started) > CONTEND_FOR_SECONDS):
             try:
-                for actions, answer in make_steps(so_far):
-                    table.transact([*_put_record(table, user_id, key, answer, so_far), *actions])
-                    so_far = answer
+                for actions, answer in make_steps(progress):
+                    table.transact([*_put_record(table, user_id, key, answer, progress), *actions])
+                    progress = answer
             except (*REFUSALS, TransactionCancelled) as error:
-                kept = _kept_answer(table, user_id, key) if key else None
-                if kept and kept.status != UNFINISHED:
-                    return kept
+                stored = _stored_answer(table, user_id, key) if key else None
+                if stored and stored.status != UNFINISHED:
+                    return stored
                 if not isinstance(error, TransactionCancelled):
                     raise
-                so_far = kept or so_far
+                progress = stored or progress
             else:
                 return answer
         raise Throttled
     except (Throttled, Unavailable):
-        if so_far:  # these would mean that nothing was changed
+        if progress:  # both errors mean that nothing was changed
             raise OutcomeUnknown from None
         raise
 
@@ -96,17 +106,17 @@ def add_item_once(
     product_id: int,
     find_item: Callable[[], dict[str, Any]],
     key: IdempotencyKey,
-    answer: MakeAnswer,
+    make_answer: MakeAnswer,
     place: Place = CART,
 ) -> KeptAnswer:
-    """``add_item``, and the record that it was done, in one transaction.
+    """Add units of a product like ``CartTable.add_item``, and store the record of the answer in the same transaction.
 
-    One GetItem and one TransactWriteItems; a new line costs a Query too, to count the lines.
+    One GetItem and one TransactWriteItems; for a new line also a Query, to count the lines.
 
-    :param find_item: returns what ``CartTable.add_item`` takes of the product; if it raises, a repeat of a request that
-        was carried out is answered all the same
-    :param answer: makes of the stored line what the caller is told, now and at each repeat
-    :raise IdempotencyKeyReused: the key came with another request (422)
+    :param find_item: returns the arguments of ``CartTable.add_item`` for the product; if it raises, the stored answer
+        is still returned to a request that was carried out before
+    :param make_answer: returns the answer for the stored line; it is also the answer to each repeated request
+    :raise IdempotencyKeyReused: the key was sent with another request (422)
     """
 
     def steps(_: KeptAnswer | None) -> Iterator[Step]:
@@ -114,7 +124,7 @@ def add_item_once(
         row = table.row(line_key(user_id, place, product_id))
         read = line_of(row) if row else None
         line = _with_item(table, user_id, place, read, **item)
-        yield [table.put_line(user_id, place, line, read)], answer(line)
+        yield [table.put_line(user_id, place, line, read)], make_answer(line)
 
     return carry_out_once(table, user_id, key, steps)
 
@@ -128,7 +138,11 @@ def _with_item(
     stock: int | None = None,
     **item: Any,
 ) -> Line:
-    """The line that an item makes of what its row holds, live or not."""
+    """Return the line after an item was added to it.
+
+    :param read: the line of the row, live or expired, or None if there is no row
+    :param quantity: units to add
+    """
     now = datetime.now(UTC)
     line = unless_expired(read, now)
     total = quantity + (line.quantity if line else 0)
@@ -148,20 +162,23 @@ def _with_item(
 
 
 def _put_record(
-    table: CartTable, user_id: str, key: IdempotencyKey | None, answer: KeptAnswer, so_far: KeptAnswer | None
+    table: CartTable, user_id: str, key: IdempotencyKey | None, answer: KeptAnswer, progress: KeptAnswer | None
 ) -> list[Row]:
-    """The action of a transaction that keeps an answer, if the key has none that is still good but that so far."""
+    """Return the transaction action that stores an answer if the key's record has not changed.
+
+    :param progress: the answer that is stored now, or None if the key has no valid record
+    """
     if key is None:
         return []
     now = time.time()
     item = row_key(f"{IDEMPOTENCY}{user_id}", key.hash) | {
         "fingerprint": {"S": key.fingerprint},
         "status": number(answer.status),
-        "body": packed(answer.body),
+        "body": pack_text(answer.body),
         "etag": {"S": answer.etag},
         "ttl": number(now + RECORD_TTL_SECONDS),
     }
-    if so_far is None:
+    if progress is None:
         condition = {
             "ConditionExpression": "attribute_not_exists(item_id) OR #ttl <= :epoch",
             "ExpressionAttributeNames": {"#ttl": "ttl"},
@@ -169,18 +186,21 @@ def _put_record(
         }
     else:
         condition = {
-            "ConditionExpression": "#status = :unfinished AND etag = :so_far",
+            "ConditionExpression": "#status = :unfinished AND etag = :progress",
             "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":so_far": {"S": so_far.etag}},
+            "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":progress": {"S": progress.etag}},
         }
     return [{"Put": {"TableName": table.name, "Item": item, **condition}}]
 
 
-def _kept_answer(table: CartTable, user_id: str, key: IdempotencyKey) -> KeptAnswer | None:
-    """:raise IdempotencyKeyReused: it is the answer to another request"""
+def _stored_answer(table: CartTable, user_id: str, key: IdempotencyKey) -> KeptAnswer | None:
+    """Return the answer in the key's record, or None if there is no record or it has expired.
+
+    :raise IdempotencyKeyReused: it is the answer to another request (422)
+    """
     record = table.row(row_key(f"{IDEMPOTENCY}{user_id}", key.hash))
     if not record or not is_live(record):
         return None
     if record["fingerprint"]["S"] != key.fingerprint:
         raise IdempotencyKeyReused
-    return KeptAnswer(int(record["status"]["N"]), unpacked(record["body"]), record["etag"]["S"], replayed=True)
+    return KeptAnswer(int(record["status"]["N"]), unpack_text(record["body"]), record["etag"]["S"], replayed=True)

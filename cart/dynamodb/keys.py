@@ -6,17 +6,17 @@ from cart.model.lines import CART, SAVED, Place
 
 Row = dict[str, Any]  # attributes by name, as DynamoDB's JSON has them: {"user_id": {"S": "user123"}}
 
-PRODUCT_INDEX = "ProductIndex"  # of all rows with a `product_id`: no row but a line may have one
+PRODUCT_INDEX = "ProductIndex"  # holds each row with a `product_id`, which only lines may have
 
 # Sort keys of lines, whose partition key is the user's id
 LINE_PREFIXES = {CART: "ITEM#", SAVED: "SAVED#"}
 
-# Partition keys. No user_id has a `#`, so no client can reach these rows by a URL
+# Partition keys. A user_id has no `#`, so no client can reach these rows by a URL
 IDEMPOTENCY = "IDEMPOTENCY#"
 SHARE = "SHARE#"
 SHARES = "SHARES#"
 PRICE_JOB = "JOB#"
-PRICE_JOBS = "JOBS#"  # the jobs that are not done
+PRICE_JOBS = "JOBS#"  # jobs that are not finished
 CLEARED = "CLEARED#"
 TOTALS = "TOTALS#"
 DAYS = "DAYS#"
@@ -30,7 +30,7 @@ GENERATION = "GENERATION"  # the row beside the totals that holds the number of 
 BOARD = "BOARD"
 COUNTED_LINE = "LINE#"
 RECORD = "RECORD#"
-DRIFT = "DRIFT#"  # what a rebuild found
+DRIFT = "DRIFT#"  # differences that a rebuild found
 
 
 def row_key(user_id: str, item_id: str) -> Row:
@@ -39,5 +39,5 @@ def row_key(user_id: str, item_id: str) -> Row:
 
 
 def line_key(user_id: str, place: Place, product_id: int) -> Row:
-    """Return the key of a line, in the cart or saved."""
+    """Return the key of a line in the cart or in the saved list."""
     return row_key(user_id, f"{LINE_PREFIXES[place]}{product_id}")

@@ -1,4 +1,4 @@
-"""Convert table rows to model objects and back; and the conditions of a write to a row."""
+"""Convert table rows to model objects and back, and build the conditions of writes to rows."""
 
 import time
 import uuid
@@ -12,20 +12,30 @@ from cart.dynamodb.keys import CLEARED, Row, row_key
 from cart.model.lines import Cart, Line, LineValues, PriceChange
 from cart.model.money import CENT
 
-IfMatch = frozenset[int] | Literal["*"] | None  # the versions a caller has read, any at all, or no matter
+# The condition of a write to a line: one of these versions; "*": any version, but there must be a line; None: none
+IfMatch = frozenset[int] | Literal["*"] | None
 
-PACK_FROM_CHARACTERS = 1024
-CHANGE = ("current_price", "price_changed_at", "price_changed_from")  # what a line has whose price has changed
-SHOWN = f"product_id, product_name, quantity, price, added_at, version, {', '.join(CHANGE)}"  # what a client sees
+PACK_FROM_CHARACTERS = 1024  # shorter texts are not compressed
+PRICE_CHANGE_ATTRIBUTES = (
+    "current_price",
+    "price_changed_at",
+    "price_changed_from",
+)  # if the price has changed
+# The projection of a read whose lines are sent to a client: other attributes are not read
+LINE_ATTRIBUTES = f"product_id, product_name, quantity, price, added_at, version, {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
 CLEARED_TTL_SECONDS = 86_400
 
 
 def cleared_row(user_id: str) -> Row:
-    """By which the table's stream tells that a cart was cleared: else it tells of the lines alone."""
+    """Return a row that records in the table's stream that a cart was cleared.
+
+    Without it, the stream has only the removals of the lines.
+    """
     return row_key(f"{CLEARED}{user_id}", uuid.uuid4().hex) | {"ttl": number(time.time() + CLEARED_TTL_SECONDS)}
 
 
 def number(value: float) -> Row:
+    """Return a whole number as an attribute value; a fraction is cut off."""
     return {"N": str(int(value))}
 
 
@@ -36,7 +46,7 @@ class StoredCart(Cart):
     """
 
     def __init__(self, user_id: str, rows: Iterable[Row]) -> None:
-        """Make the cart of these live rows, of which ``SHOWN`` was read."""
+        """Make the cart of these live rows, of which ``LINE_ATTRIBUTES`` were read."""
         self.user_id = user_id
         self.values = sorted([values_of(row) for row in rows])
 
@@ -46,7 +56,7 @@ class StoredCart(Cart):
 
 
 def values_of(row: Row) -> LineValues:
-    """Return what a client sees of a line, of a row of which at least ``SHOWN`` was read."""
+    """Return what a client sees of a line, of a row of which at least ``LINE_ATTRIBUTES`` were read."""
     price = row["price"]["N"]
     return (
         row["added_at"]["S"],
@@ -54,13 +64,13 @@ def values_of(row: Row) -> LineValues:
         row["version"]["N"],
         row["product_name"]["S"],
         int(row["quantity"]["N"]),
-        Decimal(price) if price[-3:-2] == "." else Decimal(price).quantize(CENT),  # DynamoDB leaves out zeros
-        change_of(row) if "current_price" in row else None,
+        Decimal(price) if price[-3:-2] == "." else Decimal(price).quantize(CENT),  # DynamoDB drops trailing zeros
+        price_change_of(row) if "current_price" in row else None,
     )
 
 
-def shown_line_of(row: Row) -> Line:
-    """Return the line of a row of which only ``SHOWN`` was read."""
+def projected_line_of(row: Row) -> Line:
+    """Return the line of a row of which only ``LINE_ATTRIBUTES`` were read."""
     return _line_of_values(values_of(row))
 
 
@@ -69,19 +79,25 @@ def _line_of_values(values: LineValues) -> Line:
     return Line(product_id, name, quantity, price, added_at, int(version), change=change)
 
 
-def change_of(row: Row) -> PriceChange:
-    current_price, changed_at, line_price = (row[name] for name in CHANGE)
-    price, of_line = (Decimal(one["N"]).quantize(CENT) for one in (current_price, line_price))
-    return PriceChange(price, changed_at["S"], of_line)
+def price_change_of(row: Row) -> PriceChange:
+    """Return the price change of a row that has ``PRICE_CHANGE_ATTRIBUTES``."""
+    current_price, changed_at, line_price = (row[name] for name in PRICE_CHANGE_ATTRIBUTES)
+    return PriceChange(_cents(current_price), changed_at["S"], _cents(line_price))
 
 
-def change_values(change: PriceChange) -> Row:
+def _cents(value: Row) -> Decimal:
+    return Decimal(value["N"]).quantize(CENT)
+
+
+def price_change_values(change: PriceChange) -> Row:
+    """Return the ``PRICE_CHANGE_ATTRIBUTES`` of a row."""
     values = ({"N": str(change.price)}, {"S": change.changed_at}, {"N": str(change.line_price)})
-    return dict(zip(CHANGE, values, strict=True))
+    return dict(zip(PRICE_CHANGE_ATTRIBUTES, values, strict=True))
 
 
 def line_of(row: Row) -> Line:
-    line = shown_line_of(row)
+    """Return the line of a row of which all attributes were read."""
+    line = projected_line_of(row)
     line.updated_at = row["updated_at"]["S"]
     line.priced_at = row["priced_at"]["S"] if "priced_at" in row else line.added_at
     line.ttl = int(row["ttl"]["N"])
@@ -89,7 +105,7 @@ def line_of(row: Row) -> Line:
 
 
 def line_values(line: Line) -> Row:
-    """The attributes of a line's row but for its key."""
+    """Return the attributes of a line's row, without its key."""
     return {
         "product_id": number(line.product_id),
         "product_name": {"S": line.product_name},
@@ -100,41 +116,49 @@ def line_values(line: Line) -> Row:
         "updated_at": {"S": line.updated_at},
         "version": number(line.version),
         "ttl": number(line.ttl),
-    } | (change_values(line.change) if line.change else {})
+    } | (price_change_values(line.change) if line.change else {})
 
 
-def packed(text: str) -> Row:
-    """JSON text as an attribute: as it is, or compressed where that saves units, and the bytes that a row can have."""
+def pack_text(text: str) -> Row:
+    """Return JSON text as an attribute value; a long text is compressed.
+
+    That costs fewer capacity units, and keeps the row under DynamoDB's limit of 400 KB.
+    """
     if len(text) < PACK_FROM_CHARACTERS:
         return {"S": text}
     return {"B": zlib.compress(text.encode())}
 
 
-def unpacked(value: Row) -> str:
+def unpack_text(value: Row) -> str:
+    """Return the text of an attribute value of ``pack_text``."""
     text: str = zlib.decompress(value["B"]).decode() if "B" in value else value["S"]
     return text
 
 
 def is_live(row: Row) -> bool:
+    """Return whether a row has not expired."""
     return int(row["ttl"]["N"]) > int(time.time())
 
 
 def live_line(row: Row | None) -> Line | None:
-    """The line of a row that is there and has not expired."""
+    """Return the line of a row, or None if there is no row or it has expired."""
     return line_of(row) if row and is_live(row) else None
 
 
 def live_condition(if_match: IfMatch) -> tuple[str, Row]:
-    """The condition of a write to a line that must be live, with one of these versions; and the versions' values."""
+    """Return the condition of a write to a live line with one of these versions, and the values of the versions.
+
+    The caller supplies the name ``#ttl`` and the value ``:epoch``.
+    """
     live = "attribute_exists(item_id) AND #ttl > :epoch"
     if if_match is None or if_match == "*":
         return live, {}
-    values = {f":version{place}": number(version) for place, version in enumerate(sorted(if_match))}
+    values = {f":version{index}": number(version) for index, version in enumerate(sorted(if_match))}
     return f"{live} AND version IN ({', '.join(values) or ':none'})", values or {":none": number(-1)}
 
 
-def if_live(if_match: IfMatch) -> Row:
-    """``live_condition``, as the parameters of a delete."""
+def live_delete_params(if_match: IfMatch) -> Row:
+    """Return ``live_condition`` as parameters of a DeleteItem, or of a Delete in a transaction."""
     condition, versions = live_condition(if_match)
     return {
         "ConditionExpression": condition,

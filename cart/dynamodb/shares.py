@@ -1,17 +1,23 @@
-"""Links to carts: two rows each, one found by the link's token and one by the cart's owner."""
+"""Links to carts. Each has two rows: one is read by the token of the link, and one by the owner of the cart."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from cart.dynamodb.client import ConditionFailed
+from cart.dynamodb.failures import ConditionFailed
 from cart.dynamodb.keys import SHARE, SHARES, Row, row_key
 from cart.dynamodb.rows import is_live, number
 from cart.dynamodb.table import CartTable
 
 
 class Share(NamedTuple):
-    """A link to a cart. Its token is not kept: ``share_id`` is the hash of it."""
+    """A link to a cart.
+
+    :ivar share_id: the hash of the link's token; the token itself is not stored
+    :ivar owner: the ``user_id`` of the cart
+    :ivar access: ``view`` or ``edit``
+    :ivar ttl: epoch seconds of its end
+    """
 
     share_id: str
     owner: str
@@ -21,50 +27,51 @@ class Share(NamedTuple):
 
     @property
     def expires_at(self) -> str:
+        """The end of the link, in ISO 8601."""
         return datetime.fromtimestamp(self.ttl, UTC).isoformat().replace("+00:00", "Z")
 
 
 def put_share(table: CartTable, share: Share) -> None:
-    """Keep a link: one row by which its token finds it, one by which its owner does. One TransactWriteItems."""
-    keys = (share_key(share.share_id), listed_share_key(share.owner, share.share_id))
-    table.transact([{"Put": {"TableName": table.name, "Item": key | share_values(share)}} for key in keys])
+    """Store both rows of a link. One TransactWriteItems."""
+    keys = (_share_key(share.share_id), _owner_key(share.owner, share.share_id))
+    table.transact([{"Put": {"TableName": table.name, "Item": key | _share_values(share)}} for key in keys])
 
 
 def find_share(table: CartTable, share_id: str) -> Share | None:
-    """A link that is good, or None: unknown, revoked and expired are one, for the price of one GetItem."""
-    row = table.row(share_key(share_id))
-    return share_of(share_id, row) if row and is_live(row) else None
+    """Return a valid link; None if it is unknown, revoked or expired. One GetItem."""
+    row = table.row(_share_key(share_id))
+    return _share_of(share_id, row) if row and is_live(row) else None
 
 
 def list_shares(table: CartTable, owner: str) -> list[Share]:
-    """The links to a cart that are good, in the order in which they were made. One Query."""
-    found = (share_of(row["item_id"]["S"], row) for row in table.live_rows(f"{SHARES}{owner}"))
-    return sorted(found, key=lambda share: share.created_at)
+    """Return the valid links to a cart, in the order in which they were made. One Query."""
+    shares = (_share_of(row["item_id"]["S"], row) for row in table.live_rows(f"{SHARES}{owner}"))
+    return sorted(shares, key=lambda share: share.created_at)
 
 
 def delete_share(table: CartTable, owner: str, share_id: str) -> None:
-    """End a link, if it is this owner's. Two DeleteItem, the first of which ends it."""
-    with suppress(ConditionFailed):  # somebody else's
+    """Revoke a link if it belongs to this owner. Two DeleteItem; the first revokes it."""
+    with suppress(ConditionFailed):  # it belongs to another owner
         table.delete(
-            share_key(share_id),
+            _share_key(share_id),
             ConditionExpression="attribute_not_exists(item_id) OR #owner = :owner",
             ExpressionAttributeNames={"#owner": "owner"},
             ExpressionAttributeValues={":owner": {"S": owner}},
         )
-    table.delete(listed_share_key(owner, share_id))
+    table.delete(_owner_key(owner, share_id))
 
 
-def share_key(share_id: str) -> Row:
+def _share_key(share_id: str) -> Row:
     return row_key(f"{SHARE}{share_id}", "SHARE")
 
 
-def listed_share_key(owner: str, share_id: str) -> Row:
-    """Of the row by which an owner finds a share: the share's own is found by its token alone."""
+def _owner_key(owner: str, share_id: str) -> Row:
+    """Return the key of the row that is read to list the links of an owner."""
     return row_key(f"{SHARES}{owner}", share_id)
 
 
-def share_values(share: Share) -> Row:
-    """The attributes of either of a share's rows but for its key."""
+def _share_values(share: Share) -> Row:
+    """Return the attributes of both rows of a share, without the key."""
     return {
         "owner": {"S": share.owner},
         "access": {"S": share.access},
@@ -73,5 +80,5 @@ def share_values(share: Share) -> Row:
     }
 
 
-def share_of(share_id: str, row: Row) -> Share:
+def _share_of(share_id: str, row: Row) -> Share:
     return Share(share_id, row["owner"]["S"], row["access"]["S"], row["created_at"]["S"], int(row["ttl"]["N"]))

@@ -1,4 +1,4 @@
-"""The table of carts: what is asked of DynamoDB for each change of a line, and what a failed condition means."""
+"""The table of carts: the DynamoDB requests that read and change lines, and what their failed conditions mean."""
 
 import time
 import uuid
@@ -9,23 +9,24 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cart.config import Config
-from cart.dynamodb.client import ConditionFailed, call
+from cart.dynamodb.client import call, send
+from cart.dynamodb.failures import ConditionFailed, member
 from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
-from cart.dynamodb.retries import MAX_ATTEMPTS, attempts
+from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import (
-    CHANGE,
-    SHOWN,
+    LINE_ATTRIBUTES,
+    PRICE_CHANGE_ATTRIBUTES,
     IfMatch,
     StoredCart,
     cleared_row,
-    if_live,
     is_live,
     line_of,
     line_values,
     live_condition,
+    live_delete_params,
     live_line,
     number,
-    shown_line_of,
+    projected_line_of,
 )
 from cart.errors import (
     OutcomeUnknown,
@@ -41,18 +42,23 @@ if TYPE_CHECKING:
 TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
-WITHOUT_CHANGE = f"REMOVE {', '.join(CHANGE)}"
+REMOVE_PRICE_CHANGE = f"REMOVE {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
 
 
 class VersionChanged(Exception):
-    """``If-Match`` did not hold. ``line`` is the live line as it is, None where there is none."""
+    """The condition of ``If-Match`` did not hold.
+
+    :ivar line: the current line, or None if there is none or it has expired
+    """
 
     def __init__(self, line: Line | None) -> None:
         self.line = line
 
 
 class CartTable:
-    """Carts in DynamoDB: one row a line. An expired row is absent, whether DynamoDB has deleted it yet or not.
+    """Carts in DynamoDB, with one row for each line.
+
+    An expired row counts as absent, also before DynamoDB has deleted it.
 
     Every method may raise ``Throttled`` (429) or ``Unavailable`` (503).
     """
@@ -64,28 +70,30 @@ class CartTable:
         self.limits = Limits(config.cart_max_quantity, config.cart_max_lines)
 
     def lines(self, user_id: str, place: Place = CART) -> list[Line]:
-        """The live lines of a cart, or those saved, in no order. One strongly consistent Query for each MB."""
-        return [shown_line_of(row) for row in self._shown_rows(user_id, place)]
+        """Return the live lines of a cart or saved list, in no order. One strongly consistent Query for each MB."""
+        return [projected_line_of(row) for row in self._line_rows(user_id, place)]
 
     def cart(self, user_id: str) -> StoredCart:
         """Return a cart, of which a user that has none has an empty one. One strongly consistent Query for each MB."""
-        return StoredCart(user_id, self._shown_rows(user_id, CART))
+        return StoredCart(user_id, self._line_rows(user_id, CART))
 
-    def _shown_rows(self, user_id: str, place: Place) -> list[Row]:
-        """Return the live rows, with what a client sees of them."""
-        pages = self._query_live(user_id, place, ProjectionExpression=SHOWN)
+    def _line_rows(self, user_id: str, place: Place) -> list[Row]:
+        """Return the rows of live lines, with ``LINE_ATTRIBUTES``."""
+        pages = self._query_live(user_id, place, ProjectionExpression=LINE_ATTRIBUTES)
         return [row for page in pages for row in page["Items"]]
 
-    def everything(self, user_id: str) -> dict[Place, dict[int, Line]]:
-        """All lines, in the cart and saved, live or expired, by product. One Query for each MB."""
-        found: dict[Place, dict[int, Line]] = {CART: {}, SAVED: {}}
+    def all_lines(self, user_id: str) -> dict[Place, dict[int, Line]]:
+        """Return all lines by place and product, live and expired. One Query for each MB."""
+        lines: dict[Place, dict[int, Line]] = {CART: {}, SAVED: {}}
         for page in self._query(user_id):
             for row in page["Items"]:
                 line = line_of(row)
-                found[CART if row["item_id"]["S"].startswith(LINE_PREFIXES[CART]) else SAVED][line.product_id] = line
-        return found
+                place = CART if row["item_id"]["S"].startswith(LINE_PREFIXES[CART]) else SAVED
+                lines[place][line.product_id] = line
+        return lines
 
     def count_lines(self, user_id: str, place: Place) -> int:
+        """Return the number of live lines. One Query for each MB."""
         return sum(page["Count"] for page in self._query_live(user_id, place, Select="COUNT"))
 
     def _query_live(self, user_id: str, place: Place, **params: Any) -> Iterator[Row]:
@@ -108,18 +116,18 @@ class CartTable:
         stock: int | None = None,
         place: Place = CART,
     ) -> Line:
-        """Add units of a product; name and price become those given.
+        """Add units of a product; the line takes this name and price.
 
-        One UpdateItem; two to revive an expired line, and one Query more to count the lines when this is a new one.
+        One UpdateItem; two to replace an expired line, and one Query to count the lines if the line is new.
 
         :param quantity: units to add, 1 to ``max_quantity``
         :param price: of one unit, in whole cents
-        :param stock: the units that the line may have at most, None for any
+        :param stock: units in stock, which the line must not exceed; None if the stock is not known
         :return: the line as stored
         :raise QuantityLimit: the line would exceed ``max_quantity`` (409)
         :raise InsufficientStock: the line would exceed ``stock`` (409)
         :raise LinesLimit: the cart would exceed ``max_lines`` (409)
-        :raise OutcomeUnknown: the answer was lost, the units may have been added or not (503)
+        :raise OutcomeUnknown: the answer was lost; the units may have been added (503)
         """
         values = {
             ":product_id": number(product_id),
@@ -134,15 +142,15 @@ class CartTable:
         if line.added_at == line.updated_at:
             try:
                 self._keep_to_max_lines(user_id, place, line)
-            except (Throttled, Unavailable):  # which would say that nothing was added
+            except (Throttled, Unavailable):  # they say that nothing was added
                 raise OutcomeUnknown from None
         return line
 
     def _add(self, user_id: str, place: Place, product_id: int, quantity: int, stock: int | None, values: Row) -> Line:
         fields = "SET product_id = :product_id, product_name = :product_name, price = :price, priced_at = :now"
-        # see next_version
-        fresh = {":room": number(self.limits.units(stock) - quantity), ":start": number(time.time() * 1_000_000)}
-        for _ in range(MAX_ATTEMPTS):
+        # the remaining units, and the first version of a new line: see next_version
+        limits = {":room": number(self.limits.units(stock) - quantity), ":start": number(time.time() * 1_000_000)}
+        for _ in range(MAX_ROUNDS):
             try:
                 return self._update_line(
                     user_id,
@@ -151,7 +159,7 @@ class CartTable:
                     f"{fields}, added_at = if_not_exists(added_at, :now),"
                     " version = if_not_exists(version, :start) + :one ADD quantity :quantity",
                     "attribute_not_exists(item_id) OR (#ttl > :epoch AND quantity <= :room)",
-                    values | fresh,
+                    values | limits,
                 )
             except ConditionFailed as failed:
                 if line := live_line(failed.row):
@@ -161,20 +169,20 @@ class CartTable:
                     user_id,
                     place,
                     product_id,
-                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one {WITHOUT_CHANGE}",
+                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one {REMOVE_PRICE_CHANGE}",
                     "attribute_exists(item_id) AND #ttl <= :epoch",
                     values,
                 )
             except ConditionFailed:
-                continue  # revived by another request, or deleted by DynamoDB: add to what is there now
+                continue  # another request replaced the line, or DynamoDB deleted it: start again
         raise Throttled
 
     def _keep_to_max_lines(self, user_id: str, place: Place, line: Line) -> None:
-        """Take a new line back where it is one too many. Of adds that race for the last place, all may lose.
+        """Remove a new line if it exceeds ``max_lines``; of several concurrent adds, all may be removed.
 
-        A line that somebody else has changed in the meantime stays: that change was promised.
+        A line that another request has changed since is kept, since that change was confirmed.
 
-        :raise LinesLimit: it was taken back
+        :raise LinesLimit: the line was removed (409)
         """
         if self.count_lines(user_id, place) > self.limits.lines:
             with suppress(VersionChanged):
@@ -182,7 +190,7 @@ class CartTable:
                 refuse_line(place, self.limits.lines)
 
     def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
-        """Set one live line's quantity. One conditional UpdateItem, no read.
+        """Set the quantity of one live line. One conditional UpdateItem, no read.
 
         :param quantity: units, 1 to ``max_quantity``
         :return: the line as stored
@@ -209,16 +217,17 @@ class CartTable:
 
         :raise VersionChanged: the live line has another version, or with ``if_match`` there is none
         """
-        conditional = {} if if_match is None else if_live(if_match)
+        conditional = {} if if_match is None else live_delete_params(if_match)
         try:
             self.delete(line_key(user_id, place, product_id), **conditional)
         except ConditionFailed as failed:
             raise VersionChanged(live_line(failed.row)) from None
 
     def remove_lines(self, user_id: str, lines: list[Line]) -> None:
-        """Clear a cart of these lines if each is as it was read. One TransactWriteItems for each 100 rows.
+        """Remove these lines from a cart if none has changed. One TransactWriteItems for each 100 rows.
 
-        :raise TransactionCancelled: one of them has changed
+        :param lines: as they were read
+        :raise TransactionCancelled: a line has changed
         """
         actions = [self.take_line(user_id, CART, line) for line in lines]
         if actions:
@@ -227,10 +236,10 @@ class CartTable:
             self.transact(actions[start : start + TRANSACTION_ROWS])
 
     def clear(self, user_id: str) -> None:
-        """Remove every line of the cart, the expired too, and nothing that is saved.
+        """Remove every line of the cart, expired lines too, but no saved line.
 
-        A Query for each MB, and a BatchWriteItem for each 25 rows: the lines, and one that tells of it. A run that
-        dies in the middle has removed some lines; the next one removes the rest.
+        One Query for each MB, and one BatchWriteItem for each 25 rows: the lines and one ``cleared_row``. If it is
+        interrupted, some lines are removed; the next call removes the others.
         """
         pages = self._query(user_id, CART, ProjectionExpression="user_id, item_id")
         writes: list[Row] = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
@@ -240,7 +249,10 @@ class CartTable:
             self._write_batch(writes[start : start + BATCH_ROWS])
 
     def put_line(self, user_id: str, place: Place, line: Line, read: Line | None) -> Row:
-        """The action of a transaction that stores a line, if its row is as it was read. Its life begins now."""
+        """Return the transaction action that stores a line if its row has not changed, and sets a new expiry.
+
+        :param read: the line of the row, or None if there was no row
+        """
         values = line_values(line) | {"ttl": number(time.time() + self.ttl_seconds[place])}
         new = {f":{name}": value for name, value in values.items()}
         return {
@@ -249,7 +261,7 @@ class CartTable:
                 "Key": line_key(user_id, place, line.product_id),
                 "UpdateExpression": "SET "
                 + ", ".join(f"#{name} = :{name}" for name in values)
-                + ("" if line.change else f" {WITHOUT_CHANGE}"),
+                + ("" if line.change else f" {REMOVE_PRICE_CHANGE}"),
                 "ConditionExpression": "version = :read" if read else "attribute_not_exists(item_id)",
                 "ExpressionAttributeNames": {f"#{name}": name for name in values},
                 "ExpressionAttributeValues": new | ({":read": number(read.version)} if read else {}),
@@ -257,21 +269,21 @@ class CartTable:
         }
 
     def take_line(self, user_id: str, place: Place, line: Line) -> Row:
-        """The action of a transaction that removes a line, if it is as it was read."""
+        """Return the transaction action that removes a line if it has not changed since it was read."""
         key = line_key(user_id, place, line.product_id)
-        return {"Delete": {"TableName": self.name, "Key": key} | if_live(frozenset({line.version}))}
+        return {"Delete": {"TableName": self.name, "Key": key} | live_delete_params(frozenset({line.version}))}
 
     def live_rows(self, partition: str) -> Iterator[Row]:
-        """What there is of one partition key. One Query for each MB."""
+        """Return the rows of a partition key that have not expired. One Query for each MB."""
         return (row for page in self._query(partition) for row in page["Items"] if is_live(row))
 
     def size(self) -> tuple[int, int]:
-        """Items and bytes, which DynamoDB counts about every six hours. One DescribeTable, which is free."""
-        table = self.client.describe_table(TableName=self.name)["Table"]
-        return table["ItemCount"], table["TableSizeBytes"]
+        """Return the items and bytes of the table, which DynamoDB counts about every six hours. One DescribeTable."""
+        table = member(send(self.client.describe_table, TableName=self.name), "Table")
+        return member(table, "ItemCount", int), member(table, "TableSizeBytes", int)
 
     def check(self) -> None:
-        """Prove that the table answers: one Query of a key that no cart can have, half a read unit."""
+        """Check that the table answers. One Query of a key that no cart can have, for half a read unit."""
         call(
             self.client,
             "query",
@@ -284,9 +296,10 @@ class CartTable:
     def _query(
         self, user_id: str, place: Place | None = None, values: Row | None = None, **params: Any
     ) -> Iterator[Row]:
-        """The answers to a Query of a user's rows, page by page, each strongly consistent.
+        """Yield the answers to a strongly consistent Query of a user's rows, page by page.
 
-        :param place: only of the lines there
+        :param place: read only the lines of this place
+        :param values: further expression attribute values
         """
         condition = "user_id = :user_id"
         values = {":user_id": {"S": user_id}} | (values or {})
@@ -311,9 +324,10 @@ class CartTable:
     def _update_line(
         self, user_id: str, place: Place, product_id: int, update: str, condition: str, values: Row
     ) -> Line:
-        """One UpdateItem that also renews the line's life. ``update`` starts with its SET clause.
+        """Update a line, and set a new expiry. One UpdateItem.
 
-        :raise ConditionFailed: with the row that is there
+        :param update: an update expression that starts with SET
+        :raise ConditionFailed: the condition did not hold; the exception has the row
         """
         now = datetime.now(UTC)
         answer = call(
@@ -336,23 +350,30 @@ class CartTable:
         return line_of(answer["Attributes"])
 
     def row(self, key: Row) -> Row | None:
-        """One row, strongly consistent, expired or not."""
+        """Return one row, expired or not, or None. One strongly consistent GetItem."""
         row: Row | None = call(self.client, "get_item", TableName=self.name, Key=key, ConsistentRead=True).get("Item")
         return row
 
     def delete(self, key: Row, **conditional: Any) -> None:
+        """Delete one row if it is there. One DeleteItem.
+
+        :param conditional: parameters of DeleteItem
+        :raise ConditionFailed: the condition did not hold
+        """
         call(self.client, "delete_item", TableName=self.name, Key=key, **conditional)
 
     def transact(self, actions: list[Row]) -> None:
-        """One TransactWriteItems, if there is something to do. Its token lets DynamoDB tell a second sending.
+        """Carry out actions together. One TransactWriteItems, or no request if there are no actions.
 
-        :raise TransactionCancelled: a condition did not hold
+        With the token, DynamoDB recognizes a request that is sent again.
+
+        :raise TransactionCancelled: a condition did not hold; nothing was changed
         """
         if actions:
             call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
 
     def _write_batch(self, writes: list[Row]) -> None:
-        """Write at most ``BATCH_ROWS`` rows, and again those that DynamoDB did not process."""
+        """Write at most ``BATCH_ROWS`` rows, and repeat those that DynamoDB did not process."""
         unprocessed: list[Any] = writes
         for _ in attempts():
             answer = call(self.client, "batch_write_item", RequestItems={self.name: unprocessed})

@@ -1,10 +1,10 @@
-"""The Flask subclass."""
+"""The Flask class of this service."""
 
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
 from flask.signals import appcontext_tearing_down, request_tearing_down
@@ -16,7 +16,7 @@ View = Callable[..., Any]
 
 
 class LazyRule(Rule):
-    """A route that compiles the code that builds its URLs when the first is built: most routes never build one."""
+    """A route that compiles its URL builder at the first use: the URLs of most routes are never built."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         compiled = cache(partial(super()._compile_builder, append_unknown))
@@ -37,10 +37,10 @@ class _NoSessions(SessionInterface):
 
 
 class CartFlask(Flask):
-    """Flask, with this service's JSON and routes.
+    """Flask with this service's JSON and routes.
 
-    At each request, Flask looks for hooks of blueprints, of signals and of views, and for coroutines. The methods here
-    leave that out where nothing of the kind is registered, and call Flask's own where something is.
+    At each request, Flask looks for hooks of blueprints, signals and views, and for coroutines. The methods here skip
+    that if none are registered, and call Flask's own methods if there are any.
     """
 
     json_provider_class = DecimalJSON
@@ -49,20 +49,25 @@ class CartFlask(Flask):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._synchronous: dict[View, View] = {}  # functions, and what ``ensure_sync`` made of them
+        self._synchronous: dict[View, View] = {}  # results of ``ensure_sync``
 
     def ensure_sync(self, func: View) -> View:
-        """Return a function that is not a coroutine; each is looked at once."""
+        """Return the function, or a wrapper if it is a coroutine. Each function is inspected once."""
         if (synchronous := self._synchronous.get(func)) is None:
             synchronous = self._synchronous[func] = super().ensure_sync(func)
         return synchronous
 
     def make_response(self, rv: Any) -> Response:
-        """Return a view's response as it is, and make one of anything else."""
+        """Return a response unchanged, and convert any other return value of a view."""
         return rv if isinstance(rv, Response) else super().make_response(rv)
 
+    def log_exception(self, exc_info: Any) -> None:
+        """Log an unhandled error with the route: Flask logs the path, which can contain the token of a link."""
+        route = request.url_rule.rule if request.url_rule else "no route"
+        self.logger.error("Unhandled error of %s %s", request.method, route, exc_info=exc_info)
+
     def preprocess_request(self) -> Any:
-        """Run the app's hooks before a request; Flask's own method runs those of blueprints too."""
+        """Run the app's hooks before a request; if blueprints have hooks, let Flask run all."""
         if self.url_value_preprocessors or _has_others(self.before_request_funcs):
             return super().preprocess_request()
         for hook in self.before_request_funcs[None]:
@@ -71,8 +76,8 @@ class CartFlask(Flask):
         return None
 
     def process_response(self, response: Response) -> Response:
-        """Run the app's hooks after a view; Flask's own method runs those of blueprints and of the view too."""
-        # `after_this_request` of a view keeps its functions here
+        """Run the app's hooks after a view; if blueprints or the view have hooks, let Flask run all."""
+        # Flask's `after_this_request` stores its functions in the request context
         if _has_others(self.after_request_funcs) or request_ctx._get_current_object()._after_request_functions:  # type: ignore[attr-defined]
             return super().process_response(response)
         for hook in reversed(self.after_request_funcs[None]):
@@ -80,7 +85,7 @@ class CartFlask(Flask):
         return response
 
     def do_teardown_request(self, exc: BaseException | None = None) -> None:
-        """Run the app's hooks after a request; Flask's own method runs those of blueprints and of signals too."""
+        """Run the app's hooks after a request; if blueprints or signals have hooks, let Flask run all."""
         if _has_others(self.teardown_request_funcs) or request_tearing_down.receivers:
             super().do_teardown_request(exc)
             return
@@ -88,12 +93,12 @@ class CartFlask(Flask):
             hook(exc)
 
     def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
-        """Run the app's hooks at the end of its context, and those of signals, if there are any."""
+        """Let Flask run the hooks at the end of the app context, if there are any."""
         if self.teardown_appcontext_funcs or appcontext_tearing_down.receivers:
             super().do_teardown_appcontext(exc)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Route by path and method alone: no host or subdomain has routes of its own."""
+        """Return an adapter that routes by path and method only: no route depends on the host."""
         if request is None:
             return None
         environ = request.environ
@@ -103,5 +108,5 @@ class CartFlask(Flask):
 
 
 def _has_others(hooks: dict[str | None, Any]) -> bool:
-    """Tell whether any hooks are registered for blueprints; the app's own have no name."""
+    """Return whether any blueprint has hooks. The app's own hooks have the name None."""
     return len(hooks) > (None in hooks)

@@ -1,7 +1,7 @@
-"""Who is calling, and what they may touch: every route is closed, but for those named as open.
+"""Authentication and access: every route is closed unless it is marked as open.
 
-A caller reaches the cart whose ``user_id`` is its subject, a holder of the admin scope every cart and route, and
-whoever holds the id of a guest cart that cart. A link to a cart is judged by the views in ``shares``.
+A caller may access the cart whose ``user_id`` is the caller's subject. With the admin scope, a caller may access every
+cart and route. A guest cart is open to everybody who knows its id. The views of links check the tokens of links.
 """
 
 import logging
@@ -25,31 +25,31 @@ GUEST = re.compile(GUEST_PREFIX + r"[A-Za-z0-9_-]{32}")  # 192 bits
 MAX_TOKEN_BYTES = 8 * 1024
 CLOCK_SKEW_SECONDS = 30
 JWKS_TIMEOUT_SECONDS = 2
-JWKS_LIFE_SECONDS = 300  # PyJWT's own
-MAX_VERIFIED = 1000  # tokens whose signature need not be checked again
+JWKS_LIFE_SECONDS = 300  # the time for which PyJWT caches them
+MAX_VERIFIED = 1000  # verified tokens that are remembered
 
-OPEN = "open"  # to anyone, and caches may keep the answer
-OPEN_BY_LINK = "open by link"  # to whoever has a link; the view checks its token
-LIBRARIES_ENDPOINTS = {"static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui"}  # open too
+OPEN = "open"  # to everybody, and caches may store the answer
+OPEN_BY_LINK = "open by link"  # the view checks the token of the link
+LIBRARY_ENDPOINTS = {"static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui"}  # open too
 
 Claims = dict[str, Any]
 View = Callable[..., Any]
 
 
 class Caller(NamedTuple):
-    """Somebody whose identity has been checked."""
+    """A caller whose identity has been verified."""
 
     subject: str
     scopes: set[str]
 
 
 def new_guest_id() -> str:
-    """An id that nobody can guess: to know it is to hold its cart."""
+    """Return an id that nobody can guess, since it gives access to its cart."""
     return GUEST_PREFIX + secrets.token_urlsafe(24)
 
 
 def allow(view: View, access: str) -> View:
-    """Mark a view as open; a view without a mark is closed.
+    """Mark a view as open, and return it. A view without a mark is closed.
 
     :param access: ``OPEN`` or ``OPEN_BY_LINK``
     """
@@ -58,42 +58,43 @@ def allow(view: View, access: str) -> View:
 
 
 def open_to_all(view: View) -> View:
-    """Let anyone call a view, and caches keep its answers."""
+    """Mark a view as open to everybody; caches may store its answers."""
     return allow(view, OPEN)
 
 
 def init_app(app: Flask, config: Config) -> None:
-    """Check the caller before each view, and tell caches and browsers what an answer may be used for.
+    """Check the caller before each view, and add security headers to each answer.
 
-    Call it after all views are registered: it looks for those that are open.
+    Call it after all views are registered, since it reads their marks.
     """
     access = {endpoint: vars(view).get("access") for endpoint, view in app.view_functions.items()}
-    cacheable = LIBRARIES_ENDPOINTS | {endpoint for endpoint, mark in access.items() if mark == OPEN}
+    cacheable = LIBRARY_ENDPOINTS | {endpoint for endpoint, mark in access.items() if mark == OPEN}
     if config.auth_mode != "none":
-        identify = _verifier(config) if config.auth_mode == "jwt" else partial(_gateway_caller, config.auth_user_claim)
-        app.extensions["cart_right_to"] = partial(_check, config, identify)
+        identify = _token_verifier(config) if config.auth_mode == "jwt" else partial(_gateway_caller, config)
+        app.extensions["cart_access_check"] = partial(_check, config, identify)
         by_link = {endpoint for endpoint, mark in access.items() if mark == OPEN_BY_LINK}
         app.before_request(partial(_check_route, cacheable | by_link))
-    app.after_request(partial(_harden, cacheable))
+    app.after_request(partial(_add_security_headers, cacheable))
 
 
 def require_right_to(user_id: str | None) -> None:
-    """Go on only if the caller may touch this cart; without one, every cart.
+    """Check that the caller may access a cart.
 
-    :raise Unauthenticated: nobody is calling (401)
+    :param user_id: the cart, or None for all carts
+    :raise Unauthenticated: the request has no valid token (401)
     :raise Forbidden: the caller may not, whether or not the cart exists (403)
     """
-    if check := current_app.extensions.get("cart_right_to"):
+    if check := current_app.extensions.get("cart_access_check"):
         check(user_id)
 
 
 def _check_route(open_endpoints: set[str]) -> None:
-    """Let a request through to its view, or not."""
-    asked = request._get_current_object()  # type: ignore[attr-defined] # one look-up, not five
-    endpoint = asked.endpoint
-    if asked.method == "OPTIONS" or endpoint is None or endpoint in open_endpoints:
+    """Check that the caller may use the route of this request."""
+    current = request._get_current_object()  # type: ignore[attr-defined] # one look-up, not five
+    endpoint = current.endpoint
+    if current.method == "OPTIONS" or endpoint is None or endpoint in open_endpoints:
         return
-    require_right_to((asked.view_args or {}).get("user_id"))
+    require_right_to((current.view_args or {}).get("user_id"))
 
 
 def _check(config: Config, identify: Callable[[], Caller | None], user_id: str | None) -> None:
@@ -104,15 +105,18 @@ def _check(config: Config, identify: Callable[[], Caller | None], user_id: str |
         raise Unauthenticated
     if config.auth_admin_scope in caller.scopes:
         return
-    # a subject that looks like a guest would own what somebody else was given
     if user_id is None:
         raise Forbidden(f"This needs the scope {config.auth_admin_scope}.")
+    # a subject with the prefix of guests is refused: such a cart may belong to a guest
     if user_id != caller.subject or user_id.startswith(GUEST_PREFIX):
         raise Forbidden
 
 
 def _caller(claims: Claims, user_claim: str) -> Caller:
-    """The scopes are in ``scope`` (RFC 8693, separated by spaces), ``scp`` or ``scopes``, as text or as a list."""
+    """Return the caller of these claims.
+
+    Scopes are in ``scope`` (RFC 8693), ``scp`` or ``scopes``: a text, separated by spaces, or a list.
+    """
     subject = claims.get(user_claim)
     scopes: set[str] = set()
     for name in ("scope", "scp", "scopes"):
@@ -121,85 +125,106 @@ def _caller(claims: Claims, user_claim: str) -> Caller:
     return Caller(str(subject or ""), scopes)
 
 
-def _gateway_caller(user_claim: str) -> Caller | None:
+def _gateway_caller(config: Config) -> Caller | None:
     claims = _gateway_claims()
-    return None if claims is None else _caller(claims, user_claim)
+    return None if claims is None else _caller(claims, config.auth_user_claim)
 
 
 def _gateway_claims() -> Claims | None:
-    """What API Gateway's authorizer has verified. Zappa puts it where no header of a client can get to.
+    """Return the claims that API Gateway's authorizer has verified, or None if there was no authorizer.
 
-    Cognito nests the claims, a JWT authorizer nests them twice, a Lambda authorizer's context is flat beside its
-    ``principalId`` ("Input to a Lambda function for proxy integration").
+    Zappa puts them into the WSGI environment, where no header of a client can overwrite them. With Cognito they are in
+    ``claims``, with a JWT authorizer in ``jwt.claims``; the context of a Lambda authorizer is flat, beside its
+    ``principalId`` ("Input to a Lambda function for proxy integration", API Gateway Developer Guide).
     """
     authorizer = request.environ.get("API_GATEWAY_AUTHORIZER")
     if not isinstance(authorizer, dict):
         return None
-    for nest in (authorizer.get("jwt"), authorizer):
-        if isinstance(nest, dict) and isinstance(nest.get("claims"), dict):
-            return {"scopes": nest.get("scopes")} | nest["claims"]
+    for holder in (authorizer.get("jwt"), authorizer):
+        if isinstance(holder, dict) and isinstance(holder.get("claims"), dict):
+            return {"scopes": holder.get("scopes")} | holder["claims"]
     context = authorizer.get("lambda", authorizer)
     return {"sub": authorizer.get("principalId"), **context} if isinstance(context, dict) else None
 
 
-def _verifier(config: Config) -> Callable[[], Caller | None]:
-    """A function that verifies the request's bearer token (RFC 6750) and answers whose it is, None without one."""
+def _token_verifier(config: Config) -> Callable[[], Caller | None]:
+    """Return a function that verifies the bearer token (RFC 6750) of the current request.
+
+    It returns the caller, or None without a token, and raises ``Unauthenticated`` or ``Unavailable``.
+
+    :raise ConfigError: PyJWT is not installed
+    """
     try:
-        import jwt  # noqa: PLC0415 - only where it is used: it loads cryptography
+        import jwt  # noqa: PLC0415 - imported only if it is used: it loads cryptography
     except ImportError:
         raise ConfigError("cart: AUTH_MODE=jwt needs PyJWT, which is not shipped to Lambda: use gateway") from None
 
-    verified: dict[str, tuple[Caller, float]] = {}  # by token, until when it is good
+    verified: dict[str, tuple[Caller, float]] = {}  # by token: the caller, and its end in epoch seconds
 
     class Keys(jwt.PyJWKClient):
         def fetch_data(self) -> Any:
-            verified.clear()  # the issuer may have withdrawn the key of some
+            verified.clear()  # the issuer may have withdrawn the key of some tokens
             try:
                 return super().fetch_data()
             except jwt.PyJWKClientConnectionError:
                 raise
-            except (jwt.PyJWTError, ValueError, OSError, RecursionError) as error:  # an answer that is no key set
+            except (jwt.PyJWTError, ValueError, OSError, RecursionError) as error:  # the answer is not a key set
                 raise jwt.PyJWKClientConnectionError(str(error)) from error
 
     keys = Keys(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
     algorithms = config.auth_algorithms.split(",")
+    options: jwt.types.Options = {
+        "require": ["exp", config.auth_user_claim],
+        "verify_aud": config.auth_audience is not None,
+    }
 
-    def caller() -> Caller | None:
-        scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            return None
-        if len(token) > MAX_TOKEN_BYTES:
-            raise Unauthenticated("The token is too long.")
-        now = time.time()
-        if (known := verified.get(token)) and now < known[1]:
-            return known[0]
-        verified.pop(token, None)
+    def verify(token: str) -> Claims:
         try:
             key: Any = keys.get_signing_key_from_jwt(token).key if keys else config.auth_public_key
-            found: Claims = jwt.decode(
+            claims: Claims = jwt.decode(
                 token,
                 key,
                 algorithms=algorithms,
                 audience=config.auth_audience,
                 issuer=config.auth_issuer,
                 leeway=CLOCK_SKEW_SECONDS,
-                options={"require": ["exp", config.auth_user_claim], "verify_aud": config.auth_audience is not None},
+                options=options,
             )
         except jwt.PyJWKClientConnectionError:
-            raise Unavailable("The issuer's keys cannot be fetched, try again shortly.") from None
-        except (jwt.PyJWTError, TypeError) as error:  # the latter of a key of another kind than the token's alg
-            info(logger, f"A token was refused: {type(error).__name__}")  # whose owner is not told why
+            raise Unavailable("The issuer's keys cannot be fetched. Try again in a few seconds.") from None
+        except (jwt.PyJWTError, TypeError) as error:  # TypeError: the key is of another kind than the token's "alg"
+            info(logger, f"A token was refused: {type(error).__name__}")  # the caller does not learn the reason
             raise Unauthenticated("The token is not valid.") from None
+        return claims
+
+    def identify() -> Caller | None:
+        token = _bearer_token()
+        if token is None:
+            return None
+        now = time.time()
+        if (known := verified.get(token)) and now < known[1]:
+            return known[0]
+        verified.pop(token, None)
+        claims = verify(token)
         if len(verified) >= MAX_VERIFIED:
             verified.clear()
-        # no longer than the issuer's keys are kept
-        verified[token] = _caller(found, config.auth_user_claim), min(int(found["exp"]), now + JWKS_LIFE_SECONDS)
+        # for no longer than the issuer's keys are cached
+        verified[token] = _caller(claims, config.auth_user_claim), min(int(claims["exp"]), now + JWKS_LIFE_SECONDS)
         return verified[token][0]
 
-    return caller
+    return identify
 
 
-def _harden(cacheable_endpoints: set[str], response: Response) -> Response:
+def _bearer_token() -> str | None:
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        return None
+    if len(token) > MAX_TOKEN_BYTES:
+        raise Unauthenticated("The token is too long.")
+    return str(token)
+
+
+def _add_security_headers(cacheable_endpoints: set[str], response: Response) -> Response:
     response.headers.add("X-Content-Type-Options", "nosniff")
     if request.endpoint not in cacheable_endpoints:
         response.headers.add("Cache-Control", "no-store")

@@ -1,4 +1,4 @@
-"""The parts of a URL: what each accepts."""
+"""Converters for the variable parts of a path: what each part accepts."""
 
 import re
 
@@ -12,17 +12,19 @@ MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps e
 
 
 class _Segment(BaseConverter):
-    """One segment of a path. Not part of the others, as Werkzeug takes one for whose regex has a slash: it would try
-    the rules one by one."""
+    """One segment of a path.
+
+    ``part_isolating`` is set because Werkzeug sees the slash in this regex, and would then try the rules one by one.
+    """
 
     regex = "[^/]*"
     part_isolating = True
 
 
 class UserId(_Segment):
-    """``user_id`` in a path: no ``#``, so that no internal key can be reached through a URL."""
+    """The ``user_id`` in a path. It has no ``#``, so that no URL leads to an internal key."""
 
-    pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # not a dot segment, which clients normalise away
+    pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # no dot segment: clients remove these from a URL
     form = re.compile(pattern)
     message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots"
 
@@ -33,7 +35,7 @@ class UserId(_Segment):
 
 
 class ProductId(_Segment):
-    """``product_id`` in a path: a whole number from 1 to 2^53-1; ``42.0`` is one, as it is in a body."""
+    """The ``product_id`` in a path: a whole number from 1 to 2^53-1. ``42.0`` is one, as in a body."""
 
     message = f"Must be a whole number from 1 to {MAX_PRODUCT_ID}."
 
@@ -45,7 +47,7 @@ class ProductId(_Segment):
 
 
 class ShareId(_Segment):
-    """``share_id`` in a path, as it was given when the link was made."""
+    """The ``share_id`` in a path, as in the answer that made the link."""
 
     pattern = r"[0-9a-f]{64}"
 
@@ -58,7 +60,7 @@ class ShareId(_Segment):
 
 
 class JobId(BaseConverter):
-    """``job_id`` in a path, as it was given when the job was made."""
+    """The ``job_id`` in a path, as in the answer that started the job."""
 
     regex = "[^/]*"
     pattern = r"[0-9a-f]{32}"
@@ -75,7 +77,7 @@ CONVERTERS = {"user_id": UserId, "product_id": ProductId, "share_id": ShareId, "
 
 
 def document_url_parts(api: Api) -> None:
-    """Tell OpenAPI what the converters accept."""
+    """Register the schema of each converter for the OpenAPI document."""
     user_id = {"type": "string", "pattern": f"^{UserId.pattern}$", "examples": ["user123"]}
     product_id = {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
     share_id = {"type": "string", "pattern": f"^{ShareId.pattern}$"}

@@ -1,4 +1,4 @@
-"""The parts of the app that handles the current request, as ``create_app`` joined them."""
+"""The parts of the current app, as ``create_app`` joined them."""
 
 from flask import current_app
 
@@ -20,6 +20,6 @@ def get_table() -> CartTable:
 
 
 def get_bus() -> Bus:
-    """Return the app's events to EventBridge."""
+    """Return the app's client of EventBridge."""
     bus: Bus = current_app.extensions["cart_bus"]
     return bus

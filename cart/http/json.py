@@ -12,8 +12,8 @@ from flask.json.provider import JSONProvider
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_INT_DIGITS = 4000
-# As wide as the longest body, so that no digit is rounded away before the schema has seen it;
-# what is not finite becomes Infinity or NaN, which the schema refuses by the field's name.
+# As precise as the longest body, so that the schema sees each digit. Without traps, a number that is out of range
+# becomes Infinity or NaN, and the schema refuses it with the name of the field.
 _exact = decimal.Context(prec=MAX_BODY_BYTES, traps=[])
 
 
@@ -44,14 +44,14 @@ class DecimalJSON(JSONProvider):
 
 
 def _whole(digits: str) -> int | decimal.Decimal:
-    """An int, or a Decimal where Python would refuse to convert so many digits; no field takes either."""
+    """Return an int, or a Decimal if Python refuses to convert so many digits; no field accepts such a number."""
     return int(digits) if len(digits) <= MAX_INT_DIGITS else _exact.create_decimal(digits)
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("A name stands twice in one object.")
+        raise ValueError("An object has the same name twice.")
     return members
 
 
@@ -59,5 +59,5 @@ _decoder = json.JSONDecoder(
     parse_int=_whole,
     parse_float=_exact.create_decimal,
     parse_constant=_exact.create_decimal,
-    object_pairs_hook=_without_duplicates,
+    object_pairs_hook=_refuse_duplicates,
 )

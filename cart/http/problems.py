@@ -14,7 +14,7 @@ from cart.context import request_id
 from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowed, NotFound, Problem
 
 PROBLEM_JSON = "application/problem+json"
-FOR_STATUS: dict[int, type[Problem]] = {
+PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
     400: BadRequest,
     404: NotFound,
     405: MethodNotAllowed,
@@ -28,38 +28,41 @@ class ProblemSchema(Schema):
     class Meta:
         unknown = INCLUDE  # a problem may have further members
 
-    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the problem"})
+    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the kind of problem"})
     title = fields.String(required=True)
     status = fields.Integer(required=True)
     detail = fields.String(required=True)
-    instance = fields.String(required=True, metadata={"description": "The request id, as in the logs"})
+    instance = fields.String(required=True, metadata={"description": "The request id, which the log lines contain too"})
     errors = fields.Dict(
-        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Field to messages"}
+        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Messages by field"}
     )
 
 
 class ProblemInPath(HTTPException):
-    """A problem that a converter raises: of a converter, Werkzeug hands on only its own exceptions."""
+    """A problem that a converter raises. Werkzeug passes on only its own exceptions from a converter."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
-        self.code = problem.status  # without one, Flask would take the exception for the response
+        self.code = problem.status  # without a code, Flask would use the exception as the response
         self.problem = problem
 
 
 def response_name(kinds: list[type[Problem]]) -> str:
-    """Return the name, in the OpenAPI document, of the response that is one of these problems of one status."""
+    """Return the name of a response in the OpenAPI document.
+
+    :param kinds: the problems that it can be, all of one status
+    """
     return "Or".join(kind.__name__ for kind in kinds)
 
 
 class ProblemApi(Api):
-    """flask-smorest's Api, whose errors are RFC 9457 problems, and whose document is not made before it is asked for.
+    """flask-smorest's Api with RFC 9457 problems, which makes the OpenAPI document at its first request.
 
-    Documenting the operations takes longer than all else that happens when an app is made, and a function on Lambda
-    that starts is not going to be asked for the document.
+    To document the operations takes longer than all other work of ``create_app``, and most Lambda functions never
+    serve the document.
     """
 
-    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation names its own
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each operation lists its own
 
     def __init__(self, app: Flask) -> None:
         self._undocumented: list[Blueprint] = []
@@ -68,7 +71,7 @@ class ProblemApi(Api):
         app.register_error_handler(Problem, respond_to_problem)
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
-        """Register its routes now, and its documentation when that is first asked for."""
+        """Register the routes of a blueprint; its documentation is made when ``spec`` is first read."""
         self._app.register_blueprint(blueprint)
         self._undocumented.append(blueprint)
 
@@ -94,10 +97,10 @@ class ProblemApi(Api):
             components.response(name, _response(kinds), lazy=True)
 
     def _register_responses(self) -> None:
-        """Not flask-smorest's, which no operation refers to."""
+        """Do nothing: no operation refers to the responses of flask-smorest."""
 
     def _register_pagination_header(self) -> None:
-        """Nothing here is in pages."""
+        """Do nothing: no operation uses flask-smorest's pagination."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an error of Flask, Werkzeug or webargs as ``application/problem+json``."""
@@ -110,28 +113,28 @@ class ProblemApi(Api):
 
 
 def respond_to_problem(problem: Problem) -> Response:
-    """Answer a problem as ``application/problem+json``."""
+    """Return a problem as an ``application/problem+json`` answer."""
     head = {"type": problem.type, "title": problem.title, "status": problem.status}
     body = head | {"detail": problem.detail, "instance": request_id()} | problem.members
     return Response(current_app.json.dumps(body), problem.status, problem.headers, mimetype=PROBLEM_JSON)
 
 
 def _as_problem(error: HTTPException) -> Problem:
-    """Return the problem that stands for an error of Flask or Werkzeug."""
+    """Return the problem for an error of Flask, Werkzeug or webargs."""
     status = error.code or 500
     if status == 404 and f"{request.path}/".startswith("/cart/"):
         return NotFound(
-            f"{NotFound.title}. (A user_id is one path segment: it has no '/', plain or percent-encoded.)",
+            "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
             {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
         )
-    problem = FOR_STATUS.get(status, BadRequest if status < 500 else InternalError)()
+    problem = PROBLEM_BY_STATUS.get(status, BadRequest if status < 500 else InternalError)()
     problem.status = status
     return problem
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:
     head = {"type": kind.type, "title": kind.title, "status": kind.status}
-    return head | {"detail": kind.title, "instance": "5f2c9e1b7a604f0d"} | kind.example
+    return head | {"detail": kind.detail, "instance": "5f2c9e1b7a604f0d"} | kind.example
 
 
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Limits of a cart, and the refusals of what would exceed them."""
+"""Limits of a cart, and the problems that are raised when a change would exceed them."""
 
 from typing import NamedTuple, NoReturn
 
@@ -9,11 +9,20 @@ NAMES = {CART: "The cart", SAVED: "The saved list"}
 
 
 class Limits(NamedTuple):
-    quantity: int  # units of one line
-    lines: int  # of one list
+    """The limits of a cart and of a saved list.
+
+    :ivar quantity: maximum units of one line
+    :ivar lines: maximum lines of one list
+    """
+
+    quantity: int
+    lines: int
 
     def units(self, stock: int | None) -> int:
-        """Return the units that one line may have, with a stock of so many; None: the stock is not known."""
+        """Return the maximum units of a line.
+
+        :param stock: units in stock, None if not known
+        """
         return self.quantity if stock is None else min(self.quantity, stock)
 
 
@@ -23,8 +32,9 @@ def line_not_found(place: Place, product_id: int) -> LineNotFound:
 
 
 def refuse_line(place: Place, limit: int) -> NoReturn:
-    """Refuse a line that a list has no room for.
+    """Refuse a new line in a list that is full.
 
+    :param limit: maximum lines of the list
     :raise LinesLimit: always
     """
     raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
@@ -34,7 +44,7 @@ def refuse_stock(available: int, held: int = 0) -> NoReturn:
     """Refuse units that are not in stock.
 
     :param available: units in stock
-    :param held: units of the line before
+    :param held: units of the line before the change
     :raise InsufficientStock: always
     """
     raise InsufficientStock(
@@ -45,11 +55,13 @@ def refuse_stock(available: int, held: int = 0) -> NoReturn:
 
 
 def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) -> NoReturn:
-    """Refuse to add units to a line, which would exceed its limit or the stock.
+    """Refuse to add units to a line that would then exceed its limit or the stock.
 
-    :param held: units of the line before
-    :raise InsufficientStock: the stock is the smaller of both
-    :raise QuantityLimit: the limit is
+    :param held: units of the line before the change
+    :param added: units to add
+    :param stock: units in stock, None if not known
+    :raise InsufficientStock: the stock is smaller than the limit
+    :raise QuantityLimit: otherwise
     """
     if stock is not None and stock < limits.quantity:
         refuse_stock(stock, held)

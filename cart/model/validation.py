@@ -1,4 +1,4 @@
-"""What the catalogue says against the lines of a cart, and what to do about it: pure, as ``lines`` is."""
+"""Compare the lines of a cart with the catalogue, and plan how to fix them. Pure functions, as in ``lines``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -24,7 +24,11 @@ from cart.model.transfer import plan_moves
 
 
 class Product(NamedTuple):
-    """What the catalogue says of a product. ``stock`` is in units, ``price`` of one."""
+    """A product of the catalogue.
+
+    :ivar price: of one unit
+    :ivar stock: units
+    """
 
     product_id: int
     name: str
@@ -34,14 +38,14 @@ class Product(NamedTuple):
 
 @dataclass(eq=False, repr=False)
 class Check:
-    """What is wrong with a line of a cart, and what is to become of it: one line of a validation.
+    """The problems of a line of a cart, and how to fix them; one entry of a validation.
 
     :ivar line: as it was read
-    :ivar problems: as clients are told of them, none where the line is well
-    :ivar action: ``CHANGED``, ``SAVED_FOR_LATER`` or ``LEFT``; "" where nothing is to be done
-    :ivar result: the line after that, where it then is
-    :ivar row: what the row of its result holds, live or not
-    :ivar cut: units beyond the stock, or beyond the limit
+    :ivar problems: in the form in which clients get them; empty if there are none
+    :ivar action: ``CHANGED``, ``SAVED_FOR_LATER`` or ``LEFT``; "" if the line needs no fix
+    :ivar result: the line after the fix, in the cart or in the saved list; None without a fix
+    :ivar row: the line in the row that the result replaces, live or expired; None if there is no row
+    :ivar cut: number of units that were dropped because of the stock or the limit
     """
 
     line: Line
@@ -53,7 +57,10 @@ class Check:
 
 
 def check(line: Line, product: Product | None) -> Check:
-    """:param product: what the catalogue says of the line's product, None where it does not know it"""
+    """Compare a line with the catalogue.
+
+    :param product: the line's product, None if the catalogue does not have it
+    """
     if product is None:
         return Check(line, [{"type": DISCONTINUED}])
     problems: list[dict[str, Any]] = []
@@ -69,37 +76,42 @@ def check(line: Line, product: Product | None) -> Check:
 def plan_fixes(
     lines: Iterable[Line], saved: dict[int, Line], products: dict[int, Product | None], limits: Limits, now: datetime
 ) -> list[Check]:
-    """What to do with each line of a cart, in the order in which they were added.
+    """Plan how to fix each line of a cart, in the order in which they were added.
 
-    What can be bought gets the catalogue's price and name, and at most its stock; what cannot joins what is saved,
-    until that is full.
+    A line that can be bought gets the catalogue's price and name, and at most its stock. A line that cannot be bought
+    moves to the saved list, until that is full.
 
-    :param lines: live ones
-    :param saved: all that is saved, expired or not, by product
+    :param lines: live lines
+    :param saved: the lines in all rows of the saved list, live or expired, by product id
+    :param products: by product id; None for a product that the catalogue does not have
     """
-    checks = [check(line, products[line.product_id]) for line in in_order(lines)]
-    gone = [one.line for one in checks if not _can_be_bought(products[one.line.product_id])]
-    priced = [_at_its_price(line, products[line.product_id], now) for line in gone]
-    moves = {move.product_id: move for move in plan_moves("cart", priced, saved, "sum", limits, now)}
-    for one in checks:
-        product = products[one.line.product_id]
-        if move := moves.get(one.line.product_id):
-            one.action = SAVED_FOR_LATER if move.result else LEFT
-            one.result, one.row, one.cut = move.result or one.line, move.row, move.cut
-        elif product and one.problems:
-            quantity = min(one.line.quantity, product.stock)
-            line, version = _at_its_price(one.line, product, now), next_version(one.line, now)
-            one.action, one.row, one.cut = CHANGED, one.line, one.line.quantity - quantity
-            one.result = replace(line, quantity=quantity, updated_at=iso(now), version=version)
-    return checks
+    fixes = [check(line, products[line.product_id]) for line in in_order(lines)]
+    unavailable = [fix.line for fix in fixes if not _can_be_bought(products[fix.line.product_id])]
+    to_save = [_with_catalog_values(line, products[line.product_id], now) for line in unavailable]
+    moves = {move.product_id: move for move in plan_moves("cart", to_save, saved, "sum", limits, now)}
+    for fix in fixes:
+        product = products[fix.line.product_id]
+        if move := moves.get(fix.line.product_id):
+            fix.action = SAVED_FOR_LATER if move.result else LEFT
+            fix.result, fix.row, fix.cut = move.result or fix.line, move.row, move.cut
+        elif product and fix.problems:
+            _change_to_catalog_values(fix, product, now)
+    return fixes
+
+
+def _change_to_catalog_values(fix: Check, product: Product, now: datetime) -> None:
+    quantity = min(fix.line.quantity, product.stock)
+    line, version = _with_catalog_values(fix.line, product, now), next_version(fix.line, now)
+    fix.action, fix.row, fix.cut = CHANGED, fix.line, fix.line.quantity - quantity
+    fix.result = replace(line, quantity=quantity, updated_at=iso(now), version=version)
 
 
 def _can_be_bought(product: Product | None) -> bool:
     return product is not None and product.stock > 0
 
 
-def _at_its_price(line: Line, product: Product | None, now: datetime) -> Line:
-    """A line with what the catalogue says now, if it says anything."""
+def _with_catalog_values(line: Line, product: Product | None, now: datetime) -> Line:
+    """Return the line with the catalogue's current name and price, unchanged if the catalogue has no such product."""
     if product is None:
         return line
     return replace(line, product_name=product.name, price=product.price, priced_at=iso(now))

@@ -1,14 +1,15 @@
-"""What is asked of DynamoDB for a change of a price: the lines of a product, the change on each, the job's row."""
+"""DynamoDB requests of price changes: the lines of a product, the change on each line, and the job's row."""
 
 import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from cart.dynamodb.client import ConditionFailed, call
+from cart.dynamodb.client import call
+from cart.dynamodb.failures import ConditionFailed
 from cart.dynamodb.keys import LINE_PREFIXES, PRICE_JOB, PRICE_JOBS, PRODUCT_INDEX, Row, line_key, row_key
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import SHOWN, change_of, is_live, live_line, number, shown_line_of
+from cart.dynamodb.rows import LINE_ATTRIBUTES, is_live, live_line, number, price_change_of, projected_line_of
 from cart.dynamodb.table import CartTable
 from cart.errors import Throttled
 from cart.model.lines import Line, Place
@@ -18,20 +19,23 @@ RUNNING, DONE = "running", "done"
 
 
 class Holder(NamedTuple):
-    """Who has a line of a product, and where: a position among its lines, whose order means nothing."""
+    """The user and the place of a line of a product. Also a cursor in the list of a product's lines."""
 
     user_id: str
     place: Place
 
 
 class Job(NamedTuple):
-    """The work of one price change, and how far it has come.
+    """The job of one price change, and its progress.
 
-    :ivar status: ``RUNNING``, also where nobody is at it any more, or ``DONE``
-    :ivar seen: lines that were looked at; each is one of the ``changed``, which have the change, or of the ``skipped``,
-        which had gone, had expired, or knew of a newer change
-    :ivar cursor: the last line of the last page that is done
-    :ivar lease_until: epoch seconds until which somebody is at it
+    :ivar price: the new price
+    :ivar changed_at: when the price changed, in the form of ``lines.iso``
+    :ivar status: ``RUNNING``, also while no worker has it, or ``DONE``
+    :ivar seen: number of lines that were processed: ``changed`` and ``skipped`` together
+    :ivar changed: number of lines that have the change
+    :ivar skipped: number of lines that were removed, had expired or had a newer change
+    :ivar cursor: the last line of the last page that is done, None before the first page
+    :ivar lease_until: epoch seconds until which a worker has the job
     """
 
     job_id: str
@@ -48,23 +52,26 @@ class Job(NamedTuple):
 
     @property
     def is_running(self) -> bool:
+        """True if the job is not done."""
         return self.status == RUNNING
 
     @property
-    def is_left(self) -> bool:
-        """Whether there is work to do, and nobody at it."""
+    def is_idle(self) -> bool:
+        """True if the job is not done and no worker has it."""
         return self.is_running and self.lease_until <= time.time()
 
 
 def holders(
     table: CartTable, product_id: int, limit: int, after: Holder | None = None
 ) -> tuple[list[Holder], Holder | None]:
-    """The lines of a product, live or not, and after which of them to go on. One Query of the index.
+    """Return a page of the lines of a product, expired ones included, and the cursor of the next page.
 
-    The index is behind the table by as much as a second ("Global Secondary Indexes", eventual consistency).
+    One Query of the index, which can be behind the table by a second ("Global Secondary Indexes", eventual
+    consistency).
 
-    :param limit: lines, at most
-    :return: None for the second where there are no more
+    :param limit: maximum number of lines
+    :param after: the cursor of the page before
+    :return: the cursor is None if there are no more lines
     """
     params: Row = {"ExclusiveStartKey": _index_key(product_id, after)} if after else {}
     page = call(
@@ -91,31 +98,34 @@ def _holder(row: Row) -> Holder:
     return Holder(row["user_id"]["S"], place)
 
 
-def live_lines(table: CartTable, product_id: int, wanted: list[Holder]) -> list[tuple[Holder, Line]]:
-    """The lines of these holders that are live. One BatchGetItem, and more for what DynamoDB did not get to.
+def live_lines(table: CartTable, product_id: int, page: list[Holder]) -> list[tuple[Holder, Line]]:
+    """Return those lines of a product that have not expired, in the order of their holders.
 
-    :param wanted: at most 100, the most that one BatchGetItem takes
+    One BatchGetItem, and another one for the keys that DynamoDB has not processed.
+
+    :param page: the holders of the lines, at most 100, the maximum of one BatchGetItem
+    :raise Throttled: DynamoDB did not process all keys in several attempts
     """
-    keys = [line_key(*holder, product_id) for holder in wanted]
-    expression = f"user_id, item_id, #ttl, {SHOWN}"
-    found: dict[Holder, Line] = {}
+    keys = [line_key(*holder, product_id) for holder in page]
+    expression = f"user_id, item_id, #ttl, {LINE_ATTRIBUTES}"
+    lines: dict[Holder, Line] = {}
     for _ in attempts():
         if not keys:
-            return [(holder, found[holder]) for holder in wanted if holder in found]
-        asked = {"Keys": keys, "ProjectionExpression": expression, "ExpressionAttributeNames": {"#ttl": "ttl"}}
-        answer = call(table.client, "batch_get_item", RequestItems={table.name: asked})
-        found |= {_holder(row): shown_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}
+            return [(holder, lines[holder]) for holder in page if holder in lines]
+        request = {"Keys": keys, "ProjectionExpression": expression, "ExpressionAttributeNames": {"#ttl": "ttl"}}
+        answer = call(table.client, "batch_get_item", RequestItems={table.name: request})
+        lines |= {_holder(row): projected_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}
         keys = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
     raise Throttled
 
 
 def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
-    """Record a change on one line, if it is there, live, and knows of none that is newer. One UpdateItem.
+    """Record a price change on a line, unless it is absent, has expired or has a newer change. One UpdateItem.
 
-    What the shopper sees changes, and so does the line's version; its life does not begin again. To do it twice is to
-    do it once. Of two changes of one moment, the higher price holds, so that all carts come to the same.
+    The line gets a new version, since clients see the change; its ``ttl`` stays. Doing it twice has no further effect.
+    Of two changes with the same ``changed_at`` the higher price is kept, so that all carts end with the same one.
 
-    :return: the line's own price, where it has the change now or had it already; else None
+    :return: the price for which the line was added, if it has this change now; else None
     """
     try:
         answer = call(
@@ -137,15 +147,15 @@ def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
-        return change_of(answer["Attributes"]).line_price
+        return price_change_of(answer["Attributes"]).line_price
     except ConditionFailed as failed:
         line = live_line(failed.row)
-        is_this = line and line.change and line.change[:2] == (job.price, job.changed_at)
-        return line.change.line_price if is_this and line and line.change else None
+        change = line.change if line else None
+        return change.line_price if change and change[:2] == (job.price, job.changed_at) else None
 
 
 def put_job(table: CartTable, job: Job) -> Job:
-    """Make a job, or find the one that is there. Two PutItem, the first of which lists it as not done."""
+    """Create a job, or return the stored one if it exists. Two PutItem; the first adds it to the unfinished jobs."""
     expires = {"ttl": number(time.time() + JOB_TTL_SECONDS)}
     call(table.client, "put_item", TableName=table.name, Item=row_key(PRICE_JOBS, job.job_id) | expires)
     try:
@@ -164,29 +174,33 @@ def put_job(table: CartTable, job: Job) -> Job:
     return job
 
 
-def job(table: CartTable, job_id: str) -> Job | None:
-    """One GetItem."""
+def read_job(table: CartTable, job_id: str) -> Job | None:
+    """Return a job, None if it does not exist or has expired. One GetItem."""
     row = call(table.client, "get_item", TableName=table.name, Key=_job_key(job_id), ConsistentRead=True).get("Item")
     return _job_of(row) if row and is_live(row) else None
 
 
 def unfinished_jobs(table: CartTable) -> Iterator[Job]:
-    """Those that are not done. One Query for each MB, and a GetItem for each."""
+    """Yield the jobs that are not done. One Query for each MB, and a GetItem for each job."""
     for row in table.live_rows(PRICE_JOBS):
-        found = job(table, row["item_id"]["S"])
-        if found and found.is_running:
-            yield found
-        elif found:  # who has done it has died right then, or the change has come again
-            unlist_job(table, found)
+        job = read_job(table, row["item_id"]["S"])
+        if job and job.is_running:
+            yield job
+        elif job:  # its worker crashed before `unlist_job`, or the same change was sent again later
+            unlist_job(table, job)
 
 
 def unlist_job(table: CartTable, job: Job) -> None:
-    """Note that a job is done. One DeleteItem."""
+    """Remove a job that is done from the list of unfinished jobs. One DeleteItem."""
     call(table.client, "delete_item", TableName=table.name, Key=row_key(PRICE_JOBS, job.job_id))
 
 
-def take_job(table: CartTable, job_id: str, owner: str, seconds: float) -> Job | None:
-    """Take a running job that nobody is at, for some seconds; None where there is none. One UpdateItem."""
+def lease_job(table: CartTable, job_id: str, owner: str, seconds: float) -> Job | None:
+    """Lease a job that is not done, unless another worker has it. One UpdateItem.
+
+    :param owner: identifies the worker
+    :return: None if there is no such job
+    """
     now = time.time()
     try:
         answer = call(
@@ -195,7 +209,7 @@ def take_job(table: CartTable, job_id: str, owner: str, seconds: float) -> Job |
             TableName=table.name,
             Key=_job_key(job_id),
             UpdateExpression="SET lease_until = :until, lease_owner = :owner",
-            # its owner too: the answer to a first sending may have been lost
+            # allowed for its owner too: a retry after a lost answer finds its own lease
             ConditionExpression="#status = :running AND (lease_until <= :now OR lease_owner = :owner)",
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues={
@@ -211,8 +225,11 @@ def take_job(table: CartTable, job_id: str, owner: str, seconds: float) -> Job |
     return _job_of(answer["Attributes"])
 
 
-def keep_job(table: CartTable, job: Job, owner: str) -> bool:
-    """Keep how far a job has come, unless somebody else has taken it. One UpdateItem. False: somebody has."""
+def save_job(table: CartTable, job: Job, owner: str) -> bool:
+    """Save a job's progress and lease, unless another worker has leased it. One UpdateItem.
+
+    :return: whether it was saved
+    """
     values = _job_values(job)
     try:
         call(
@@ -239,7 +256,7 @@ def _job_key(job_id: str) -> Row:
 
 
 def _job_values(job: Job) -> Row:
-    """``product``, for a row with a ``product_id`` is in the index."""
+    # the attribute is `product`: a row with a `product_id` would be in the index of lines
     cursor = {"cursor": {"L": [{"S": job.cursor.user_id}, {"S": job.cursor.place}]}} if job.cursor else {}
     return cursor | {
         "product": number(job.product_id),

@@ -1,4 +1,4 @@
-"""The shapes of what is said of prices that change, and of the carts that hold a product."""
+"""Schemas of the requests and responses about price changes and the carts that hold a product, with examples."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from cart.http.fields import Price, WholeNumber, given_price
 from cart.http.schema import Constant, JsonSchema
 from cart.model.lines import iso
 
-CLOCK_SKEW = timedelta(minutes=5)  # of the products service
+CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of the products service may be ahead
 EXAMPLE_PRICE_JOB = Constant(
     {
         "job_id": "0c9d1b7e5a3f48629d7e4b1c8a6f3520",
@@ -44,7 +44,7 @@ EXAMPLE_HOLDERS = Constant(
 
 
 class Moment(fields.String):
-    """A moment as RFC 3339 writes it, in any zone; loaded as ``lines.iso`` writes it. The future is refused."""
+    """A time in the form of RFC 3339, in any zone; loaded in the form of ``lines.iso``. The future is refused."""
 
     form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -55,7 +55,7 @@ class Moment(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not self.form.fullmatch(text):
-            raise ValidationError("Must be a time with its zone, as 2026-11-23T14:02:11Z (RFC 3339).")
+            raise ValidationError("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).")
         try:
             moment = datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
@@ -66,12 +66,16 @@ class Moment(fields.String):
 
 
 class NewPriceSchema(JsonSchema):
+    """The body of a request that changes a price."""
+
     price = given_price()
-    changed_at = Moment(metadata={"description": "When it changed, by the products service's clock; now, if left out"})
+    changed_at = Moment(
+        metadata={"description": "When the price changed, by the clock of the products service; by default now"}
+    )
 
 
 class PriceEventSchema(NewPriceSchema):
-    """The detail of an event, whose sender may add members of his own."""
+    """The detail of an event that changes a price; unknown members are ignored."""
 
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
@@ -81,28 +85,37 @@ class PriceEventSchema(NewPriceSchema):
 
 
 class PriceJobSchema(JsonSchema):
+    """The job of a price change, and its progress."""
+
     job_id = fields.String(required=True)
     product_id = fields.Integer(required=True)
     price = Price(required=True)
     changed_at = fields.String(required=True, metadata={"format": "date-time"})
     created_at = fields.String(required=True, metadata={"format": "date-time"})
     status = fields.String(required=True, validate=validate.OneOf(["running", "done"]))
-    seen = fields.Integer(required=True, metadata={"description": "Lines so far, in carts and saved"})
-    changed = fields.Integer(required=True, metadata={"description": "Of those, the ones that have the new price"})
+    seen = fields.Integer(
+        required=True, metadata={"description": "Lines that were processed so far, in carts and saved"}
+    )
+    changed = fields.Integer(required=True, metadata={"description": "Lines of these that show the new price now"})
     skipped = fields.Integer(
-        required=True, metadata={"description": "Those that had gone or expired, or know of a newer change"}
+        required=True,
+        metadata={"description": "Lines of these that were removed or had expired, or have a newer price change"},
     )
 
 
 class AcceptSchema(JsonSchema):
+    """The body of a request that accepts price changes."""
+
     product_ids = fields.List(
         WholeNumber(validate=validate.Range(1, MAX_PRODUCT_ID)),
         validate=validate.Length(1, 100),
-        metadata={"description": "All, if left out"},
+        metadata={"description": "By default all products of the cart"},
     )
 
 
 class HolderSchema(JsonSchema):
+    """A line of a product, and the cart or saved list that holds it."""
+
     user_id = fields.String(required=True)
     place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
@@ -111,14 +124,16 @@ class HolderSchema(JsonSchema):
 
 
 class HoldersSchema(JsonSchema):
+    """A page of the carts and saved lists that hold a product."""
+
     product_id = fields.Integer(required=True)
     carts = fields.List(
         fields.Nested(HolderSchema),
         required=True,
-        metadata={"description": "Fewer than the limit, or none, where lines have expired"},
+        metadata={"description": "Can be fewer than the limit, or none, because expired lines are left out"},
     )
     next_cursor = fields.String(
-        required=True, allow_none=True, metadata={"description": "Where to go on; null: there are no more"}
+        required=True, allow_none=True, metadata={"description": "For the next page; null: this is the last one"}
     )
 
 

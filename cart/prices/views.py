@@ -22,7 +22,7 @@ from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
 from cart.prices import jobs
-from cart.prices.job_rows import Holder, Job, holders, job, live_lines
+from cart.prices.job_rows import Holder, Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
@@ -34,7 +34,7 @@ from cart.prices.schemas import (
 
 logger = logging.getLogger(__name__)
 
-blueprint = CartBlueprint("products", __name__, description="Prices that change, and the carts that hold a product")
+blueprint = CartBlueprint("products", __name__, description="Price changes, and the carts that hold a product")
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
@@ -42,13 +42,13 @@ LIMIT = {
     "name": "limit",
     "in": "query",
     "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    "description": "Lines to look at",
+    "description": "Lines to read; expired ones are left out of the answer",
 }
 CURSOR = {
     "name": "cursor",
     "in": "query",
     "schema": {"type": "string"},
-    "description": "The `next_cursor` of the answer before",
+    "description": "The `next_cursor` of the previous answer",
 }
 
 
@@ -59,15 +59,15 @@ CURSOR = {
 )
 @blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
-    """Tell that a product's price has changed
+    """Change a product's price in all carts
 
-    Every line of the product, in carts and saved, hears of it; the answer is the job, which goes on. Of two changes
-    the one with the newer `changed_at` holds, whichever comes first, and the same one twice is one job. It needs the
-    admin scope.
+    Every line of the product, in carts and saved, will show the new price. The answer is the job that does this in the
+    background. Of two changes, the one with the newer `changed_at` counts, in whatever order they arrive. The same
+    change twice is one job. Needs the admin scope.
     """
     info(logger, f"Changing the price of product {product_id}")
     made = jobs.start(product_id, body["price"], body.get("changed_at") or iso(datetime.now(UTC)))
-    jobs.go_on(made)
+    jobs.resume(made)
     return made, 202, {"Location": absolute_path(f"/products/{product_id}/price-changes/{made.job_id}")}
 
 
@@ -75,15 +75,15 @@ def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[
 @blueprint.problems(JobNotFound, InvalidInput, *CALLER, *STORE)
 @blueprint.response(200, price_job_schema, example=EXAMPLE_PRICE_JOB)
 def get_price_change(product_id: int, job_id: str) -> Job:
-    """Get how far a price change has come
+    """Get the progress of a price change
 
-    Where whoever was at it has died, somebody else goes on with it from here. It needs the admin scope.
+    If the job's worker has crashed, this request makes another one resume it. Needs the admin scope.
     """
-    found = job(get_table(), job_id)
-    if found is None or found.product_id != product_id:
+    job = read_job(get_table(), job_id)
+    if job is None or job.product_id != product_id:
         raise JobNotFound
-    jobs.go_on(found)
-    return found
+    jobs.resume(job)
+    return job
 
 
 @blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
@@ -92,8 +92,8 @@ def get_price_change(product_id: int, job_id: str) -> Job:
 def get_carts(product_id: int) -> dict[str, Any]:
     """List the carts that hold a product, and the saved lists
 
-    Only lines that are live, which may be fewer than the limit: go on as long as there is a `next_cursor`. A line that
-    was added in the last second may be missing. It needs the admin scope.
+    A page can have fewer lines than the limit, because expired lines are left out: read on as long as there is a
+    `next_cursor`. A line that was added in the last second may be missing. Needs the admin scope.
     """
     asked = query_parameters()
     if unknown := asked.keys() - {"limit", "cursor"}:
@@ -114,10 +114,11 @@ def get_carts(product_id: int) -> dict[str, Any]:
 @blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
 @blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
-    """Accept the current prices, of all lines of the cart or of those of some products
+    """Accept the current prices, of all lines of the cart or of some products
 
-    Each becomes the line's price. To do it again is to do nothing. With `If-Match` and the cart's ETag, only if it is
-    as you read it, so that no price is accepted that the shopper has not seen; else 412, with the cart as it is.
+    The current price of each line becomes its price. Accepting again changes nothing. With `If-Match` and the cart's
+    ETag, only if the cart has not changed, so that no price is accepted that the shopper has not seen; else 412, with
+    the current cart.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
     return respond_kept(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
@@ -126,7 +127,7 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
 def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     """The transaction that accepts; it fails where a line that it changes is not as it was read."""
     table, now = get_table(), datetime.now(UTC)
-    lines = {line.product_id: line for line in live(table.everything(user_id)[CART].values())}
+    lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := asked_if_match()) and not if_match.contains(read.etag):
         raise VersionConflict(current=cart_schema.dump(read))

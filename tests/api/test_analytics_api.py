@@ -15,7 +15,7 @@ from cart.dynamodb.keys import DAYS, TOTALS, row_key
 from cart.dynamodb.rows import number
 from tests.support.aggregate_rows import put, put_product
 from tests.support.capacity import billed
-from tests.support.stores import Store, make_store
+from tests.support.stores import ENGINES, Store, make_store
 
 CSV_TYPE = "text/csv; charset=utf-8; header=present"
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"
@@ -35,7 +35,7 @@ def fill(store: Store) -> None:
         put_product(store, product_id, *amounts)
 
 
-@pytest.fixture(scope="module", params=["moto", "dynamodb-local"])
+@pytest.fixture(scope="module", params=ENGINES)
 def filled(request: pytest.FixtureRequest) -> Store:
     """A table of its own: the aggregates are those of all carts."""
     store = make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))

@@ -1,4 +1,4 @@
-"""The five operations, as a client sees them, on both engines."""
+"""The five operations, as a client sees them, on all engines."""
 
 import re
 from dataclasses import replace

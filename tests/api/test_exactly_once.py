@@ -1,4 +1,4 @@
-"""Idempotency keys, versions and ETags, on both engines; races on DynamoDB Local."""
+"""Idempotency keys, versions and ETags, on all engines; races where transactions are isolated (not moto)."""
 
 import time
 
@@ -113,7 +113,7 @@ def test_what_it_costs(client, user, table, store):
         with billed(table) as bill:
             add(client, user, headers)
         assert bill.operations == operations
-        if cost and store.engine == "dynamodb-local":
+        if cost and store.engine != "moto":
             assert bill.units == cost
 
 

@@ -13,6 +13,7 @@ from cart.http.converters import UserId
 from tests.support.project import ROOT
 from tests.support.stores import CUP
 
+ENGINES = ["moto", "dynamodb-local"]  # what is refused does not reach the engine: two are enough
 JSON = "application/json"
 
 
@@ -253,7 +254,7 @@ def test_a_good_user_id(client, user_id):
     assert client.delete(f"/cart/{user_id}").status_code == 204
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/cart/u/", "/cart/u/items/1/2", "/health/", "/CART/u", "//cart/u"])
+@pytest.mark.parametrize("path", ["/nothing", "/cart/u/", "/cart/u/items/1/2", "/health/", "/CART/u", "//cart/u"])
 def test_an_unknown_route(client, path):
     response = client.get(path)
     assert (response.status_code, response.mimetype) == (404, "application/problem+json")

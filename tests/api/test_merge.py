@@ -1,6 +1,5 @@
 """Merge on login, and copies of a shared cart: what moves, what is told, what it costs, and races on DynamoDB Local."""
 
-import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ import pytest
 from cart import create_app
 from tests.support.capacity import billed
 from tests.support.concurrency import at_once, until_answered
-from tests.support.faults import REFUSED, THROTTLED, hooked
+from tests.support.faults import REFUSED, THROTTLED
+from tests.support.faulty_client import hooked
 from tests.support.stores import CUP
 
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
@@ -284,7 +284,7 @@ def test_a_merge_that_is_half_done_is_not_called_undone(real_app, real_store, us
             raise error
 
     client = real_app.test_client()
-    with hooked(real_app.extensions["cart_table"], "before-call.dynamodb.TransactWriteItems", fail):
+    with hooked(real_app.extensions["cart_table"], "before", fail, "TransactWriteItems"):
         told = merge(client, user, f"{user}-guest", headers)
     assert (told.status_code, told.get_json(force=True)["type"]) == (503, "urn:cart:problem:outcome-unknown")
     assert 0 < len(real_store.rows(user)) < 60
@@ -309,9 +309,9 @@ def transactions(table) -> Iterator[list[int]]:
     sizes: list[int] = []
 
     def see(params, **_):
-        sizes.append(len(json.loads(params["body"])["TransactItems"]))
+        sizes.append(len(params["TransactItems"]))
 
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", see):
+    with hooked(table, "before", see, "TransactWriteItems"):
         yield sizes
 
 
@@ -346,7 +346,8 @@ def test_cost(real_app, real_store, user, lines, in_common, query_units, sizes):
     assert len(answer.json["lines"]) == lines
     assert bill.operations == ["Query", "Query"] + ["TransactWriteItems"] * len(sizes)
     assert sent == sizes
-    assert bill.units_of["Query"] == query_units
+    if real_store.engine == "dynamodb-local":  # ministack charges a unit for each Query
+        assert bill.units_of["Query"] == query_units
     assert all(sum(len(str(part)) for part in row.items()) < 1024 for row in real_store.rows(user))
 
 

@@ -19,7 +19,7 @@ from cart.commands import engines
 from cart.http.extensions import get_bus, get_table
 from cart.prices import jobs
 from tests.support.products_service import ProductsService
-from tests.support.stores import Store, make_store
+from tests.support.stores import ENGINES, Store, make_store
 
 MAX_QUANTITY = 20  # small, so that units are cut
 MAX_LINES = 3  # fewer than products, so that lines are left
@@ -29,7 +29,7 @@ PRICES = st.integers(1, 9).map(Decimal) | st.decimals("0.01", "9999999.99", plac
 KEYED = st.booleans()
 NAME_SOLD = "Moka pot"
 NAMES = st.sampled_from(["Espresso cup", "Tasse à café", "☕"])
-EXAMPLES = {"moto": 10, "dynamodb-local": 50}  # moto copies its tables at each transaction
+EXAMPLES = {"moto": 10, "ministack": 25, "dynamodb-local": 50}  # moto copies its tables at each transaction
 WHO = st.integers(0, 1)  # the shopper or the guest
 PLACES = st.sampled_from(["cart", "saved"])
 SOLD = st.dictionaries(PRODUCTS, st.tuples(PRICES, st.integers(0, MAX_QUANTITY)))  # price and stock
@@ -55,13 +55,14 @@ def shown_price(line: ModelLine | None) -> dict[str, Any] | None:
 def join(coming: ModelLine, there: ModelLine | None, strategy: str) -> tuple[ModelLine, int]:
     """The line that two become, and how many units are beyond the limit."""
     if there is None:
-        wanted, newer, added = coming["quantity"], coming, coming["added"]
+        wanted, newer, older, added = coming["quantity"], coming, None, coming["added"]
     else:
         wanted = UNITS[strategy](there["quantity"], coming["quantity"])
-        newer = coming if coming["priced"] > there["priced"] else there
+        newer, older = (coming, there) if coming["priced"] > there["priced"] else (there, coming)
         added = there["added"]
     quantity = min(wanted, MAX_QUANTITY)
-    change = max((line["change"] for line in (coming, there) if line and line["change"]), default=None)
+    changes = [line["change"] for line in (newer, older) if line and line["change"]]
+    change = max(changes, key=lambda change: change[:2], default=None)  # of equal ones the first
     return newer | {"quantity": quantity, "added": added, "change": change}, wanted - quantity
 
 
@@ -85,7 +86,7 @@ def transfer(
                 "product_id": product_id,
                 "product_name": coming["product_name"],
                 "place": place,
-                "rule": strategy if there else "move",
+                "rule": strategy if there else "copy" if keep else "move",
                 "source": shown_price(coming),
                 "target": shown_price(there),
                 "result": None,
@@ -368,11 +369,11 @@ class CartMachine(RuleBasedStateMachine):
             assert line.get("current_price") == shown_change(one)
 
 
-@pytest.fixture(scope="module", params=["moto", "dynamodb-local"])
+@pytest.fixture(scope="module", params=ENGINES)
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """With a moto of its own: it copies all of its tables at each transaction, and those of other tests are large."""
     with engines.moto() if request.param == "moto" else nullcontext() as own:
-        url = own or request.getfixturevalue("dynamodb_local_url")
+        url = own or request.getfixturevalue(request.param.replace("-", "_") + "_url")
         yield make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
 
 

@@ -17,7 +17,8 @@ from cart.prices import job_rows, jobs
 from cart.prices.job_rows import Job
 from tests.support.crashes import Died, dying
 from tests.support.fault_proxy import fault_proxy
-from tests.support.faults import GARBLED, LOST, THROTTLED, failing, hooked
+from tests.support.faults import GARBLED, LOST, THROTTLED
+from tests.support.faulty_client import failing, hooked
 from tests.support.price_changes import EXPIRED, NEW, NEWER, OLD, T1, T2, T3, filled, line_of, news, saved
 from tests.support.stores import CUP, make_store
 
@@ -38,7 +39,7 @@ def change(app, table, product):
         with app.app_context():
             job = jobs.start(product_id, price, changed_at)
         jobs.run(table, Bus(app.extensions["cart_config"]), job.job_id)
-        done = job_rows.job(table, job.job_id)
+        done = job_rows.read_job(table, job.job_id)
         assert done
         return done
 
@@ -94,7 +95,7 @@ def test_what_is_gone_or_expired_stays_so(client, user, store, table, product, c
             TableName=table.name, Key={"user_id": {"S": gone}, "item_id": {"S": f"ITEM#{product}"}}
         )
 
-    with hooked(table, "after-call.dynamodb.Query", remove):
+    with hooked(table, "after", remove, "Query"):
         assert change(NEW, T1)[6:9] == (2, 0, 2)
     assert store.rows(user) == before
     assert store.rows(gone) == []
@@ -240,6 +241,32 @@ def test_a_merge_keeps_the_newest_change(client, user, store, product, newer_is_
     assert merged.json["cart"]["price_changes"] == 1
 
 
+@pytest.mark.parametrize("order", [[("guest-", 5), ("", 7)], [("", 7), ("guest-", 5)]])
+def test_a_merge_of_lines_with_the_same_change_shows_it(client, user, product, change, order):
+    """Whichever line is newer, its price holds, and the change is one of that price."""
+    for prefix, price in order:
+        body = CUP | {"product_id": product, "price": price}
+        assert client.post(f"/cart/{prefix}{user}/items", json=body).status_code == 201
+    change(NEW, T2)
+    merged = client.post(f"/cart/{user}/merge", json={"source_user_id": f"guest-{user}"})
+    (line,) = merged.json["cart"]["items"]
+    assert line["price"] == order[-1][1]
+    assert news(line) == news(line_of(client, user)) == (NEW, T2)
+
+
+@pytest.mark.parametrize("newer_is_in", ["source", "target"])
+def test_of_one_change_in_both_lines_that_of_the_newer_price_holds(client, user, store, product, change, newer_is_in):
+    """The older line has the new price already, so that its record of the change would show no news."""
+    source_price, target_price = (OLD, NEW) if newer_is_in == "source" else (NEW, OLD)
+    given_at = {OLD: {"S": T2}, NEW: {"S": T1}}
+    for row, price in ((saved(product), source_price), ({}, target_price)):
+        store.put(user, product, price={"N": str(price)}, priced_at=given_at[price], **row)
+    change(NEW, T3)
+    moved = client.post(f"/cart/{user}/saved/{product}/move-to-cart")
+    assert (moved.json["price"], news(moved.json)) == (OLD, (NEW, T3))
+    assert news(line_of(client, user)) == (NEW, T3)
+
+
 def test_a_merge_over_an_expired_line_takes_nothing_of_its_change(client, user, store, product):
     store.put(
         user,
@@ -313,7 +340,7 @@ def test_nothing_is_accepted_that_was_not_read(client, user, store, product, cha
             came.append(1)
             change(NEWER, T2)
 
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", change_now):
+    with hooked(table, "before", change_now, "TransactWriteItems"):
         refused = client.post(path, headers=if_match)
     assert came
     assert refused.status_code == 412
@@ -404,7 +431,7 @@ def test_without_a_moment_it_is_now(client, user, store, product):
 )
 def test_what_is_no_change_is_refused(client, table, product, body, field):
     asked: list[Any] = []
-    with hooked(table, "before-call.dynamodb", lambda **_: asked.append(1)):
+    with hooked(table, "before", lambda **_: asked.append(1)):
         answer = client.put(f"/products/{product}/price", json=body)
     assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, [field])
     assert not asked
@@ -440,10 +467,10 @@ def test_a_step_ends_in_time_and_the_next_goes_on(app, client, store, table, pro
     bus, pages = Bus(store.config), 0
     while jobs.run_step(table, bus, job.job_id):
         pages += 1
-        kept = job_rows.job(table, job.job_id)
-        assert (kept.seen, kept.status, kept.is_left) == (3 * pages, "running", True)
+        kept = job_rows.read_job(table, job.job_id)
+        assert (kept.seen, kept.status, kept.is_idle) == (3 * pages, "running", True)
     assert pages in (3, 4)  # 12 lines: an engine may not know that a page was the last
-    assert job_rows.job(table, job.job_id)[5:9] == ("done", 12, 11, 1)
+    assert job_rows.read_job(table, job.job_id)[5:9] == ("done", 12, 11, 1)
     assert_all_changed(client, users, product, NEW, T1)
 
 
@@ -464,10 +491,10 @@ def test_a_run_that_dies_goes_on_from_its_cursor(app, client, store, table, monk
                     deaths += 1
                 else:
                     break
-            left = job_rows.job(table, job.job_id)
+            left = job_rows.read_job(table, job.job_id)
             assert left.seen in (0, 2, 4, 5)
             jobs.run(table, bus, job.job_id)
-            done = job_rows.job(table, job.job_id)
+            done = job_rows.read_job(table, job.job_id)
             assert done[5:9] == ("done", 5, 4, 1), (moment, point)
             assert_all_changed(client, users, product, NEW, T1)
             assert jobs_of(table, product) == []
@@ -477,16 +504,16 @@ def test_a_run_that_dies_goes_on_from_its_cursor(app, client, store, table, monk
 def test_only_one_is_at_a_job(app, store, table, product, small_pages):
     filled(store, product, 4)
     job = started(app, product)
-    mine = job_rows.take_job(table, job.job_id, "me", 60)
+    mine = job_rows.lease_job(table, job.job_id, "me", 60)
     assert mine
-    assert job_rows.take_job(table, job.job_id, "me", 60)  # the first answer may have been lost
-    assert job_rows.take_job(table, job.job_id, "you", 60) is None
+    assert job_rows.lease_job(table, job.job_id, "me", 60)  # the first answer may have been lost
+    assert job_rows.lease_job(table, job.job_id, "you", 60) is None
     assert not jobs.run_step(table, Bus(store.config), job.job_id)
-    assert job_rows.job(table, job.job_id).seen == 0
-    assert job_rows.keep_job(table, mine._replace(lease_until=0), "me")
-    assert job_rows.take_job(table, job.job_id, "you", 60)
-    assert not job_rows.keep_job(table, mine._replace(seen=100), "me")  # who was too slow does not undo it
-    assert job_rows.job(table, job.job_id).seen == 0
+    assert job_rows.read_job(table, job.job_id).seen == 0
+    assert job_rows.save_job(table, mine._replace(lease_until=0), "me")
+    assert job_rows.lease_job(table, job.job_id, "you", 60)
+    assert not job_rows.save_job(table, mine._replace(seen=100), "me")  # who was too slow does not undo it
+    assert job_rows.read_job(table, job.job_id).seen == 0
 
 
 @pytest.mark.parametrize("how", ["get", "put", "resume"])
@@ -501,7 +528,7 @@ def test_somebody_else_goes_on_with_what_was_left(app, client, store, table, pro
         ended = app.test_cli_runner().invoke(args=["prices", "resume"])
         assert ended.exit_code == 0, ended.output
         assert f"{job.job_id} product {product}: done, 6 lines seen, 5 changed" in ended.output
-        assert job_rows.job(table, job.job_id).status == "done"
+        assert job_rows.read_job(table, job.job_id).status == "done"
     wait_until(lambda: client.get(path).json["status"] == "done")
     assert_all_changed(client, users, product, NEW, T1)
 
@@ -520,14 +547,14 @@ def test_what_fails_is_done_again(app, client, store, table, product, change, er
 
 def test_throttled_for_long_is_left_to_be_resumed(app, client, store, table, product, monkeypatch):
     users = filled(store, product, 3)
-    monkeypatch.setattr(jobs, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(jobs, "RETRY_SECONDS", 0)
     monkeypatch.setattr(jobs, "MAX_FAILED_STEPS", 1)
     monkeypatch.setattr(jobs, "LEASE_SECONDS", 0)
     job = started(app, product)
     with failing(table, "UpdateItem", [THROTTLED] * 10_000) as calls:
         jobs.run(table, Bus(store.config), job.job_id)
     assert calls
-    assert job_rows.job(table, job.job_id).is_left
+    assert job_rows.read_job(table, job.job_id).is_idle
     jobs.run(table, Bus(store.config), job.job_id)
     assert_all_changed(client, users, product, NEW, T1)
 
@@ -545,7 +572,7 @@ def test_through_a_network_that_fails(dynamodb_local_url, product):
         proxy.rate = 0.0
         proxy.settle()
         assert sum(proxy.counts.values()) - proxy.counts[None] > 20
-        assert job_rows.job(table, job.job_id)[5:9] == ("done", 202, 201, 1)
+        assert job_rows.read_job(table, job.job_id)[5:9] == ("done", 202, 201, 1)
     assert_all_changed(create_app(store.config).test_client(), users, product, NEW, T1)
 
 
@@ -589,17 +616,17 @@ def test_what_dynamodb_did_not_get_to_is_asked_for_again(client, store, table, p
     filled(store, product, 5)
     answers = []
 
-    def keep_back(parsed, **_):
+    def keep_back(answer, **_):
         answers.append(1)
         if len(answers) <= 2:
-            ((name, rows),) = parsed["Responses"].items()
+            ((name, rows),) = answer["Responses"].items()
             keys = [{key: row[key] for key in ("user_id", "item_id")} for row in rows[1:]]
-            parsed["Responses"] = {name: rows[:1]}
-            parsed["UnprocessedKeys"] = {
+            answer["Responses"] = {name: rows[:1]}
+            answer["UnprocessedKeys"] = {
                 name: {"Keys": keys, "ProjectionExpression": "user_id", "ExpressionAttributeNames": {}}
             }
 
-    with hooked(table, "after-call.dynamodb.BatchGetItem", keep_back):
+    with hooked(table, "after", keep_back, "BatchGetItem"):
         assert len(client.get(f"/products/{product}/carts").json["carts"]) == 6
     assert len(answers) == 3
 

@@ -243,6 +243,7 @@ def test_a_copy_joins_and_leaves_the_source(client, user):
     assert quantities(client, other) == {42: 2}
     done = copy(client, other, token)
     assert {line["product_id"]: line["result"]["quantity"] for line in done.json["lines"]} == {42: 5, 7: 2}
+    assert {line["product_id"]: line["rule"] for line in done.json["lines"]} == {42: "sum", 7: "copy"}
     assert dry.json["lines"] == done.json["lines"]
     assert done.json["cart"] == client.get(f"/cart/{other}?include=saved").json
     assert done.json["cart"]["saved"] == []

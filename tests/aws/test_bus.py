@@ -5,7 +5,6 @@ import random
 import re
 import time
 import uuid
-from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
@@ -18,8 +17,9 @@ from cart import create_app
 from cart.events import price_changed, resume_price_changes
 from cart.http.extensions import get_bus, get_table
 from cart.prices import job_rows, jobs
-from tests.support.crashes import Died
+from tests.support.crashes import Died, dying
 from tests.support.faults import LOST, THROTTLED
+from tests.support.faulty_client import hooked
 from tests.support.local_stage import CREDENTIALS, pattern_event, settings
 from tests.support.price_changes import NEW, NEWER, T1, T2, filled, line_of, news, saved
 
@@ -71,7 +71,7 @@ def shop(moto_store, moto_url, monkeypatch):
 def carry_out(product: int, price: Decimal, changed_at: str) -> job_rows.Job:
     job = jobs.start(product, price, changed_at)
     jobs.run(get_table(), get_bus(), job.job_id)
-    done = job_rows.job(get_table(), job.job_id)
+    done = job_rows.read_job(get_table(), job.job_id)
     assert done
     return done
 
@@ -140,12 +140,12 @@ def test_they_go_in_batches_and_what_is_not_taken_goes_again(shop, moto_store, u
         send_some.kept = len(params["Entries"]) - 1 if len(sizes) <= 3 else 0
         return params | {"Entries": params["Entries"][: len(params["Entries"]) - send_some.kept]}
 
-    def report(parsed, **_):
-        parsed["Entries"] += [{"ErrorCode": "ThrottlingException", "ErrorMessage": "secret"}] * send_some.kept
-        parsed["FailedEntryCount"] = send_some.kept
+    def report(answer, **_):
+        answer["Entries"] += [{"ErrorCode": "ThrottlingException", "ErrorMessage": "secret"}] * send_some.kept
+        answer["FailedEntryCount"] = send_some.kept
 
-    bus.client.meta.events.register("provide-client-params.events.PutEvents", send_some)
-    bus.client.meta.events.register("after-call.events.PutEvents", report)
+    bus.client.on("change", send_some, "PutEvents")
+    bus.client.on("after", report, "PutEvents")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs, "WORKERS", 1)
         carry_out(product, NEW, T1)
@@ -165,47 +165,28 @@ def test_a_bus_that_fails_is_asked_again(shop, moto_store, user, error):
         if left:
             raise left.pop()
 
-    get_bus().client.meta.events.register("before-call.events.PutEvents", fail)
+    get_bus().client.on("before", fail, "PutEvents")
     assert carry_out(product, NEW, T1).status == "done"
     assert {one["detail"]["user_id"] for one in listener.heard()} == set(users)
 
 
 def test_the_cursor_waits_for_a_bus_that_is_away(shop, moto_store, user, monkeypatch):
     _, listener = shop
-    for name, value in (("PATIENCE_SECONDS", 0), ("LEASE_SECONDS", 0), ("MAX_FAILED_STEPS", 1)):
+    for name, value in (("RETRY_SECONDS", 0), ("LEASE_SECONDS", 0), ("MAX_FAILED_STEPS", 1)):
         monkeypatch.setattr(jobs, name, value)
-    monkeypatch.setattr("cart.bus.RETRY_FOR_SECONDS", 0)
+    monkeypatch.setattr("cart.dynamodb.retries.RETRY_FOR_SECONDS", 0)
     product = product_of(user)
     users = filled(moto_store, product, 3)
-    events = get_bus().client.meta.events
 
     def fail(**_):
         raise LOST
 
-    events.register("before-call.events.PutEvents", fail)
-    left = carry_out(product, NEW, T1)
+    with hooked(get_bus(), "before", fail, "PutEvents"):
+        left = carry_out(product, NEW, T1)
     assert (left.status, left.seen) == ("running", 0)
     assert listener.heard() == []
-    events.unregister("before-call.events.PutEvents", fail)
     assert carry_out(product, NEW, T1)[5:9] == ("done", 5, 4, 1)
     assert {one["detail"]["user_id"] for one in listener.heard()} == set(users)
-
-
-@contextmanager
-def dying(client, moment: str, point: int):
-    """Die at the request of this number, before it is sent or after it was carried out."""
-    numbers = count()
-
-    def die(**_):
-        if next(numbers) == point:
-            raise Died
-
-    event = f"{moment}-call.{client.meta.service_model.service_name}"
-    client.meta.events.register(event, die)
-    try:
-        yield
-    finally:
-        client.meta.events.unregister(event, die)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -221,7 +202,7 @@ def test_who_dies_has_told_or_the_next_one_tells(shop, moto_store, monkeypatch, 
         users = filled(moto_store, product, 2)
         job = jobs.start(product, NEW, T1)
         try:
-            with dying(table.client if service == "dynamodb" else bus.client, moment, point):
+            with dying(table if service == "dynamodb" else bus, moment, point):
                 jobs.run(table, bus, job.job_id)
         except Died:
             pass
@@ -320,13 +301,11 @@ def test_a_job_is_made_also_where_eventbridge_is_away(on_lambda, moto_store, use
     def fail(**_):
         raise LOST
 
-    events = get_bus().client.meta.events
-    events.register("before-call.events.PutEvents", fail)
-    started = time.monotonic()
-    answer = app.test_client().put(f"/products/{product}/price", json={"price": 21.5})
-    assert time.monotonic() - started < ENDS_WITHIN_SECONDS
-    assert (answer.status_code, answer.json["status"]) == (202, "running")
-    events.unregister("before-call.events.PutEvents", fail)
+    with hooked(get_bus(), "before", fail, "PutEvents"):
+        started = time.monotonic()
+        answer = app.test_client().put(f"/products/{product}/price", json={"price": 21.5})
+        assert time.monotonic() - started < ENDS_WITHIN_SECONDS
+        assert (answer.status_code, answer.json["status"]) == (202, "running")
     resume_price_changes({}, None)
     assert answer.json["job_id"] in {one["detail"]["job_id"] for one in listener.heard()}
 
@@ -345,4 +324,4 @@ def test_what_was_left_goes_on_by_the_clock(on_lambda, moto_store, user, monkeyp
     steps = [one for one in listener.heard() if one["detail"]["job_id"] == job.job_id]
     assert len(steps) == 1
     price_changed(steps[0], None)
-    assert job_rows.job(get_table(), job.job_id).status == "done"
+    assert job_rows.read_job(get_table(), job.job_id).status == "done"

@@ -24,7 +24,9 @@ from cart import create_app
 from cart.analytics.tally import is_counted
 from cart.commands import engines, provision
 from cart.config import Config
+from cart.dynamodb import client
 from deploy import subscription
+from tests.support.documents import Page
 from tests.support.local_stage import (
     API,
     CREDENTIALS,
@@ -60,7 +62,7 @@ RULES = {
 PRICE = {"product_id": 42, "price": 21.5, "changed_at": "2026-11-23T14:00:00Z"}
 JOB = hashlib.sha256(b"42 21.50 2026-11-23T14:00:00.000000Z").hexdigest()[:32]
 
-# What undeploy leaves, and what README.md says of it
+# What undeploy leaves, and how docs/operations.md lists it
 STAYS = {
     f"table {TABLE}": "the table",
     f"bucket {BUCKET}": "the S3 bucket",
@@ -469,7 +471,7 @@ def test_no_active_environment_is_said(project):
     ("stage", "line"),
     [
         ("nosuch", f"there is no stage 'nosuch' in zappa_settings.json; there are {', '.join(sorted(settings()))}"),
-        ("local", "AWS does not know you: Unable to locate credentials"),
+        ("local", f"set {client.CREDENTIALS}"),
     ],
 )
 def test_make_says_what_is_wrong_before_it_begins(project, stage, line):
@@ -483,7 +485,7 @@ def test_make_says_what_is_wrong_before_it_begins(project, stage, line):
     assert said(ended).strip() == f"cart: {line}"
 
 
-def test_rollback_then_undeploy_leaves_only_what_the_readme_names(cycle, asked):
+def test_rollback_then_undeploy_leaves_only_what_the_docs_name(cycle, asked):
     """The last two, in this order: each undoes what the other tests look at."""
     aws = cycle.aws
     cycle.zappa("rollback", "local", "-n", "1")
@@ -504,6 +506,5 @@ def test_rollback_then_undeploy_leaves_only_what_the_readme_names(cycle, asked):
     assert [re.sub(r"\d+", "N", key) for key in aws.objects()] == [f"{NAME}-N.zip"] * 2
     assert aws.rows()
 
-    section = (ROOT / "README.md").read_text().partition("\n## Deploy\n")[2].partition("\n## ")[0]
-    left = next(line for line in section.splitlines() if line.startswith("`undeploy` leaves"))
-    assert [words for words in STAYS.values() if words not in left] == []
+    listed = Page(ROOT / "docs" / "operations.md").section("What undeploy leaves")
+    assert [words for words in STAYS.values() if f"\n- {words}" not in listed] == []

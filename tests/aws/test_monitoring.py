@@ -34,7 +34,7 @@ def metrics_of(app, capsys):
 
 
 def test_metrics_of_each_request(metrics_of, user, store):
-    real = store.engine == "dynamodb-local"  # moto does not model units, but answers some
+    real = store.engine != "moto"  # moto does not model units, but answers some
 
     def expected(units, **others):
         return {"Requests": 1, "DynamoDBRequests": 1, "DynamoDBCapacityUnits": units, **others}

@@ -291,11 +291,11 @@ def test_the_app_needs_all_of_its_modules_that_are_shipped(names, ran):
     [
         (
             *("zappa_settings.json", '"runtime": "python3.11"', '"runtime": "python3.13"'),
-            "cart: the function runs on python3.13, so Zappa must too; this is python3.11",
+            "cart: the function runs on python3.13, so Zappa must run on it too; this is python3.11",
         ),
         (
             *("zappa_settings.json", '"touch": false', '"architecture": "arm64"'),
-            "cart: architecture is set in stage local; the build reads that of base alone",
+            "cart: architecture is set in stage local; the build reads only that of base",
         ),
         (
             *("requirements.txt", "flask==", "flask==99."),

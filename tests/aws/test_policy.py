@@ -78,21 +78,20 @@ def calls(own_moto_url, catalog):
     app = create_app(replace(store.config, catalog_url=catalog.url, catalog_cache_seconds=0))
     seen = Calls()
 
-    def see(model, params, **_):
-        body = json.loads(params["body"])
-        seen.operations.add(model.name)
+    def see(operation, params, **_):
+        seen.operations.add(operation)
         # a transaction needs the permission of each thing in it, and none of its own
-        parts = [part for one in body.get("TransactItems", []) for part in one.items()]
-        seen.actions |= {f"{kind}Item" for kind, _ in parts} or {model.name}
+        parts = [part for one in params.get("TransactItems", []) for part in one.items()]
+        seen.actions |= {f"{kind}Item" for kind, _ in parts} or {operation}
         seen.tables |= {action["TableName"] for _, action in parts}
-        seen.indexes |= {body["IndexName"]} if "IndexName" in body else set()
-        seen.tables |= body["RequestItems"].keys() if "RequestItems" in body else {body.get("TableName")} - {None}
+        seen.indexes |= {params["IndexName"]} if "IndexName" in params else set()
+        seen.tables |= params["RequestItems"].keys() if "RequestItems" in params else {params.get("TableName")} - {None}
 
-    def see_events(model, params, **_):
-        seen.event_actions.add(model.name)
-        seen.buses |= {entry.get("EventBusName", "default") for entry in json.loads(params["body"])["Entries"]}
+    def see_events(operation, params, **_):
+        seen.event_actions.add(operation)
+        seen.buses |= {entry.get("EventBusName", "default") for entry in params["Entries"]}
 
-    app.extensions["cart_table"].client.meta.events.register("before-call.dynamodb", see)
+    app.extensions["cart_table"].client.on("before", see)
     store.put("u", 42, ttl={"N": "1"})  # an expired line, to be revived
     put_product(store, 41, 1, 1, 19_99)
     exercised = exercise_all(app)
@@ -105,7 +104,7 @@ def calls(own_moto_url, catalog):
             CREDENTIALS | {"AWS_ENDPOINT_URL": own_moto_url, "AWS_LAMBDA_FUNCTION_NAME": "cart"}
         ).items():
             patch.setenv(name, value)
-        app.extensions["cart_bus"].client.meta.events.register("before-call.events", see_events)
+        app.extensions["cart_bus"].client.on("before", see_events)
         report_table_size({}, None)
         for number in range(2):
             store.put(f"u{number}", 42)
@@ -187,7 +186,7 @@ def exercise(app, method, path, body, headers=None):
 def test_every_call_that_the_code_can_make_was_made(calls):
     """By the source, which names each operation where it is called."""
     source = "".join(SOURCES[name] for name in sorted(GATEWAYS))
-    named = set(re.findall(r'call\(\s*(?:self|table)\.client,\s*"(\w+)"|self\.client\.(\w+)\(', source))
+    named = set(re.findall(r'call\(\s*(?:self|table)\.client,\s*"(\w+)"|self\.client\.(\w+)[(,]', source))
     assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
 
 

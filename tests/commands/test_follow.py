@@ -1,21 +1,31 @@
 """The table's stream, counted where no Lambda is: by `flask analytics follow`."""
 
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import Mock
 
+import pytest
 from botocore.exceptions import ClientError
 
 from cart import create_app
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.totals import Aggregates, Totals
 from cart.commands import engines
-from cart.commands.follow import BATCH_RECORDS, Stream, count_what_came
+from cart.commands.follow import BATCH_RECORDS, Stream, count_new_records
+from cart.errors import Throttled
 from tests.support.project import ROOT
 from tests.support.records import history, image
 from tests.support.stores import CUP, Store, make_store
@@ -71,7 +81,102 @@ def test_a_table_without_a_stream_is_one_line(moto_store):
     ended = subprocess.run(COMMAND, cwd=ROOT, env=environment(moto_store), capture_output=True, text=True, check=False)
     name = moto_store.config.dynamodb_table_name
     assert ended.returncode == 1
-    assert ended.stderr == f"cart: table {name} has no stream; flask --app wsgi table create turns it on\n"
+    assert ended.stderr == f"cart: table {name} has no stream; run flask --app wsgi table create to turn it on\n"
+
+
+def test_ctrl_c_and_sigterm_end_it_where_a_script_starts_it_in_the_background(dynamodb_local_url):
+    """A script's shell ignores SIGINT for what it starts with ``&``."""
+    store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
+    for end in (signal.SIGINT, signal.SIGTERM):
+        script = f"{shlex.join(COMMAND)} & echo $!; wait $!"
+        shell = subprocess.Popen(
+            ["sh", "-c", script],
+            cwd=ROOT,
+            env=environment(store),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            pid = int(shell.stdout.readline())
+            assert "Counting the changes" in shell.stdout.readline()
+            os.kill(pid, end)
+            output, _ = shell.communicate(timeout=30)
+        finally:
+            shell.kill()
+        assert (shell.returncode, output) == (0, "")
+
+
+def run(url: str, table: str = "of-the-stub") -> tuple[int, str]:
+    environ = {"DYNAMODB_ENDPOINT_URL": url, "DYNAMODB_TABLE_NAME": table}
+    ended = subprocess.run(
+        COMMAND, cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    return ended.returncode, ended.stdout.partition("\n")[2] + ended.stderr  # without the line that says what it does
+
+
+@contextmanager
+def engine_that_answers(status: int, body: str) -> Iterator[str]:
+    """An engine whose table has a stream; what it answers to DynamoDB Streams is given."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            table = {"Table": {"TableName": "of-the-stub", "LatestStreamArn": f"arn:aws:dynamodb:::{'x' * 40}"}}
+            is_stream = self.headers["X-Amz-Target"].startswith("DynamoDBStreams")
+            text = body if is_stream else json.dumps(table)
+            self.send_response(status if is_stream else 200)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def refusal(code: str) -> str:
+    return json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "Not for you"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, refusal("UnknownOperationException"), r".*UnknownOperationException.*Not for you"),
+        (400, refusal("AccessDeniedException"), r".*AccessDeniedException.*Not for you"),
+        (404, "<html>\n<p>Not here</p>\n</html>", r".*404.*DescribeStream.*"),
+        (404, "x" * 5000, r".{10,300}"),
+        (200, "<html>\n<p>Hello</p>\n</html>", "an answer of AWS is not a JSON object"),
+        (200, "{}", "an answer of AWS has no StreamDescription"),
+        (
+            200,
+            '{"StreamDescription": {"StreamViewType": "KEYS_ONLY", "Shards": []}}',
+            "it holds KEYS_ONLY, must hold NEW_AND_OLD_IMAGES",
+        ),
+    ],
+)
+def test_a_stream_that_cannot_be_read_is_one_line(status, body, reason):
+    with engine_that_answers(status, body) as url:
+        exit_status, output = run(url)
+    assert exit_status == 1
+    assert re.fullmatch(rf"cart: the stream of table of-the-stub cannot be read: {reason}\n", output), output
+
+
+def test_a_stream_without_whole_rows_is_one_line_and_nothing_is_given_up(moto_url):
+    """moto's record of a line that is added holds its keys alone."""
+    store = make_store("moto", moto_url, with_stream=True)
+    assert create_app(store.config).test_client().post("/cart/u/items", json=CUP).status_code == 201
+    name = store.config.dynamodb_table_name
+    reason = "its records hold keys instead of whole rows; use ministack or DynamoDB Local"
+    assert run(moto_url, name) == (1, f"cart: the stream of table {name} cannot be read: {reason}\n")
 
 
 class Streams:
@@ -104,8 +209,25 @@ def test_one_that_stood_still_for_too_long_begins_again(moto_store):
     bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
     with create_app(moto_store.config).app_context():
         for _ in range(3):
-            count_what_came(stream, bookkeeper)
+            count_new_records(stream, bookkeeper)
     assert bookkeeper.totals() == Totals(1, 3, Decimal("59.97"))
+
+
+def test_no_change_is_given_up_where_dynamodb_takes_no_counts(moto_store, monkeypatch, capsys):
+    """The command ends then, and its next start reads the same records."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
+    streams = Streams([*history([image(4)], user="fay")])
+    streams.expired = True
+    units = bookkeeper.totals().units
+    with create_app(moto_store.config).app_context():
+        with monkeypatch.context() as patch:
+            patch.setattr(bookkeeper, "count", Mock(side_effect=Throttled))
+            with pytest.raises(Throttled):
+                count_new_records(Stream(streams, "arn/stream/3"), bookkeeper)
+        count_new_records(Stream(streams, "arn/stream/3"), bookkeeper)
+    assert bookkeeper.totals().units == units + 4
+    assert "given up" not in capsys.readouterr().out
 
 
 def test_a_change_that_cannot_be_counted_is_said_and_given_up(moto_store, monkeypatch, capsys):
@@ -116,6 +238,6 @@ def test_a_change_that_cannot_be_counted_is_said_and_given_up(moto_store, monkey
     bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
     units = bookkeeper.totals().units
     with create_app(moto_store.config).app_context():
-        count_what_came(Stream(streams, "arn/stream/2"), bookkeeper)
+        count_new_records(Stream(streams, "arn/stream/2"), bookkeeper)
     assert bookkeeper.totals().units == units + 2
     assert "1 changes are given up" in capsys.readouterr().out

@@ -116,7 +116,7 @@ def test_what_was_added_just_before_the_end_is_counted(clone):
         assert run.ended() == 0
     with running(clone) as run:
         assert request("GET", f"{run.url}/analytics/summary")[2]["totals"]["units"] == 2
-        assert "counting what carts hold anew" not in run.log.read_text()
+        assert "counting again what carts hold" not in run.log.read_text()
 
 
 @pytest.mark.parametrize("killed", ["make", "serve", "group"])
@@ -133,7 +133,7 @@ def test_killed_it_leaves_no_process_and_loses_no_cart(clone, killed):
     with running(clone) as run:
         assert run.add() == 4
         wait_until_counted(run.url, 4)
-    assert ("counting what carts hold anew" in run.log.read_text()) == (killed != "make")  # which `serve` notices
+    assert ("counting again what carts hold" in run.log.read_text()) == (killed != "make")  # which `serve` notices
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_if_one_process_ends_all_end_and_a_line_says_which(clone, words, name):
         os.kill(run.process_of(words), signal.SIGKILL)
         assert run.ended() == 2  # make's, of a command that failed
         log = run.log.read_text()
-    assert f"cart: {name} ended with status -9, so all that was started here is stopped\n" in log
+    assert f"cart: {name} ended with status -9; all other processes of this command are stopped\n" in log
     assert log.count("cart: ") == 1
     assert "Traceback" not in log
 
@@ -269,4 +269,4 @@ def test_a_named_python_is_not_ignored(clone, tmp_path):
         ["make", "run", f"PYTHON={old}"], cwd=clone, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 2
-    assert "cart: needs Python 3.11 or newer; name one with PYTHON=python3.11\n" in ended.stderr
+    assert "cart: needs Python 3.11 or newer; set PYTHON, for example PYTHON=python3.11\n" in ended.stderr

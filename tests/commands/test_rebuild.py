@@ -13,7 +13,7 @@ from cart.commands import rebuild
 from cart.commands.rebuild import Drift, Rebuild
 from cart.errors import Throttled
 from tests.support.crashes import MOMENTS, Died, dying
-from tests.support.faults import hooked
+from tests.support.faulty_client import hooked
 from tests.support.records import DAY, history, image
 from tests.support.stores import Store, make_store
 
@@ -151,7 +151,7 @@ def test_one_who_counts_in_the_old_generation_does_not_get_through(books, app):
             assert run(Bookkeeper(other, app.extensions["cart_config"])) == [Drift("lines", 3, 3, 6, 17.5), *NONE[1:]]
 
     other = create_app(app.extensions["cart_config"]).extensions["cart_table"].client
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", rebuild_first):
+    with hooked(table, "before", rebuild_first, "TransactWriteItems"):
         assert count_records(books, TOLD) == []
     assert began
     assert_right(books)
@@ -199,11 +199,17 @@ def test_the_command(app, books, store):
     tamper(store, "PRODUCT#1", "1#0", units=4, cents=-250)
     result = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
     assert result.exit_code == 0
-    assert result.output.splitlines()[1:] == [
-        "lines that differed:    0, by +0 lines, +0 units, +0.00",
-        "products that differed: 1, by +0 lines, -4 units, +2.50",
-        "totals that differed:   0, by +0 lines, +0 units, +0.00",
+    assert result.output.splitlines()[1:] == ["Corrected the count of 1 product: +0 lines, -4 units, +2.50 in value"]
+    store.put("dan", 9, quantity={"N": "1"}, price={"N": "3"})
+    store.put("dan", 8, quantity={"N": "1"}, price={"N": "0.50"})
+    tamper(store, "TOTALS#", "2#3", lines=-1)
+    again = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
+    assert again.output.splitlines()[1:] == [
+        "Corrected the count of 2 lines: +2 lines, +2 units, +3.50 in value",
+        "Corrected the totals over all carts: +1 lines, +0 units, +0.00 in value",
     ]
+    quiet = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
+    assert quiet.output.splitlines()[1:] == ["Nothing differed: the counts are what the carts hold"]
 
 
 def test_the_command_says_that_dynamodb_throttles(app):

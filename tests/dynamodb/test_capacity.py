@@ -1,4 +1,4 @@
-"""What each operation costs: DynamoDB requests on both engines, capacity units on DynamoDB Local (moto has none)."""
+"""What each operation costs: DynamoDB requests on all engines, capacity units on DynamoDB Local alone."""
 
 import random
 from collections import Counter

@@ -18,14 +18,15 @@ from tests.support.capacity import billed
 from tests.support.concurrency import at_once
 from tests.support.crashes import MOMENTS, Died, dying
 from tests.support.embedded_metrics import read_embedded
-from tests.support.faults import THROTTLED, failing, hooked
+from tests.support.faults import THROTTLED
+from tests.support.faulty_client import failing, hooked
 from tests.support.records import DAY, NOON, cleared, history, image, record
 from tests.support.stores import Store, make_store
 from tests.support.streams import by_ttl
 
 ALONE = ["BatchGetItem", "TransactWriteItems", "Query", "TransactWriteItems", "Query"]
 
-URLS = {"moto": "own_moto_url", "dynamodb-local": "dynamodb_local_url"}
+URLS = {"moto": "own_moto_url", "ministack": "ministack_url", "dynamodb-local": "dynamodb_local_url"}
 
 
 @pytest.fixture(params=URLS)
@@ -118,7 +119,7 @@ def test_what_a_write_of_a_line_costs(books, app):
         writes.clear()
         with (
             billed(app.extensions["cart_table"]) as bill,
-            hooked(app.extensions["cart_table"], "provide-client-params.dynamodb.TransactWriteItems", measure),
+            hooked(app.extensions["cart_table"], "change", measure, "TransactWriteItems"),
         ):
             assert count_records(books, list(told)) == []
         assert max(map(max, writes), default=0) < 1024
@@ -257,7 +258,7 @@ def test_boards_are_right_where_one_has_looked_before_and_writes_after_another(b
         if len(transactions) == 2:
             assert count_records(other, [record(image(5), image(3))]) == []
 
-    with hooked(table, "before-call.dynamodb.TransactWriteItems", before_the_boards):
+    with hooked(table, "before", before_the_boards, "TransactWriteItems"):
         assert count_records(books, [record(image(3), image(5))]) == []
     assert books.top("units", 1) == [books.product(42)] == [ProductTotals(42, 1, 3, value("59.97"))]
 
@@ -265,7 +266,7 @@ def test_boards_are_right_where_one_has_looked_before_and_writes_after_another(b
 def test_those_that_cannot_be_counted_fail_alone(books, caplog, store):
     good = [record(None, image(), f"user{number}") for number in range(4)]
     no_image, too_large = record(None, None), record(None, image(int("9" * 60)), "rich")
-    bad = [no_image, too_large] if store.engine == "dynamodb-local" else [no_image]  # moto takes a number of any size
+    bad = [no_image, too_large] if store.engine != "moto" else [no_image]  # moto takes a number of any size
     assert count_records(books, [good[0], *bad, *good[1:]]) == [one["dynamodb"]["SequenceNumber"] for one in bad]
     assert "cannot be read" in caplog.text
     assert ("cannot be counted" in caplog.text) == (too_large in bad)
@@ -290,12 +291,12 @@ def test_keys_that_stay_unprocessed_are_asked_for_again(books, app, store):
         kept.append(keys[1:])
         return params | {"RequestItems": {table.name: {"Keys": keys[:1], "ConsistentRead": True}}}
 
-    def report(parsed, **_):
-        parsed["UnprocessedKeys"] = {table.name: {"Keys": kept[-1]}} if kept[-1] else {}
+    def report(answer, **_):
+        answer["UnprocessedKeys"] = {table.name: {"Keys": kept[-1]}} if kept[-1] else {}
 
     with (
-        hooked(table, "provide-client-params.dynamodb.BatchGetItem", take_one),
-        hooked(table, "after-call.dynamodb.BatchGetItem", report),
+        hooked(table, "change", take_one, "BatchGetItem"),
+        hooked(table, "after", report, "BatchGetItem"),
     ):
         assert count_records(books, [record(image(), image(3))]) == []
     assert books.product(42).units == 3

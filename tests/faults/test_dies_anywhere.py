@@ -8,7 +8,8 @@ import pytest
 
 from cart.model.limits import Limits
 from tests.support.crashes import PREFIXES, Units, deaths, put, units
-from tests.support.faults import LOST, SLOW, THROTTLED, client_error, failing, hooked
+from tests.support.faults import LOST, SLOW, THROTTLED, client_error
+from tests.support.faulty_client import failing, hooked
 from tests.support.stores import CUP
 
 # moto copies its tables at each transaction: one of 100 rows takes it longer than the service waits
@@ -371,7 +372,7 @@ def test_a_transaction_that_may_have_been_applied_is_not_called_undone(client, u
     etag = client.get(f"/cart/{user}").headers["ETag"]
     with (
         failing(table, "TransactWriteItems", [first], applied=True) as calls,
-        hooked(table, "before-call.dynamodb.TransactWriteItems", lambda **_: fail_if(calls, then)),
+        hooked(table, "before", lambda **_: fail_if(calls, then), "TransactWriteItems"),
     ):
         told = client.delete(f"/cart/{user}", headers={"If-Match": etag})
     assert store.rows(user) == []

@@ -465,7 +465,7 @@ def test_without_keys_the_service_does_nothing_twice(store, runs):
         assert in_doubt.total() > 0
 
 
-@pytest.mark.parametrize("transport", ["lean", "botocore"])
+@pytest.mark.parametrize("transport", ["direct", "botocore"])
 @pytest.mark.parametrize("fault", [Fault.CUT_AFTER, Fault.CUT_SHORT, Fault.ERROR_AFTER, Fault.CHECKSUM])
 def test_20_adds_whose_answers_are_lost_store_20(store, user, fault, transport):
     """Stock boto3 stores 40, or more."""

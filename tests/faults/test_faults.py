@@ -12,11 +12,13 @@ import pytest
 from botocore.handlers import BUILTIN_HANDLERS
 
 from cart.commands import engines
-from tests.support.faults import BROKEN, GARBLED, LOST, REFUSED, SLOW, THROTTLED, client_error, failing, hooked
+from tests.support.faults import BROKEN, GARBLED, LOST, REFUSED, SLOW, THROTTLED, client_error
+from tests.support.faulty_client import failing, hooked
 from tests.support.project import missing
 from tests.support.running import request, serving
 from tests.support.stores import CUP
 
+ENGINES = ["moto", "dynamodb-local"]  # two are enough, as the failures are made on this side of the engine
 LIMIT_SECONDS = 5
 
 
@@ -98,7 +100,7 @@ def test_a_request_ends_in_time_even_if_each_call_is_slow(client, user, store, t
     for product_id in range(1, 61):
         store.put(user, product_id)
     started = time.monotonic()
-    with hooked(table, "before-call.dynamodb", lambda **_: time.sleep(1.4)):
+    with hooked(table, "before", lambda **_: time.sleep(1.4)):
         assert_problem(client.delete(f"/cart/{user}"), 503, "unavailable")
     assert time.monotonic() - started < LIMIT_SECONDS
     assert 0 < len(store.rows(user)) < 60
@@ -127,12 +129,12 @@ def test_unprocessed_items_are_sent_again(client, user, store, table):
             return params | {"RequestItems": {table.name: requests[:3]}}
         return params
 
-    def report(parsed, **_):
-        parsed["UnprocessedItems"] = take_only_three.kept
+    def report(answer, **_):
+        answer["UnprocessedItems"] = take_only_three.kept
 
     with (
-        hooked(table, "provide-client-params.dynamodb.BatchWriteItem", take_only_three),
-        hooked(table, "after-call.dynamodb.BatchWriteItem", report),
+        hooked(table, "change", take_only_three, "BatchWriteItem"),
+        hooked(table, "after", report, "BatchWriteItem"),
     ):
         assert client.delete(f"/cart/{user}").status_code == 204
     assert sizes == [25, 22, 19, 16, 13, 10, 6]  # 30 lines, and the row that tells of the clear
@@ -148,12 +150,12 @@ def test_items_that_stay_unprocessed_are_429_and_clear_can_be_run_again(client, 
         take_only_one.kept = {name: requests[1:]}
         return params | {"RequestItems": {name: requests[:1]}}
 
-    def report(parsed, **_):
-        parsed["UnprocessedItems"] = take_only_one.kept
+    def report(answer, **_):
+        answer["UnprocessedItems"] = take_only_one.kept
 
     with (
-        hooked(table, "provide-client-params.dynamodb.BatchWriteItem", take_only_one),
-        hooked(table, "after-call.dynamodb.BatchWriteItem", report),
+        hooked(table, "change", take_only_one, "BatchWriteItem"),
+        hooked(table, "after", report, "BatchWriteItem"),
     ):
         assert_problem(client.delete(f"/cart/{user}"), 429, "throttled")
     assert 0 < len(store.rows(user)) < 30

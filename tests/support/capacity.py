@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cart.dynamodb.table import CartTable
+from tests.support.faulty_client import hooked
 
 
 @dataclass
@@ -22,28 +23,17 @@ class Bill:
 def billed(table: CartTable) -> Iterator[Bill]:
     """Count what the gateway sends, and ask DynamoDB what it charges."""
     bill = Bill()
-    events = table.client.meta.events
 
     def ask(params, **_):
         return params | {"ReturnConsumedCapacity": "INDEXES"}
 
-    def count(model, **_):
-        bill.operations.append(model.name)
+    def count(operation, **_):
+        bill.operations.append(operation)
 
-    def charge(model, parsed, **_):
-        consumed = parsed.get("ConsumedCapacity", {})
+    def charge(operation, answer, **_):
+        consumed = answer.get("ConsumedCapacity", {})
         for one in consumed if isinstance(consumed, list) else [consumed]:
-            bill.units_of[model.name] += one.get("CapacityUnits", 0)
+            bill.units_of[operation] += one.get("CapacityUnits", 0)
 
-    hooks = [
-        ("provide-client-params.dynamodb", ask),
-        ("before-call.dynamodb", count),
-        ("after-call.dynamodb", charge),
-    ]
-    for event, hook in hooks:
-        events.register(event, hook)
-    try:
+    with hooked(table, "change", ask), hooked(table, "before", count), hooked(table, "after", charge):
         yield bill
-    finally:
-        for event, hook in hooks:
-            events.unregister(event, hook)

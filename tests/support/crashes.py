@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from tests.support.faults import hooked
+from tests.support.faulty_client import hooked
 
 BEFORE, AFTER = "before", "after"
 MOMENTS = [BEFORE, AFTER]
@@ -26,7 +26,7 @@ def dying(table, moment: str, point: int) -> Iterator[None]:
         if next(numbers) == point:
             raise Died
 
-    with hooked(table, f"{moment}-call.dynamodb", die):
+    with hooked(table, moment, die):
         yield
 
 

@@ -1,6 +1,4 @@
-"""Errors of DynamoDB, and how to make a client raise them."""
-
-from contextlib import contextmanager
+"""Errors of DynamoDB."""
 
 from botocore.exceptions import (
     ChecksumError,
@@ -9,30 +7,6 @@ from botocore.exceptions import (
     EndpointConnectionError,
     ReadTimeoutError,
 )
-
-
-@contextmanager
-def hooked(table, event: str, hook):
-    table.client.meta.events.register(event, hook)
-    try:
-        yield
-    finally:
-        table.client.meta.events.unregister(event, hook)
-
-
-@contextmanager
-def failing(table, operation: str, errors: list[Exception], applied: bool = False):
-    """Let the next calls fail, one for each error; ``applied``: after DynamoDB did them. Yields the calls."""
-    calls: list[str] = []
-    left = list(errors)
-
-    def fail(**_):
-        calls.append(operation)
-        if left:
-            raise left.pop(0)
-
-    with hooked(table, f"{'after' if applied else 'before'}-call.dynamodb.{operation}", fail):
-        yield calls
 
 
 def client_error(code: str, status: int) -> ClientError:

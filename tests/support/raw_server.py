@@ -16,6 +16,7 @@ class Request:
     first: str
     headers: dict[str, str]  # names in lower case
     body: bytes
+    connection: int = 0  # its number, from 0 on
 
 
 @dataclass
@@ -48,7 +49,7 @@ def raw_server(answer: Callable[[Request], Answer | None], tls: ssl.SSLContext |
             except OSError:
                 return
             server.connections.append(connection)
-            threads.append(threading.Thread(target=_serve, args=[server, connection, tls]))
+            threads.append(threading.Thread(target=_serve, args=[server, connection, tls, len(threads)]))
             threads[-1].start()
 
     listening = threading.Thread(target=listen)
@@ -64,7 +65,7 @@ def raw_server(answer: Callable[[Request], Answer | None], tls: ssl.SSLContext |
             thread.join()
 
 
-def _serve(server: RawServer, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+def _serve(server: RawServer, connection: socket.socket, tls: ssl.SSLContext | None, number: int) -> None:
     with connection, suppress(OSError):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with tls.wrap_socket(connection, server_side=True) if tls else connection.dup() as talk:
@@ -72,6 +73,7 @@ def _serve(server: RawServer, connection: socket.socket, tls: ssl.SSLContext | N
                 server.connections.append(talk)
             with talk.makefile("rb") as reader:
                 while request := _read(reader):
+                    request.connection = number
                     server.requests.append(request)
                     answer = server.answer(request)
                     if answer is None:

@@ -4,11 +4,14 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from cart.commands import provision
 from cart.config import Config
 from cart.dynamodb.client import connect
 from cart.dynamodb.table import BATCH_ROWS
 
+ENGINES = ["moto", "ministack", "dynamodb-local"]
 CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": 19.99}
 
 
@@ -62,10 +65,27 @@ def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any
     config = Config(
         dynamodb_endpoint_url=url, dynamodb_table_name=f"test-{uuid.uuid4().hex[:8]}", log_level="WARNING", **settings
     )
-    client = connect(config, patient=True)
+    client = connect(config, boto_defaults=True)
     provision.create(client, config.dynamodb_table_name, lambda _: None, with_stream)
-    # DynamoDB Local deletes expired rows within the minute: the tests are about those that are still there
+    # ministack and DynamoDB Local delete expired rows within the minute: the tests are about those that are still there
     client.update_time_to_live(
         TableName=config.dynamodb_table_name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
     )
     return Store(engine, config, client)
+
+
+SHARED_ON_MOTO: list[Store] = []  # emptied after each test module
+
+
+def engine_url(request: pytest.FixtureRequest) -> str:
+    """Return the URL of the shared engine that is the parameter of a fixture."""
+    url: str = request.getfixturevalue(f"{request.param.replace('-', '_')}_url")
+    return url
+
+
+def shared_store(request: pytest.FixtureRequest) -> Store:
+    """Make a table on the shared engine that is the parameter of a fixture."""
+    made = make_store(request.param, engine_url(request))
+    if made.engine == "moto":
+        SHARED_ON_MOTO.append(made)
+    return made

@@ -11,7 +11,7 @@ from cart.dynamodb.client import connect
 def stream_of(config: Config, client: Any) -> Stream:
     """That of a table on DynamoDB Local."""
     arn = client.describe_table(TableName=config.dynamodb_table_name)["Table"]["LatestStreamArn"]
-    return Stream(connect(config, patient=True, service="dynamodbstreams"), arn)
+    return Stream(connect(config, boto_defaults=True, service="dynamodbstreams"), arn)
 
 
 def by_ttl(record: dict[str, Any]) -> dict[str, Any]:

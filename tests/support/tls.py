@@ -11,7 +11,8 @@ from tests.support.raw_server import raw_server, response
 
 
 def page(size: int) -> bytes:
-    empty = json.dumps({"Items": [{"x": {"S": ""}}], "Count": 1}, separators=(",", ":")).encode()
+    content = {"Items": [{"x": {"S": ""}}], "Count": 1, "ConsumedCapacity": {"CapacityUnits": 0.5}}
+    empty = json.dumps(content, separators=(",", ":")).encode()
     return empty.replace(b'""', b'"%s"' % (b"x" * max(0, size - len(empty))))
 
 

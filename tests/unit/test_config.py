@@ -1,6 +1,7 @@
 """Settings: read from the environment, and a bad one stops the start with one line."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -84,8 +85,36 @@ def test_an_empty_setting_has_its_default():
     ],
 )
 def test_a_bad_value_names_its_setting(name, text):
-    with pytest.raises(ConfigError, match=f"^cart: {name}="):
+    with pytest.raises(ConfigError, match=f"^cart: {name}=") as refusal:
         Config.from_env({name: text})
+    (setting,) = (one for one in fields(Config) if one.name == name.lower())
+    assert setting.metadata.get("pattern", "must match") not in str(refusal.value)
+
+
+SETTINGS_OF_TEXT = [one for one in fields(Config) if "pattern" in one.metadata]
+
+
+@pytest.mark.parametrize("setting", SETTINGS_OF_TEXT, ids=lambda one: one.name)
+def test_a_refusal_says_in_words_what_is_right(setting):
+    """A control character is right nowhere; where the form has an example, that is right."""
+    with pytest.raises(ConfigError) as refusal:
+        Config.from_env({setting.name.upper(): "\x01 "})
+    line = str(refusal.value)
+    if example := setting.metadata.get("example"):
+        assert line.endswith(f", such as {example}")
+        assert re.fullmatch(setting.metadata["pattern"], example)
+    else:
+        choices = setting.metadata["pattern"].split("|")
+        assert line.endswith(f"must be {', '.join(choices[:-1])} or {choices[-1]}")
+
+
+def test_all_origins_are_refused_with_an_example():
+    with pytest.raises(ConfigError) as refusal:
+        Config.from_env({"CORS_ORIGINS": "*"})
+    assert str(refusal.value) == (
+        "cart: CORS_ORIGINS='*' must be a list of origins with commas and no spaces, each a scheme and a host without "
+        "a path or '*', such as https://shop.example,http://localhost:3000"
+    )
 
 
 @pytest.mark.parametrize("module", ["flask --app wsgi routes", "gunicorn wsgi:app --preload --bind 127.0.0.1:0"])

@@ -22,7 +22,7 @@ from cart.carts.schemas import (
     SharedCartSchema,
 )
 from cart.config import Config
-from cart.dynamodb.rows import StoredCart, line_values, shown_line_of
+from cart.dynamodb.rows import StoredCart, line_values, projected_line_of
 from cart.dynamodb.shares import Share
 from cart.http.schema import JsonSchema
 from cart.model.lines import CART, Cart, CartAndSaved, Line, PriceChange, cart_of
@@ -46,7 +46,7 @@ def line_as_read(product_id: int, name: str, quantity: int, price: Decimal, adde
     """Of a row whose price is written with as many zeros as it happens to be."""
     numbers = {"product_id": product_id, "quantity": quantity, "version": version, "price": f"{price:f}"}
     row = {attribute: {"N": str(number)} for attribute, number in numbers.items()}
-    return shown_line_of(row | {"product_name": {"S": name}, "added_at": {"S": added_at}})
+    return projected_line_of(row | {"product_name": {"S": name}, "added_at": {"S": added_at}})
 
 
 LINE_PRICES = PRICES | PRICES.map(Decimal.normalize) | st.integers(1, 9_999_999).map(Decimal)

@@ -1,5 +1,5 @@
-// The page: reads the three answers, shows them, and asks for a token where one is needed.
-import { Refused, download, isSignedIn, read, signIn } from "./api.js";
+// The page: requests the figures from the API and displays them; asks for a token if the API requires one.
+import { ApiError, download, isSignedIn, read, signIn } from "./api.js";
 import { drawDays } from "./charts.js";
 
 const DAY_MS = 86_400_000;
@@ -11,13 +11,13 @@ const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFrac
 const longDay = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
 
 const $ = (id) => document.getElementById(id);
-const shown = {}; // the last good answers, by what they are of
-const asked = new URLSearchParams(location.search);
-let span = { days: 30 }; // up to today, whichever day that is; or from one day to another
+const figures = {}; // the last successful responses: summary, abandonment, products
+const query = new URLSearchParams(location.search);
+let span = { days: 30 }; // either a number of days up to today, or { from, to }
 let sort = "units";
-let running = new AbortController();
+let loading = new AbortController();
 
-const between = (days) => longDay.formatRange(Date.parse(days[0].day), Date.parse(days.at(-1).day));
+const periodText = (days) => longDay.formatRange(Date.parse(days[0].day), Date.parse(days.at(-1).day));
 const dayText = (day) => longDay.format(Date.parse(day));
 const rateText = (rate) => (rate === null ? "–" : percent.format(rate));
 const isDay = (text) => /^\d{4}-\d\d-\d\d$/.test(text ?? "") && !Number.isNaN(Date.parse(text));
@@ -32,9 +32,9 @@ function lastDays(count) {
 // --- loading
 
 async function load() {
-  running.abort();
-  running = new AbortController();
-  const { signal } = running;
+  loading.abort();
+  loading = new AbortController();
+  const { signal } = loading;
   $("figures").setAttribute("aria-busy", "true");
   showChoice();
   try {
@@ -43,7 +43,7 @@ async function load() {
       read("abandonment", period(), signal),
       read("products", top(), signal),
     ]);
-    Object.assign(shown, { summary, abandonment, products });
+    Object.assign(figures, { summary, abandonment, products });
     showState();
     draw();
   } catch (error) {
@@ -56,13 +56,13 @@ async function load() {
   }
 }
 
-/** The figures; or the form for a token; or what went wrong, above the figures that were read last, if any were. */
+/** Display the figures; or, after an error, the token form, or the error above the last figures. */
 function showState(error) {
   const needsToken = error?.status === 401 || error?.status === 403;
   $("token-form").hidden = !needsToken;
   $("error").hidden = !error || needsToken;
   $("figures").hidden = needsToken;
-  $("figures").classList.toggle("unread", !shown.summary);
+  $("figures").classList.toggle("unread", !figures.summary);
   if (needsToken) {
     askForToken(error);
   } else if (error) {
@@ -72,8 +72,8 @@ function showState(error) {
 
 function askForToken(error) {
   const reasons = {
-    401: isSignedIn() ? "That token does not hold, or has expired." : "These figures are for holders of the admin scope.",
-    403: "That token holds, but lacks the admin scope.",
+    401: isSignedIn() ? "The token is not valid, or has expired." : "These figures need a token with the admin scope.",
+    403: "The token is valid, but lacks the admin scope.",
   };
   $("token-reason").textContent = reasons[error.status];
   $("token").setAttribute("aria-invalid", isSignedIn());
@@ -82,17 +82,17 @@ function askForToken(error) {
 }
 
 function showError(error) {
-  const known = error instanceof Refused;
-  if (!known) {
+  const isFromApi = error instanceof ApiError;
+  if (!isFromApi) {
     console.error(error);
   }
-  $("error-title").textContent = known ? error.message : "The figures cannot be shown";
-  $("error-detail").textContent = known ? error.detail : "";
-  $("retry").hidden = error.status === 422; // it would be refused again
+  $("error-title").textContent = isFromApi ? error.message : "The figures cannot be shown";
+  $("error-detail").textContent = isFromApi ? error.detail : "";
+  $("retry").hidden = error.status === 422; // the same query would be refused again
   $("error-id").textContent = error.requestId ? `Request ${error.requestId}` : "";
 }
 
-// --- what is shown
+// --- display
 
 function showChoice() {
   $("from").value = period().from;
@@ -110,7 +110,7 @@ function showChoice() {
 }
 
 function draw() {
-  const { summary, abandonment, products } = shown;
+  const { summary, abandonment, products } = figures;
   $("value-now").textContent = money.format(summary.totals.value);
   $("units-now").textContent = whole.format(summary.totals.units);
   $("lines-now").textContent = whole.format(summary.totals.lines);
@@ -128,27 +128,27 @@ function draw() {
   drawProducts(products.products);
 }
 
-/** A chart of a value by day, and above it the value of all days, or of the one that is pointed at. */
+/** Draw a chart of a value by day, and above it the value of the whole period or of the day under the pointer. */
 function drawFlow(name, label, days, field, total) {
-  const show = (flow, when) => {
+  const showValue = (flow, when) => {
     $(`${name}-value`).textContent = money.format(flow[field]);
     $(`${name}-when`).textContent = when;
     if (name === "abandoned") {
       $("abandoned-share").textContent = flow.value_rate === null ? "" : `${percent.format(flow.value_rate)} of value added`;
     }
   };
-  const showAll = () => show(total, between(days));
+  const showAll = () => showValue(total, periodText(days));
   showAll();
   drawDays($(`${name}-chart`), days.map((day) => ({ day: day.day, value: day[field] })), {
     colour: `--${name}`,
-    label: `${label} by day, ${between(days)}: ${money.format(total[field])} together`,
+    label: `${label} by day, ${periodText(days)}: ${money.format(total[field])} together`,
     textOf: (index) => `${dayText(days[index].day)}: ${money.format(days[index][field])}`,
-    onMove: (index) => (index === null ? showAll() : show(days[index], dayText(days[index].day))),
+    onMove: (index) => (index === null ? showAll() : showValue(days[index], dayText(days[index].day))),
   });
 }
 
 function drawProducts(products) {
-  const most = products[0]?.[sort] || 1;
+  const highest = products[0]?.[sort] || 1;
   $("no-products").hidden = products.length > 0;
   document.querySelector(".products table").hidden = products.length === 0;
   const rows = fillRows("product-rows", products, (product) => [
@@ -158,12 +158,12 @@ function drawProducts(products) {
   rows.forEach((row, index) => {
     const bar = document.createElement("span");
     bar.className = "bar";
-    bar.style.width = `${(100 * products[index][sort]) / most}%`;
+    bar.style.width = `${(100 * products[index][sort]) / highest}%`;
     row.firstChild.append(bar);
   });
 }
 
-/** One row for each, whose first cell is its heading. */
+/** Replace the rows of a table body: one row for each item; its first cell is the row's heading. */
 function fillRows(id, items, cellsOf) {
   const rows = items.map((item) => {
     const row = document.createElement("tr");
@@ -181,7 +181,7 @@ function fillRows(id, items, cellsOf) {
   return rows;
 }
 
-// --- what is chosen
+// --- controls
 
 for (const button of document.querySelectorAll("[data-days]")) {
   button.addEventListener("click", () => {
@@ -196,8 +196,8 @@ for (const button of document.querySelectorAll("[data-sort]")) {
   });
 }
 for (const button of document.querySelectorAll("[data-csv]")) {
-  const of = button.dataset.csv;
-  button.addEventListener("click", () => download(of, of === "products" ? top() : period()).catch(showState));
+  const path = button.dataset.csv;
+  button.addEventListener("click", () => download(path, path === "products" ? top() : period()).catch(showState));
 }
 $("period").addEventListener("submit", (event) => event.preventDefault());
 $("period").addEventListener("change", () => {
@@ -214,14 +214,14 @@ $("token-form").addEventListener("submit", (event) => {
 for (const id of ["retry", "refresh"]) {
   $(id).addEventListener("click", load);
 }
-document.addEventListener("themechange", () => shown.summary && draw());
+document.addEventListener("themechange", () => figures.summary && draw());
 
-if (isDay(asked.get("from")) && isDay(asked.get("to"))) {
-  span = { from: asked.get("from"), to: asked.get("to") };
-} else if (document.querySelector(`[data-days="${Number(asked.get("days"))}"]`)) {
-  span = { days: Number(asked.get("days")) };
+if (isDay(query.get("from")) && isDay(query.get("to"))) {
+  span = { from: query.get("from"), to: query.get("to") };
+} else if (document.querySelector(`[data-days="${Number(query.get("days"))}"]`)) {
+  span = { days: Number(query.get("days")) };
 }
-if (["units", "carts", "value"].includes(asked.get("sort"))) {
-  sort = asked.get("sort");
+if (["units", "carts", "value"].includes(query.get("sort"))) {
+  sort = query.get("sort");
 }
 load();

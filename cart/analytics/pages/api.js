@@ -1,12 +1,12 @@
-// What is asked of the service, by addresses that hold under any prefix, and what its refusals mean.
+// Requests to the service, by relative URLs, which also work below a prefix; and its errors.
 
-// In memory alone: whoever has it may read and change every cart, and Swagger UI shares this origin and its storage.
+// Kept in memory only: an admin token can read and change every cart, and Swagger UI shares this origin's storage.
 let token = null;
 
-/** An answer that is none of those hoped for: `status`, `title`, `detail`, `requestId`; status 0 where none came. */
-export class Refused extends Error {
+/** An error response: `status` (0 if there was no response), `message` (its title), `detail`, `requestId`. */
+export class ApiError extends Error {
   constructor(status, { title, detail, instance, errors } = {}) {
-    super(title ?? "The service did not answer as it should");
+    super(title ?? "The service gave an answer that cannot be read");
     this.status = status;
     this.detail = Object.entries(errors ?? {}).map(([field, messages]) => `${field}: ${messages.join(" ")}`).join(" ")
       || (detail === title ? "" : detail) || "";
@@ -21,38 +21,41 @@ export function signIn(text) {
 export const isSignedIn = () => token !== null;
 
 /**
+ * Request figures as JSON.
  * @param {string} path below `/analytics/`
  * @param {Record<string, string | number>} parameters
- * @returns {Promise<any>} the answer's JSON
+ * @param {AbortSignal} signal
+ * @returns {Promise<any>} the parsed JSON
+ * @throws {ApiError}
  */
 export async function read(path, parameters, signal) {
-  return (await ask(path, parameters, "application/json", signal)).json();
+  return (await request(path, parameters, "application/json", signal)).json();
 }
 
-/** Save an answer as a file; a plain link could not carry the token. */
+/** Save figures as a CSV file. A plain link could not send the token. */
 export async function download(path, parameters) {
-  const answer = await ask(path, parameters, "text/csv");
+  const response = await request(path, parameters, "text/csv");
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await answer.blob());
+  link.href = URL.createObjectURL(await response.blob());
   link.download = `${[path, ...Object.values(parameters)].join("-")}.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-async function ask(path, parameters, accept, signal) {
+async function request(path, parameters, accept, signal) {
   const headers = { Accept: accept, ...(token && { Authorization: `Bearer ${token}` }) };
-  let answer;
+  let response;
   try {
-    answer = await fetch(`analytics/${path}?${new URLSearchParams(parameters)}`, { headers, signal, cache: "no-store" });
+    response = await fetch(`analytics/${path}?${new URLSearchParams(parameters)}`, { headers, signal, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") {
       throw error;
     }
-    throw new Refused(0, { title: "The service cannot be reached", detail: "Is the network there?" });
+    throw new ApiError(0, { title: "The service cannot be reached", detail: "Check your network connection." });
   }
-  if (!answer.ok) {
-    const problem = await answer.json().catch(() => ({}));
-    throw new Refused(answer.status, { instance: answer.headers.get("X-Request-ID"), ...problem });
+  if (!response.ok) {
+    const problem = await response.json().catch(() => ({}));
+    throw new ApiError(response.status, { instance: response.headers.get("X-Request-ID"), ...problem });
   }
-  return answer;
+  return response;
 }

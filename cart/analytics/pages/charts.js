@@ -1,19 +1,20 @@
-// One chart: values by day, drawn by uPlot, read by mouse, touch or arrow keys.
+// A chart of values by day, drawn by uPlot; usable with mouse, touch and arrow keys.
 /* global uPlot */
 
 const DAY_SECONDS = 86_400;
-const MOST_BARS = 120; // more would be thinner than what separates them: then it is an area
+const MAX_BARS = 120; // more bars would be thinner than the gaps between them; then an area is drawn
 const compact = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const shortDay = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", timeZone: "UTC" });
 
 const secondsOf = (day) => Date.parse(day) / 1000;
 
 /**
- * Draw values by day in an element, in place of what was drawn there before.
+ * Draw values by day in an element; an earlier chart in it is replaced.
  * @param {HTMLElement} element
  * @param {{day: string, value: number}[]} points one for each day, in order
  * @param {{colour: string, label: string, textOf: (index: number) => string, onMove: (index: number | null) => void}} options
- *   `colour` is its custom property, `textOf` says a day in words, `onMove` hears which day is pointed at
+ *   `colour`: name of a CSS custom property; `label`: the chart's accessible name; `textOf`: a day and its value as
+ *   text; `onMove`: called with the index of the day under the pointer, null if there is none
  */
 export function drawDays(element, points, { colour, label, textOf, onMove }) {
   element.chart?.destroy();
@@ -21,14 +22,14 @@ export function drawDays(element, points, { colour, label, textOf, onMove }) {
   element.replaceChildren();
   if (points.every((point) => point.value === 0)) {
     element.textContent = "Nothing on these days";
-    beReadByKeys(element, points.length, label, textOf);
+    addKeyboardSlider(element, points.length, label, textOf);
     return;
   }
-  const ink = resolved(element, colour);
+  const ink = resolveColour(element, colour);
   const axis = {
-    stroke: resolved(element, "--muted"),
+    stroke: resolveColour(element, "--muted"),
     font: `12px ${getComputedStyle(element).fontFamily}`,
-    grid: { stroke: resolved(element, "--line"), width: 1 },
+    grid: { stroke: resolveColour(element, "--line"), width: 1 },
     ticks: { show: false },
   };
   const days = points.map((point) => secondsOf(point.day));
@@ -47,7 +48,7 @@ export function drawDays(element, points, { colour, label, textOf, onMove }) {
       },
       scales: {
         x: { range: () => [days[0] - DAY_SECONDS / 2, days.at(-1) + DAY_SECONDS / 2] },
-        y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] },
+        y: { range: (_, __, highest) => [0, highest > 0 ? highest * 1.1 : 1] },
       },
       axes: [
         {
@@ -55,14 +56,14 @@ export function drawDays(element, points, { colour, label, textOf, onMove }) {
           grid: { show: false },
           space: 64,
           size: 28,
-          splits: (self) => daysToName(days, self.width),
-          values: (_, shown) => shown.map((second) => shortDay.format(second * 1000)),
+          splits: (self) => daysToLabel(days, self.width),
+          values: (_, splits) => splits.map((second) => shortDay.format(second * 1000)),
         },
         {
           ...axis,
           size: 52,
           space: 40,
-          values: (_, shown) => shown.map((value) => compact.format(value)),
+          values: (_, splits) => splits.map((value) => compact.format(value)),
         },
       ],
       series: [
@@ -70,7 +71,7 @@ export function drawDays(element, points, { colour, label, textOf, onMove }) {
         {
           stroke: ink,
           points: { show: false },
-          ...(points.length > MOST_BARS
+          ...(points.length > MAX_BARS
             ? { width: 1.5, fill: ink.replace(/rgb\((.*)\)/, "rgba($1, 0.15)") }
             : { width: 0, fill: ink, paths: uPlot.paths.bars({ size: [0.7, 28], radius: 0.15 }) }),
         },
@@ -81,7 +82,7 @@ export function drawDays(element, points, { colour, label, textOf, onMove }) {
     element,
   );
   element.chart = chart;
-  beReadByKeys(element, points.length, label, textOf);
+  addKeyboardSlider(element, points.length, label, textOf);
   observer.observe(element);
 }
 
@@ -91,43 +92,46 @@ const observer = new ResizeObserver((entries) => {
   }
 });
 
-/** A custom property's colour as a canvas takes it, which does not know of `light-dark()`. */
-function resolved(element, property) {
+/** Return the colour of a CSS custom property in a form that a canvas accepts: it does not support `light-dark()`. */
+function resolveColour(element, property) {
   element.style.color = `var(${property})`;
   const { color } = getComputedStyle(element);
   element.style.color = "";
   return color;
 }
 
-/** Days that are named below: as many as there is room for, evenly, none at the edge where its name would be cut. */
-function daysToName(days, width) {
-  const every = Math.max(1, Math.ceil(days.length / Math.max(2, Math.floor(width / 80))));
-  return days.filter((_, index) => index % every === every >> 1);
+/** Return the days to label on the axis: evenly spaced, as many as fit, none at an edge where it would be cut off. */
+function daysToLabel(days, width) {
+  const step = Math.max(1, Math.ceil(days.length / Math.max(2, Math.floor(width / 80))));
+  return days.filter((_, index) => index % step === step >> 1);
 }
 
-/** A slider, to those who see no chart: arrow keys go from day to day, and each is said. */
-function beReadByKeys(element, count, label, textOf) {
-  let at = count - 1;
+/** Make the chart a slider for keyboards and screen readers: arrow keys move from day to day, and each is read out. */
+function addKeyboardSlider(element, count, label, textOf) {
+  let current = count - 1;
   const goTo = (index) => {
-    at = Math.min(Math.max(index, 0), count - 1);
-    element.setAttribute("aria-valuenow", at + 1);
-    element.setAttribute("aria-valuetext", textOf(at));
+    current = Math.min(Math.max(index, 0), count - 1);
+    element.setAttribute("aria-valuenow", current + 1);
+    element.setAttribute("aria-valuetext", textOf(current));
   };
   const attributes = { role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": 1, "aria-valuemax": count };
   for (const [name, value] of Object.entries(attributes)) {
     element.setAttribute(name, value);
   }
-  goTo(at);
+  goTo(current);
   const { chart } = element;
-  const point = () => chart?.setCursor({ left: chart.valToPos(chart.data[0][at], "x"), top: 0 });
-  element.onfocus = () => element.matches(":focus-visible") && point();
+  const movePointer = () => chart?.setCursor({ left: chart.valToPos(chart.data[0][current], "x"), top: 0 });
+  element.onfocus = () => element.matches(":focus-visible") && movePointer();
   element.onblur = () => chart?.setCursor({ left: -10, top: -10 });
   element.onkeydown = (event) => {
-    const steps = { ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1, Home: 0, End: count - 1 };
+    const steps = {
+      ...{ ArrowLeft: current - 1, ArrowDown: current - 1, ArrowRight: current + 1, ArrowUp: current + 1 },
+      ...{ Home: 0, End: count - 1 },
+    };
     if (event.key in steps) {
       event.preventDefault();
       goTo(steps[event.key]);
-      point();
+      movePointer();
     }
   };
 }

@@ -1,11 +1,11 @@
-// Before anything is drawn: the theme that was chosen here before, else the system's.
+// Loaded before the page is drawn: apply the theme that was chosen on an earlier visit, else the system's theme.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function storedTheme() {
   try {
     return localStorage.getItem("theme");
   } catch {
-    return null; // a browser that keeps nothing
+    return null; // the browser allows no storage
   }
 }
 
@@ -29,7 +29,7 @@ document.addEventListener("DOMContentLoaded", () => {
     try {
       localStorage.setItem("theme", document.documentElement.dataset.theme);
     } catch {
-      // then it holds until the page is left
+      // no storage: the choice lasts until the page is closed
     }
     themeChanged();
   });

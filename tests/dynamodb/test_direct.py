@@ -1,10 +1,13 @@
-"""The lean path does what botocore does: the same signatures, requests, answers and errors, with it on and off."""
+"""The direct client does what boto3's does: the same signatures, requests, answers and errors."""
 
+import ast
 import datetime
+import functools
 import json
 import os
 import random
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -13,24 +16,33 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
+from urllib.parse import urlsplit
 
 import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
+from botocore.client import BaseClient
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import ClientError, ReadTimeoutError, SSLError
+from botocore.endpoint import Endpoint
+from botocore.exceptions import ClientError, EndpointVariantError, ReadTimeoutError, SSLError
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.httpsession import URLLib3Session
 from botocore.session import get_session
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cart.config import Config
-from cart.dynamodb import direct
-from cart.dynamodb.client import ANSWER_LOST, NEVER_SENT, READ_TIMEOUT_SECONDS, call, connect
+from cart.dynamodb import connections, direct
+from cart.dynamodb.client import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, call, connect
+from cart.dynamodb.direct import DirectClient
+from cart.dynamodb.failures import Failure, failure_of
+from cart.dynamodb.sigv4 import CONTENT_TYPE, authorization
+from cart.logs import configure_logging
 from tests.support.project import ROOT
 from tests.support.raw_server import RawServer, Request, chunked, raw_server, response
 from tests.support.tls import page, tls_server
 
-LEAN, BOTOCORE = "lean", "botocore"
+DIRECT, BOTOCORE = "direct", "botocore"
 KEYS = ReadOnlyCredentials("AKIDEXAMPLE", "secret/key+1", None)
 ROW = {"user_id": {"S": "u"}, "quantity": {"N": "2"}, "deep": {"M": {"l": {"L": [{"BOOL": True}, {"SS": ["é\n"]}]}}}}
 PAGE = json.dumps({"Items": [ROW], "Count": 1, "ScannedCount": 1}).encode()
@@ -46,7 +58,7 @@ def keys(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_key)
 
 
-def client_of(url: str | None, transport: str = LEAN, region: str = "eu-central-1") -> Any:
+def client_of(url: str | None, transport: str = DIRECT, region: str = "eu-central-1") -> Any:
     return connect(Config(dynamodb_endpoint_url=url, dynamodb_transport=transport, aws_region=region))
 
 
@@ -70,12 +82,12 @@ def remove(client: Any) -> Any:
     return client.delete_item(TableName="carts", Key={"user_id": {"S": "u"}, "item_id": {"S": "ITEM#1"}})
 
 
-def went_lean(request: Request) -> bool:
+def is_direct(request: Request) -> bool:
     return "amz-sdk-invocation-id" not in request.headers
 
 
 def outcome(client: Any, ask: Any = query) -> tuple[Any, ...]:
-    """What ``cart.dynamodb.client.call`` would see, without what tells the transports apart on purpose."""
+    """What ``cart.dynamodb.call`` would see, without what tells the transports apart on purpose."""
     try:
         seen = ask(client)
         kind = "answer"
@@ -83,12 +95,9 @@ def outcome(client: Any, ask: Any = query) -> tuple[Any, ...]:
         seen, kind = error.response, type(error).__name__
         seen["ResponseMetadata"].pop("MaxAttemptsReached", None)  # botocore's note to itself that it may not retry
         return kind, seen, str(error).replace(" (reached max retries: 0)", "")
-    except NEVER_SENT:
-        return ("never sent",)
-    except ANSWER_LOST:
-        return ("lost",)
     except Exception as error:
-        return (type(error).__name__,)
+        names = {Failure.NOT_SENT: "never sent", Failure.UNCERTAIN: "lost"}
+        return (names.get(failure_of(error), type(error).__name__),)
     seen["ResponseMetadata"].pop("MaxAttemptsReached", None)
     return kind, seen
 
@@ -109,7 +118,6 @@ def signed_by_botocore(url: str, headers: dict[str, str], body: bytes, keys: Any
     host=st.from_regex(r"[a-z0-9][a-z0-9.-]{0,30}(:[1-9][0-9]{1,3})?", fullmatch=True),
     path=st.from_regex(r"(/[A-Za-z0-9_-]{1,8}){0,3}/?", fullmatch=True),
     scheme=st.sampled_from(["http", "https"]),
-    content_type=WORDS,
     target=WORDS,
     body=st.binary(max_size=2000),
     keys=st.builds(ReadOnlyCredentials, WORDS, WORDS, st.none() | WORDS | st.builds("{}  {} ".format, WORDS, WORDS)),
@@ -117,15 +125,15 @@ def signed_by_botocore(url: str, headers: dict[str, str], body: bytes, keys: Any
     service=WORDS,
     clock=st.datetimes(datetime.datetime(1980, 1, 1), datetime.datetime(2200, 1, 1)),
 )
-@example("h", "", "https", "c", "t", b"", KEYS, "r", "s", datetime.datetime(2026, 12, 31, 23, 59, 59))
-@example("h", "", "https", "c", "t", b"", KEYS, "r", "s", datetime.datetime(2027, 1, 1))
+@example("h", "", "https", "t", b"", KEYS, "r", "s", datetime.datetime(2026, 12, 31, 23, 59, 59))
+@example("h", "", "https", "t", b"", KEYS, "r", "s", datetime.datetime(2027, 1, 1))
 @settings(max_examples=200, deadline=None)
-def test_signatures_are_botocores(host, path, scheme, content_type, target, body, keys, region, service, clock):
+def test_signatures_are_botocores(host, path, scheme, target, body, keys, region, service, clock):
     if host.rpartition(":")[2] in ("80", "443"):
         host += "0"
-    headers = {"X-Amz-Target": target, "Content-Type": content_type, "User-Agent": "is not signed"}
+    headers = {"X-Amz-Target": target, "Content-Type": CONTENT_TYPE, "User-Agent": "is not signed"}
     scope = clock.strftime("%Y%m%dT%H%M%SZ"), region, service
-    ours = direct.authorization(host, path or "/", headers, body, keys, *scope)
+    ours = authorization(host, path or "/", target, body, keys, *scope)
     assert ours == signed_by_botocore(f"{scheme}://{host}{path}", headers, body, keys, *scope)
 
 
@@ -145,9 +153,9 @@ def test_requests_are_botocores(monkeypatch, path, token):
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "cart")
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793")
     with raw_server(lambda _: response(PAGE)) as server:
-        for transport in (LEAN, BOTOCORE):
+        for transport in (DIRECT, BOTOCORE):
             client = client_of(server.url + path, transport, "ap-southeast-2")
-            for ask in (query, update, query, update, remove, remove):  # the first of each by botocore, the second not
+            for ask in (query, update, query, update, remove, remove):
                 ask(client)
             client.close()
     ours, theirs = server.requests[:6], server.requests[6:]
@@ -158,55 +166,32 @@ def test_requests_are_botocores(monkeypatch, path, token):
         if mine.body != their.body:
             changing.add("content-length")
             assert mine.headers["content-length"] == str(len(mine.body))
+        assert mine.headers["user-agent"].split(" m/")[0] == their.headers["user-agent"].split(" m/")[0]
+        changing.add("user-agent")  # botocore's goes on with the features that a request has used
         same = their.headers.keys() - changing
         assert {name: mine.headers.get(name) for name in same} == {name: their.headers[name] for name in same}
         assert mine.headers.keys() - same <= changing
-        assert went_lean(mine) == (path in ("", "/", "/a", "/a/b_c/"))
-        if went_lean(mine):
+        assert is_direct(mine) == (path in ("", "/", "/a", "/a/b_c/"))
+        if is_direct(mine):
             assert_signed(mine, KEYS._replace(token=token), "ap-southeast-2")
 
 
-@pytest.mark.parametrize("learned", [False, True])
-def test_no_header_can_bring_others(learned):
-    def evil(params: Any, **_: Any) -> None:
-        params["headers"]["User-Agent"] = "evil\r\nX-Evil: 1"
-
+@pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "_X_AMZN_TRACE_ID"])
+def test_no_setting_can_add_headers(monkeypatch, variable, transport):
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "cart")
+    monkeypatch.setenv(variable, "evil\r\nX-Evil: 1")
     with raw_server(lambda _: response(PAGE)) as server:
-        client = client_of(server.url)
-        if learned:
-            query(client)
-        client.meta.events.register("before-call", evil)
-        query(client)
+        client = client_of(server.url, transport)
+        outcome(client)
         client.close()
-    assert not went_lean(server.requests[-1])  # botocore puts its own there again
     assert not any("x-evil" in one.headers for one in server.requests)
-
-
-def test_what_a_hook_changes_is_not_learned():
-    """A trace id, for one, is another for each call."""
-
-    def trace(params: Any, **_: Any) -> None:
-        params["headers"]["X-Amzn-Trace-Id"] = f"Root={next(numbers)}"
-
-    numbers = iter(range(10))
-    with raw_server(lambda _: response(PAGE)) as server:
-        client = client_of(server.url)
-        client.meta.events.register("before-call", trace)
-        for _ in range(3):
-            query(client)
-        client.meta.events.unregister("before-call", trace)
-        client.meta.events.register("provide-client-params.dynamodb", lambda params, **_: params | {"Limit": 7})
-        query(client)
-        client.close()
-    assert [one.headers["x-amzn-trace-id"] for one in server.requests[:3]] == ["Root=0", "Root=1", "Root=2"]
-    assert json.loads(server.requests[3].body)["Limit"] == 7
-    assert "x-amzn-trace-id" not in server.requests[3].headers
 
 
 def test_what_is_no_json_is_written_by_botocore():
     """Which escapes a lone surrogate; DynamoDB has a word for it."""
     with raw_server(lambda _: response(PAGE)) as server:
-        for transport in (LEAN, BOTOCORE):
+        for transport in (DIRECT, BOTOCORE):
             client = client_of(server.url, transport)
             for user_id in ("u", "\ud800"):
                 query(client, user_id)
@@ -276,7 +261,7 @@ def test_credentials_of_a_container_are_refreshed(monkeypatch):
     used = [one.headers["x-amz-security-token"] for one in sent]
     assert used[-1] == used[-2] == "t3"
     for request, token in zip(sent, used, strict=True):
-        assert went_lean(request)
+        assert is_direct(request)
         assert_signed(request, ReadOnlyCredentials(f"A{token[1:]}", f"s{token[1:]}", token))
 
 
@@ -284,7 +269,7 @@ def test_without_credentials_botocore_says_so(monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    for transport in (LEAN, BOTOCORE):
+    for transport in (DIRECT, BOTOCORE):
         assert outcome(client_of(None, transport)) == ("NoCredentialsError",)
 
 
@@ -292,7 +277,7 @@ def test_the_endpoint_may_come_from_the_environment(monkeypatch):
     with raw_server(lambda _: response(PAGE)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.url)
         query(client_of(None))
-    assert [went_lean(one) for one in server.requests] == [True]
+    assert [is_direct(one) for one in server.requests] == [True]
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])
@@ -302,10 +287,10 @@ def test_a_proxy_is_botocores_business(monkeypatch, variable):
         client = client_of(server.url)
         assert query(client)["Count"] == 1
         assert server.requests == []
-        assert [went_lean(one) for one in proxy.requests] == [False]
+        assert [is_direct(one) for one in proxy.requests] == [False]
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         query(client_of(server.url))
-        assert [went_lean(one) for one in server.requests] == [True]
+        assert [is_direct(one) for one in server.requests] == [True]
 
 
 @pytest.mark.parametrize(
@@ -323,24 +308,160 @@ def test_endpoints_of_aws_are_those_that_botocore_finds(monkeypatch, environ):
         raise socket.gaierror(-2, "no such name here")
 
     monkeypatch.setattr("socket.getaddrinfo", nowhere)
-    signed: list[Any] = []
-    monkeypatch.setattr(direct, "_signed", lambda *given: signed.append(given[0][1]) or b"x")
-    for transport in (LEAN, BOTOCORE):
-        assert outcome(client_of(None, transport)) == ("never sent",)
-    assert len(signed) == 1  # lean, not botocore
-    assert asked == [signed[0]] * 2
+    clients = [client_of(None, transport) for transport in (DIRECT, BOTOCORE)]
+    assert isinstance(clients[0], DirectClient) == ("AWS_ACCOUNT_ID" not in environ)
+    for client in clients:
+        assert outcome(client) == ("never sent",)
+    assert len(asked) == 2
+    assert len(set(asked)) == 1
 
 
-def test_who_sends_requests_himself_is_let_to():
-    """As moto's decorators do."""
+@pytest.mark.parametrize(("option", "regions"), [(None, 40), ("use_fips_endpoint", 30), ("use_dualstack_endpoint", 30)])
+def test_the_endpoint_of_each_region_is_the_one_that_botocores_rules_give(option, regions):
+    """``meta.endpoint_url`` is known without the rules, which botocore evaluates for each request."""
     session = get_session()
+    if option:
+        session.set_config_variable(option, True)
+    compared = 0
+    for partition in session.get_available_partitions():
+        for region in session.get_available_regions("dynamodb", partition):
+            try:
+                client = session.create_client("dynamodb", region_name=region)
+            except EndpointVariantError:
+                continue
+            if direct.reason_for_boto3(client, session) is None:
+                url = client.generate_presigned_url("query", {"TableName": "t", "KeyConditionExpression": "a = :a"})
+                assert urlsplit(url).netloc == urlsplit(client.meta.endpoint_url).netloc
+                compared += 1
+    assert compared >= regions
+
+
+# Which client is chosen
+
+
+class Tracer:
+    """Wraps a method as wrapt does, on which X-Ray, ddtrace and OpenTelemetry build: it poses as a function."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.wrapped = wrapped
+
+    @property
+    def __class__(self) -> Any:
+        return type(self.wrapped)
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self.wrapped.__get__(instance, owner)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.wrapped(*args, **options)
+
+
+def as_function(wrapped: Any) -> Any:
+    @functools.wraps(wrapped)
+    def traced(*args: Any, **options: Any) -> Any:
+        return wrapped(*args, **options)
+
+    return traced
+
+
+PATCHED = [
+    (BaseClient, "_make_api_call"),
+    (BaseClient, "__init__"),
+    (Endpoint, "make_request"),
+    (Endpoint, "prepare_request"),
+    (URLLib3Session, "send"),
+]
+
+
+@pytest.mark.parametrize("wrap", [Tracer, as_function])
+@pytest.mark.parametrize(("kind", "name"), PATCHED, ids=[f"{kind.__name__}.{name}" for kind, name in PATCHED])
+def test_a_tracing_library_sees_every_request(monkeypatch, capsys, kind, name, wrap):
+    configure_logging("INFO")
+    monkeypatch.setattr(kind, name, wrap(vars(kind)[name]))
+    with raw_server(lambda _: response(PAGE)) as server:
+        client = client_of(server.url)
+        assert query(client)["Count"] == 1
+        client.close()
+    assert [is_direct(one) for one in server.requests] == [False]
+    (line,) = logged(capsys)
+    assert f"another library has changed {kind.__module__}.{kind.__name__}" in line
+
+
+def logged(capsys: Any) -> list[str]:
+    lines = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
+    return [line for line in lines if "boto3's client" in line]
+
+
+@pytest.mark.parametrize(
+    ("environ", "transport", "reason"),
+    [
+        ({}, "direct", None),
+        ({}, "lean", None),
+        ({}, "botocore", "DYNAMODB_TRANSPORT is botocore"),
+        ({"http_proxy": "http://127.0.0.1:9"}, "direct", "a proxy is configured for http://127.0.0.1:9/"),
+        ({"https_proxy": "http://127.0.0.1:9"}, "direct", None),
+        ({"AWS_ENDPOINT_DISCOVERY_ENABLED": "true"}, "direct", "endpoint discovery is on"),
+        ({"AWS_AUTH_SCHEME_PREFERENCE": "sigv4a"}, "direct", "another signature is configured"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "http://h/a b"}, "direct", "the endpoint http://h/a b is not a plain URL"),
+        ({"AWS_ENDPOINT_URL_DYNAMODB": "https://x@h"}, "direct", "the endpoint https://x@h is not a plain URL"),
+        ({"AWS_ACCOUNT_ID": "1" * 12}, "direct", None),  # an endpoint that is configured is the same for all
+        (
+            {"AWS_ACCOUNT_ID": "1" * 12, "AWS_ENDPOINT_URL_DYNAMODB": ""},
+            "direct",
+            "the account has its own endpoint (AWS_ACCOUNT_ID_ENDPOINT_MODE=disabled turns that off)",
+        ),
+        (
+            {"AWS_ACCOUNT_ID": "1" * 12, "AWS_ENDPOINT_URL_DYNAMODB": "", "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled"},
+            "direct",
+            None,
+        ),
+        (
+            {"AWS_ENDPOINT_URL_DYNAMODB": "", "AWS_ACCOUNT_ID_ENDPOINT_MODE": "required"},
+            "direct",
+            "AWS_ACCOUNT_ID_ENDPOINT_MODE is required",
+        ),
+    ],
+)
+def test_one_log_line_says_why_boto3_was_chosen(monkeypatch, capsys, environ, transport, reason):
+    configure_logging("INFO")
+    for name, value in ({"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9/"} | environ).items():
+        monkeypatch.setenv(name, value)
+    client = client_of(None, transport)
+    assert isinstance(client, DirectClient) == (reason is None)
+    assert logged(capsys) == ([f"boto3's client sends all requests to DynamoDB: {reason}"] if reason else [])
+
+
+def test_another_signature_is_boto3s(monkeypatch, tmp_path):
+    (tmp_path / "config").write_text("[default]\ndynamodb =\n  signature_version = v2\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert not isinstance(client_of("http://127.0.0.1:9"), DirectClient)
+
+
+def test_what_answers_botocores_requests_itself_is_let_to(monkeypatch):
+    """As moto's decorators do."""
     sent: list[Any] = []
-    client = session.create_client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
-    client.meta.events.register("before-send.dynamodb", lambda request, **_: sent.append(request) or 1 / 0)
-    direct.attach(client)
+    handlers = [*BUILTIN_HANDLERS, ("before-send", lambda request, **_: sent.append(request) or 1 / 0)]
+    for module in ("cart.dynamodb.direct", "cart.dynamodb.client"):
+        monkeypatch.setattr(f"{module}.BUILTIN_HANDLERS", handlers)
     with pytest.raises(ZeroDivisionError):
-        query(client)
+        query(client_of("http://127.0.0.1:9"))
     assert sent
+
+
+def test_no_private_name_of_a_library_is_used():
+    """So that an upgrade of botocore breaks nothing unseen."""
+    modules = [
+        *(ROOT / "cart" / "dynamodb").glob("*.py"),
+        ROOT / "cart" / "bus.py",
+        ROOT / "cart" / "carts" / "catalog.py",
+    ]
+    for module in modules:
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                assert isinstance(node.value, ast.Name), ast.unparse(node)
+                assert node.value.id == "self", ast.unparse(node)
+            if isinstance(node, ast.ImportFrom):
+                assert not any(one.name.startswith("_") for one in node.names), ast.unparse(node)
 
 
 # The answer
@@ -358,7 +479,7 @@ def clients(wire: RawServer) -> Iterator[list[Any]]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key)
         patched.setenv("AWS_SECRET_ACCESS_KEY", KEYS.secret_key)
-        both = [client_of(wire.url, transport) for transport in (LEAN, BOTOCORE)]
+        both = [client_of(wire.url, transport) for transport in (DIRECT, BOTOCORE)]
     yield both
     for client in both:
         client.close()
@@ -378,6 +499,17 @@ class AndClose:
         finally:  # the client may have gone first
             self.over.release()
 
+    @staticmethod
+    def reset(connection: socket.socket) -> None:
+        """As a host that knows nothing of the connection."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise ConnectionAbortedError
+
+    @staticmethod
+    def hang(connection: socket.socket) -> None:
+        """As a firewall that drops what is sent on a connection that it has forgotten."""
+        connection.recv(1)  # until the client gives up
+
     def wait(self) -> None:
         assert self.over.acquire(timeout=10)
 
@@ -394,7 +526,7 @@ def assert_same(wire: RawServer, clients: list[Any]) -> Callable[..., tuple[Any,
         for client in clients:
             outcomes.append(outcome(client, ask))
             close.wait()
-        assert [went_lean(one) for one in wire.requests] == [True, False]
+        assert [is_direct(one) for one in wire.requests] == [True, False]
         assert outcomes[0] == outcomes[1]
         return outcomes[0]
 
@@ -454,6 +586,7 @@ ANSWERS = {
     "no checksum": response(PAGE).replace(b"x-amz-crc32", b"x-other"),
     "headers twice, and empty": response(PAGE, headers=("X-A: 1", "x-a: 2", "X-B:", "X-C:  c")),
     "no reason": response(PAGE, "200"),
+    "the same length twice": response(PAGE, headers=(f"Content-Length: {len(PAGE)}",)),
     "201": response(PAGE, "201 Created"),
     "204": b"HTTP/1.1 204 No Content\r\n\r\n",
     "continue first": b"HTTP/1.1 100 Continue\r\n\r\n" + response(PAGE),
@@ -549,8 +682,14 @@ def test_what_is_taken_for_json_has_no_times_and_binary_values_only_where_they_a
             ]:
                 walk(one)
 
-    for name in direct.OPERATIONS:
-        walk(model.operation_model(name).output_shape)
+    for operation in direct.OPERATIONS.values():
+        shape = model.operation_model(operation.name).output_shape
+        assert operation.members == shape.members.keys()
+        walk(shape)
+    for code, names in direct.ERROR_MEMBERS.items():
+        shape = model.shape_for_error_code(code)
+        assert set(names) == shape.members.keys()
+        walk(shape)
     kinds = {shape.type_name for shape in seen.values()}
     assert kinds <= {"structure", "list", "map", "string", "integer", "long", "double", "boolean", "blob"}
     members = [one for shape in seen.values() if shape.type_name == "structure" for one in shape.members.items()]
@@ -598,7 +737,7 @@ def test_a_connection_that_went_stale_is_noticed_before_a_write(keeps):
         client.close()
         assert len(server.connections) == (1 if keeps == "says what was asked" else 20)
     assert len(server.requests) == 20
-    assert all(went_lean(one) for one in server.requests)
+    assert all(is_direct(one) for one in server.requests)
 
 
 def test_an_answer_that_came_late_is_nobody_elses():
@@ -652,7 +791,7 @@ def test_a_request_that_is_not_taken_ends_in_time():
         assert time.monotonic() - started < READ_TIMEOUT_SECONDS + 0.5
 
 
-@pytest.mark.parametrize("transport", [LEAN, BOTOCORE])
+@pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
 def test_an_answer_before_all_was_read_is_heard(transport):
     """As of a server that refuses a body for its size, and hangs up on the rest of it."""
     refusal = response(dynamodb_error("RequestEntityTooLarge"), "413 Too Large", headers=("Connection: close",))
@@ -674,7 +813,7 @@ def test_an_answer_before_all_was_read_is_heard(transport):
         thread.join()
 
 
-@pytest.mark.parametrize("transport", [LEAN, BOTOCORE])
+@pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
 def test_nobody_listens(transport):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -689,7 +828,7 @@ def test_a_thousand_requests_at_once_and_no_answer_crossed():
         user_id = json.loads(request.body)["ExpressionAttributeValues"][":u"]["S"]
         number = int(user_id.removeprefix("user-"))
         row = {"user_id": {"S": user_id}, "padding": {"S": "x" * (number * 37 % 5000)}}
-        body = json.dumps({"Items": [row], "Count": 1}).encode()
+        body = json.dumps({"Items": [row], "Count": 1, "ConsumedCapacity": {"CapacityUnits": 0.5}}).encode()
         if number % 7 == 0:
             return AndClose(response(body, headers=("Connection: close",)))
         return chunked(body, [100, 1000]) if number % 3 == 0 else response(body)
@@ -736,6 +875,108 @@ def test_a_connection_with_an_answer_that_was_not_understood_is_not_used_again()
         client.close()
 
 
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 Whatever"])
+def test_interim_answers_are_skipped(status):
+    interim = f"HTTP/1.1 {status}\r\nLink: </x>\r\n\r\n".encode()
+    with raw_server(lambda _: interim * 2 + response(PAGE)) as server:
+        client = client_of(server.url)
+        assert query(client)["Count"] == query(client)["Count"] == 1
+        assert len(server.connections) == 1
+        client.close()
+
+
+def test_another_protocol_is_no_answer():
+    with raw_server(lambda _: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n" + response(PAGE)) as server:
+        client = client_of(server.url)
+        assert outcome(client) == ("lost",)
+        client.close()
+
+
+@pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
+@pytest.mark.parametrize("forgets", [AndClose.reset, AndClose.hang], ids=["reset", "silence"])
+def test_a_connection_that_fails_takes_those_with_it_that_were_idle_as_long(transport, forgets):
+    """One write becomes an error, and the next is the first on a new connection."""
+    busy = threading.Barrier(10)
+    forgotten = threading.Event()
+    old: set[int] = set()
+
+    def answer(request: Request) -> Any:
+        if not forgotten.is_set():
+            busy.wait(10)
+            old.add(request.connection)
+            return response(PAGE)
+        return forgets if request.connection in old else response(PAGE)
+
+    with raw_server(answer) as server:
+        client = client_of(server.url, transport)
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(lambda _: update(client), range(10)))
+        forgotten.set()
+        assert [outcome(client, update)[0] for _ in range(4)] == ["lost", "answer", "answer", "answer"]
+        client.close()
+        server.close_connections()
+
+
+@pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
+def test_a_connection_that_was_idle_for_long_is_not_used_again(transport, monkeypatch):
+    for module in ("cart.dynamodb.connections", "cart.dynamodb.client"):
+        monkeypatch.setattr(f"{module}.MAX_IDLE_SECONDS", 0.2)
+    with raw_server(lambda _: response(PAGE)) as server:
+        client = client_of(server.url, transport)
+        for pause in (0, 0, 0.3, 0, 0.3):
+            time.sleep(pause)
+            query(client)
+        assert len(server.connections) == 3
+        client.close()
+
+
+def test_the_connection_that_was_used_last_is_used_first_and_old_ones_are_closed(monkeypatch):
+    pool = connections.Connections("127.0.0.1", 9, None, 1, max_idle=3)
+    pairs = [socket.socketpair() for _ in range(4)]
+    clock = [1000.0]
+    monkeypatch.setattr("cart.dynamodb.connections.time.monotonic", lambda: clock[0])
+    for here, _ in pairs:
+        clock[0] += 10
+        pool.keep(connections.Connection(here))
+    assert pairs[3][0].fileno() == -1  # one more than are kept
+    assert pool.take().sock is pairs[2][0]
+    pool.keep(connections.Connection(pairs[2][0]))
+    clock[0] += 45  # the first was idle for 75 seconds, the second for 65, the third for 45
+    used = pool.take()
+    assert used.sock is pairs[2][0]
+    pool.keep(used)
+    assert [here.fileno() == -1 for here, _ in pairs[:3]] == [True, True, False]
+    pool.close()
+    for pair in pairs:
+        pair[1].close()
+
+
+def test_a_name_server_that_hangs_costs_no_more_than_the_time_to_connect(monkeypatch):
+    """Requests at the same time wait for one look-up; when the name server is back, so is the service."""
+    look_ups: list[str] = []
+    is_well = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def hang(host: str, *rest: Any) -> Any:
+        look_ups.append(host)
+        if not is_well.wait(10):
+            raise socket.gaierror(-3, "no name server")
+        return look_up("127.0.0.1", *rest)
+
+    monkeypatch.setattr("socket.getaddrinfo", hang)
+    with raw_server(lambda _: response(PAGE)) as server:
+        client = client_of(server.url.replace("127.0.0.1", "database.test"))
+        started = time.monotonic()
+        with ThreadPoolExecutor(10) as pool:
+            assert list(pool.map(lambda _: outcome(client), range(10))) == [("never sent",)] * 10
+        assert time.monotonic() - started < CONNECT_TIMEOUT_SECONDS + 0.5
+        assert look_ups == ["database.test"]
+        is_well.set()
+        time.sleep(0.05)
+        assert query(client)["Count"] == 1
+        client.close()
+
+
 # TLS
 
 
@@ -751,11 +992,12 @@ def test_tls_by_a_ca_bundle(monkeypatch, tmp_path, how):
         for _ in range(3):
             assert query(client)["Count"] == 1
         client.close()
-    assert [went_lean(one) for one in server.requests] == [True] * 3
+    assert [is_direct(one) for one in server.requests] == [True] * 3
+    assert {one.connection for one in server.requests} == {0}
 
 
 @pytest.mark.parametrize("name", ["IP:127.0.0.1", "DNS:other.example"])
-@pytest.mark.parametrize("transport", [LEAN, BOTOCORE])
+@pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
 def test_tls_is_refused_without_trust(monkeypatch, tmp_path, name, transport):
     """Of a certificate that nobody vouches for, and of one that is somebody else's."""
     with tls_server(tmp_path, name) as (server, certificate):
