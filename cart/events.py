@@ -8,12 +8,12 @@ import logging
 from typing import Any
 
 from flask import current_app
+from marshmallow import ValidationError
 
 from cart.analytics.counter import Bookkeeper
 from cart.analytics.stream_batch import count_records
-from cart.errors import InvalidInput
 from cart.http.extensions import get_bus, get_config, get_table
-from cart.http.request import judge
+from cart.http.parser import invalid_input
 from cart.logs import embedded_metrics, info
 from cart.prices import jobs
 from cart.prices.schemas import PriceEventSchema
@@ -46,9 +46,11 @@ def price_changed(event: Any, context: Any) -> None:
             return
         try:
             # Lambda's runtime has parsed numbers as floats; written as JSON they are again the text that was sent
-            change = judge(PriceEventSchema, app.json.loads(json.dumps(event["detail"])))
-        except InvalidInput as problem:
-            logger.error("The event of a price change is not valid: %s", problem.members["errors"])
+            change = PriceEventSchema().loads(json.dumps(event["detail"]))
+        except ValidationError as error:
+            logger.error(
+                "The event of a price change is not valid: %s", invalid_input(error.messages_dict).members["errors"]
+            )
             return
         _run_step(jobs.start(**change).job_id)
 

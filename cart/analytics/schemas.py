@@ -5,44 +5,53 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate
 
 from cart.http.fields import Price
+from cart.http.schema import Constant, JsonSchema
 
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
 MAX_PRODUCTS = 100
 SORTS = ("units", "carts", "value")  # those of `totals.Sort`, not imported: a shopper's cold start would load it
 
-EXAMPLE_PRODUCT = {"product_id": 42, "carts": 17, "units": 40, "value": Decimal("799.60")}
-EXAMPLE_PRODUCTS = {"sort": "units", "products": [EXAMPLE_PRODUCT]}
-EXAMPLE_DAY = {
-    "day": "2026-11-23",
-    "lines_added": 120,
-    "lines_removed": 14,
-    "units_added": 310,
-    "value_added": Decimal("5120.40"),
-    "carts_cleared": 3,
-    "lines_abandoned": 22,
-    "value_abandoned": Decimal("640.05"),
-}
-EXAMPLE_SUMMARY = {
-    "from": "2026-11-23",
-    "to": "2026-11-23",
-    "totals": {"lines": 812, "units": 2044, "value": Decimal("30410.15")},
-    "days": [EXAMPLE_DAY],
-}
-EXAMPLE_FLOWS = {
-    **{name: EXAMPLE_DAY[name] for name in ("lines_added", "value_added", "lines_abandoned", "value_abandoned")},
-    "lines_rate": Decimal("0.1833"),
-    "value_rate": Decimal("0.1250"),
-}
-EXAMPLE_ABANDONMENT = {
-    "from": "2026-11-23",
-    "to": "2026-11-23",
-    "total": EXAMPLE_FLOWS,
-    "days": [{"day": "2026-11-23"} | EXAMPLE_FLOWS],
-}
+EXAMPLE_PRODUCT = Constant({"product_id": 42, "carts": 17, "units": 40, "value": Decimal("799.60")})
+EXAMPLE_PRODUCTS = Constant({"sort": "units", "products": [EXAMPLE_PRODUCT]})
+EXAMPLE_DAY = Constant(
+    {
+        "day": "2026-11-23",
+        "lines_added": 120,
+        "lines_removed": 14,
+        "units_added": 310,
+        "value_added": Decimal("5120.40"),
+        "carts_cleared": 3,
+        "lines_abandoned": 22,
+        "value_abandoned": Decimal("640.05"),
+    }
+)
+EXAMPLE_SUMMARY = Constant(
+    {
+        "from": "2026-11-23",
+        "to": "2026-11-23",
+        "totals": {"lines": 812, "units": 2044, "value": Decimal("30410.15")},
+        "days": [EXAMPLE_DAY],
+    }
+)
+EXAMPLE_FLOWS = Constant(
+    {
+        **{name: EXAMPLE_DAY[name] for name in ("lines_added", "value_added", "lines_abandoned", "value_abandoned")},
+        "lines_rate": Decimal("0.1833"),
+        "value_rate": Decimal("0.1250"),
+    }
+)
+EXAMPLE_ABANDONMENT = Constant(
+    {
+        "from": "2026-11-23",
+        "to": "2026-11-23",
+        "total": EXAMPLE_FLOWS,
+        "days": [{"day": "2026-11-23"} | EXAMPLE_FLOWS],
+    }
+)
 EXAMPLE_PRODUCTS_CSV = "product_id,carts,units,value\r\n42,17,40,799.60\r\n"
 EXAMPLE_DAYS_CSV = f"{','.join(EXAMPLE_DAY)}\r\n{','.join(map(str, EXAMPLE_DAY.values()))}\r\n"
 EXAMPLE_ABANDONMENT_CSV = (
@@ -77,7 +86,7 @@ class NumberInQuery(fields.Integer):
         return int(value)
 
 
-class PeriodSchema(Schema):
+class PeriodSchema(JsonSchema):
     """The period that a query asks for; ``load`` returns a ``Period``."""
 
     first = DayInQuery(data_key="from")
@@ -94,7 +103,7 @@ class PeriodSchema(Schema):
         return Period(first, last)
 
 
-class TopSchema(Schema):
+class TopSchema(JsonSchema):
     """The parameters of a ranking of products."""
 
     sort = fields.String(load_default="units", validate=validate.OneOf(SORTS))
@@ -117,7 +126,7 @@ def _rate(quantity: str) -> fields.Decimal:
     )
 
 
-class TotalsSchema(Schema):
+class TotalsSchema(JsonSchema):
     """Current totals of all carts."""
 
     lines = fields.Integer(required=True)
@@ -125,7 +134,7 @@ class TotalsSchema(Schema):
     value = _value("price × quantity")
 
 
-class DaySchema(Schema):
+class DaySchema(JsonSchema):
     """Changes of all carts on one UTC day."""
 
     day = _day()
@@ -140,7 +149,7 @@ class DaySchema(Schema):
     value_abandoned = Price(required=True)
 
 
-class SummarySchema(Schema):
+class SummarySchema(JsonSchema):
     """Current totals of all carts, and their changes on each day of a period."""
 
     first = fields.Date(data_key="from", required=True)
@@ -149,7 +158,7 @@ class SummarySchema(Schema):
     days = fields.List(fields.Nested(DaySchema), required=True)
 
 
-class ProductTotalsSchema(Schema):
+class ProductTotalsSchema(JsonSchema):
     """Current totals of one product over all carts."""
 
     product_id = fields.Integer(required=True)
@@ -158,14 +167,14 @@ class ProductTotalsSchema(Schema):
     value = _value("price × quantity")
 
 
-class ProductsSchema(Schema):
+class ProductsSchema(JsonSchema):
     """A ranking of products."""
 
     sort = fields.String(required=True, validate=validate.OneOf(SORTS))
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 
-class FlowsSchema(Schema):
+class FlowsSchema(JsonSchema):
     """Lines and values that were added and abandoned, and the rate of abandonment."""
 
     lines_added = fields.Integer(required=True)
@@ -181,11 +190,11 @@ class FlowsOfDaySchema(FlowsSchema):
 
     day = _day()
 
-    class Meta:
+    class Meta(JsonSchema.Meta):
         fields = ("day", *FlowsSchema._declared_fields)
 
 
-class AbandonmentSchema(Schema):
+class AbandonmentSchema(JsonSchema):
     """Lines and values that were added and abandoned, in a whole period and on each of its days."""
 
     first = fields.Date(data_key="from", required=True)

@@ -5,10 +5,10 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
-from marshmallow import Schema
 
 from cart.analytics.schemas import (
     DEFAULT_DAYS,
@@ -34,8 +34,8 @@ from cart.analytics.schemas import (
 )
 from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
-from cart.http.request import instance_of, judge, query_parameters
-from cart.http.response import shown
+from cart.http.response import respond
+from cart.http.schema import Constant, JsonSchema
 from cart.logs import info
 
 if TYPE_CHECKING:
@@ -74,25 +74,26 @@ TOP = [
     _in_query("sort", "The figure by which products are ranked", type="string", enum=list(SORTS), default="units"),
     _in_query("limit", "The most products in the answer", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
 ]
-VARY = {"Vary": {"schema": {"type": "string"}, "example": "Accept"}}
+query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
+VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
 
 
-def _answers(schema: type[Schema], example: Any, csv_example: str) -> Callable[[View], View]:
+def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) -> Callable[[View], View]:
     """Return a decorator that documents a response in JSON and in CSV."""
     as_json = blueprint.response(200, schema, example=example, headers=VARY)
-    as_csv = blueprint.response(200, {"type": "string"}, example=csv_example, headers=VARY, content_type=CSV)
+    as_csv = blueprint.alt_response(200, schema={"type": "string"}, example=csv_example, headers=VARY, content_type=CSV)
     problems = blueprint.problems(NotAcceptable, InvalidInput, *CALLER, *STORE)
-    return lambda view: as_json(as_csv(problems(view)))
+    return lambda view: problems(as_json(as_csv(view)))
 
 
 @blueprint.route("/summary", parameters=PERIOD)
-@_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
-def get_summary() -> Response:
+@_document_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
+@query_arguments(PeriodSchema)
+def get_summary(period: Period) -> Response:
     """Get what all carts hold now, and what was added and removed on each day
 
     As CSV only the days. Costs two Query.
     """
-    period = _period()
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
@@ -100,21 +101,22 @@ def get_summary() -> Response:
 
 
 @blueprint.route("/products", parameters=TOP)
-@_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
-def get_products() -> Response:
+@_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
+@query_arguments(TopSchema)
+def get_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
 
     Of products with the same figure, the one with the smaller id comes first. Costs four Query and a BatchGetItem,
     whatever the number of products.
     """
-    query = judge(TopSchema, query_parameters())
-    info(logger, f"Getting the top products by {query['sort']}")
-    products = _aggregates().top(query["sort"], query["limit"])
-    return _respond(ProductsSchema, {"sort": query["sort"], "products": products}, ProductTotalsSchema, products)
+    sort = ranking["sort"]
+    info(logger, f"Getting the top products by {sort}")
+    products = _aggregates().top(sort, ranking["limit"])
+    return _respond(ProductsSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")
-@_answers(ProductTotalsSchema, EXAMPLE_PRODUCT, EXAMPLE_PRODUCTS_CSV)
+@_document_answers(ProductTotalsSchema, EXAMPLE_PRODUCT, EXAMPLE_PRODUCTS_CSV)
 def get_product(product_id: int) -> Response:
     """Get how much all carts hold of a product
 
@@ -126,25 +128,20 @@ def get_product(product_id: int) -> Response:
 
 
 @blueprint.route("/abandonment", parameters=PERIOD)
-@_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
-def get_abandonment() -> Response:
+@_document_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
+@query_arguments(PeriodSchema)
+def get_abandonment(period: Period) -> Response:
     """Get what was abandoned on each day, next to what was added
 
     A line is abandoned when DynamoDB deletes it after it has expired. So the lines abandoned on a day are not those
     that were added on that day, and a rate can be greater than 1. As CSV only the days. Costs one Query.
     """
-    period = _period()
     info(logger, f"Getting what was abandoned from {period.first} to {period.last}")
     days = _aggregates().days(*period)
     by_day = [{"day": day.day} | _flows([day]) for day in days]
     return _respond(
         AbandonmentSchema, {**period._asdict(), "total": _flows(days), "days": by_day}, FlowsOfDaySchema, by_day
     )
-
-
-def _period() -> Period:
-    period: Period = judge(PeriodSchema, query_parameters())
-    return period
 
 
 def _flows(days: "list[Day]") -> dict[str, Any]:
@@ -161,7 +158,7 @@ def _rate(abandoned: Decimal | int, added: Decimal | int) -> Decimal | None:
     return (Decimal(abandoned) / added).quantize(FOUR_DECIMALS) if added else None
 
 
-def _respond(schema: type[Schema], value: Any, row_schema: type[Schema], rows: Iterable[Any]) -> Response:
+def _respond(schema: type[JsonSchema], value: Any, row_schema: type[JsonSchema], rows: Iterable[Any]) -> Response:
     """Return the response in the format that the client prefers (RFC 9110, section 12.5.1).
 
     :param schema, value: for JSON
@@ -173,14 +170,14 @@ def _respond(schema: type[Schema], value: Any, row_schema: type[Schema], rows: I
     if media_type is None:
         raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
     if media_type == CSV:
-        response = Response(_csv(instance_of(row_schema), rows), content_type=f"{CSV}; charset=utf-8; header=present")
+        response = Response(_csv(row_schema(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:
-        response = shown(schema, value)
+        response = respond(schema().dumps(value))
     response.headers["Vary"] = "Accept"
     return response
 
 
-def _csv(schema: Schema, rows: Iterable[Any]) -> str:
+def _csv(schema: JsonSchema, rows: Iterable[Any]) -> str:
     """Return rows as CSV with a header (RFC 4180).
 
     All cells are numbers or days, so none needs protection from being read as a formula by a spreadsheet.

@@ -12,19 +12,18 @@ from itertools import chain
 from threading import Lock
 from typing import Any
 
-from flask import current_app
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
-from cart.carts.schemas import InventorySchema, ProductSchema
+from cart.carts.catalog_schemas import inventory_schema, product_schema
 from cart.config import Config
 from cart.context import request_id, seconds_since
 from cart.dynamodb.client import LAST_START_SECONDS
 from cart.dynamodb.retries import retry
 from cart.errors import CatalogUnavailable, ProductNotFound
 from cart.http.fields import MAX_NAME_CHARACTERS
-from cart.http.request import instance_of
+from cart.http.schema import JsonSchema
 from cart.model.validation import Product
 
 logger = logging.getLogger(__name__)
@@ -159,20 +158,20 @@ def _body_of(response: BaseHTTPResponse, url: str, ends: float) -> bytes:
 
 def _product_of(product_id: int, details: Asked, inventory: Asked, deadline: float) -> Product | None:
     """One that has no inventory cannot be bought: its stock is 0."""
-    said = _answer(product_id, details, ProductSchema, deadline)
+    said = _answer(product_id, details, product_schema, deadline)
     if said is None:
         return None
     if said["product_id"] != product_id:
         raise _Unwell(f"product {said['product_id']} where {product_id} was asked for")
-    stock = _answer(product_id, inventory, InventorySchema, deadline)
+    stock = _answer(product_id, inventory, inventory_schema, deadline)
     name = said["name"][:MAX_NAME_CHARACTERS]
     return Product(product_id, name, said["price"], stock["stock_quantity"] if stock else 0)
 
 
-def _answer(product_id: int, asked: Asked, schema: type[Schema], deadline: float) -> dict[str, Any] | None:
+def _answer(product_id: int, asked: Asked, schema: JsonSchema, deadline: float) -> dict[str, Any] | None:
     """What was answered, once it is; None where nothing is there."""
     body = asked.result(max(deadline - time.monotonic(), 0))
     try:
-        return None if body is None else instance_of(schema).load(current_app.json.loads(body))
+        return None if body is None else schema.loads(body)
     except (ValueError, ValidationError) as error:
-        raise _Unwell(f"{schema.__name__} of product {product_id}: {error}") from None
+        raise _Unwell(f"{type(schema).__name__} of product {product_id}: {error}") from None

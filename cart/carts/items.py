@@ -7,8 +7,7 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from cart.carts.fast_json import line_json
-from cart.carts.schemas import LineSchema
+from cart.carts.schemas import line_schema
 from cart.context import count
 from cart.dynamodb.idempotency import KeptAnswer, add_item_once
 from cart.dynamodb.table import VersionChanged
@@ -27,22 +26,22 @@ from cart.errors import (
     VersionConflict,
 )
 from cart.http.extensions import get_table
-from cart.http.request import idempotency_key, instance_of, line_versions
-from cart.http.response import empty, respond
+from cart.http.request import idempotency_key, line_versions
+from cart.http.response import respond, respond_empty, respond_kept
+from cart.http.schema import Constant
 from cart.model.limits import refuse_stock
 from cart.model.lines import CART, Line, Place
 
 
-def location_of(what: str) -> dict[str, Any]:
+def location_of(what: str) -> Constant:
     """The header, for OpenAPI."""
-    return {"Location": {"schema": {"type": "string", "format": "uri-reference"}, "description": what}}
+    return Constant(Location={"schema": {"type": "string", "format": "uri-reference"}, "description": what})
 
 
-LINE_HEADERS = {
-    **location_of("The line"),
-    "ETag": {"schema": {"type": "string"}, "description": "The version of the line or the cart, for `If-Match`"},
-}
-ETAG = {"ETag": LINE_HEADERS["ETag"]}
+ETAG = Constant(
+    ETag={"schema": {"type": "string"}, "description": "The version of the line or the cart, for `If-Match`"}
+)
+LINE_HEADERS = Constant(location_of("The line") | ETAG)
 # If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
 # take their 412 and 422 for refusals of what the document allows.
 ADD_PROBLEMS = (
@@ -65,7 +64,7 @@ def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
         answer = _added(get_table().add_item(user_id, **sold(), place=place))
     if not answer.replayed:
         count("ItemsAdded", item["quantity"])
-    return respond(answer, f"{request.path}/{item['product_id']}")
+    return respond_kept(answer, f"{request.path}/{item['product_id']}")
 
 
 def _as_sold(item: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -82,7 +81,7 @@ def _as_sold(item: dict[str, Any], place: Place) -> dict[str, Any]:
 
 
 def _added(line: Line) -> KeptAnswer:
-    return KeptAnswer(201, line_json(line), line.etag)
+    return KeptAnswer(201, line_schema.dumps(line), line.etag)
 
 
 def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
@@ -93,14 +92,14 @@ def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
             refuse_stock(stock)
     with _conflicts_shown():
         line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
-    return respond(KeptAnswer(200, line_json(line), line.etag))
+    return respond(line_schema.dumps(line), etag=line.etag)
 
 
 def remove(user_id: str, product_id: int, place: Place = CART) -> Response:
     """Answer a DELETE of a line, with ``If-Match`` only where it is as the caller read it."""
     with _conflicts_shown():
         get_table().remove_item(user_id, product_id, line_versions(), place)
-    return empty(204)
+    return respond_empty()
 
 
 @contextmanager
@@ -109,4 +108,4 @@ def _conflicts_shown() -> Iterator[None]:
     try:
         yield
     except VersionChanged as changed:
-        raise VersionConflict(current=instance_of(LineSchema).dump(changed.line) if changed.line else None) from None
+        raise VersionConflict(current=line_schema.dump(changed.line) if changed.line else None) from None

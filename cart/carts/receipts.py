@@ -3,19 +3,21 @@
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from flask import current_app
-
 from cart.dynamodb.idempotency import UNFINISHED, IdempotencyKey, KeptAnswer, Step
 from cart.dynamodb.keys import Row
 from cart.dynamodb.table import TRANSACTION_ROWS
+from cart.http.schema import JsonSchema
 
 LineChange = TypeVar("LineChange")
-Entries = list[dict[str, Any]]  # of a receipt, one for each line
+Entries = list[Any]  # of a receipt, one for each line: a change, or what was read from the receipt so far
 
 
-def entries_of(so_far: KeptAnswer | None) -> Entries:
-    """Return the receipt of the transactions that were carried out before."""
-    entries: Entries = current_app.json.loads(so_far.body) if so_far else []
+def entries_of(so_far: KeptAnswer | None, schema: JsonSchema) -> Entries:
+    """Return the receipt of the transactions that were carried out before.
+
+    :param schema: of one entry
+    """
+    entries: Entries = schema.loads(so_far.body, many=True) if so_far else []
     return entries
 
 
@@ -24,9 +26,9 @@ def steps_with_receipt(
     rows_each: int,
     key: IdempotencyKey | None,
     entries: Entries,
+    schema: JsonSchema,
     make_actions: Callable[[list[LineChange]], list[Row]],
-    make_entries: Callable[[list[LineChange]], Entries],
-    make_body: Callable[[Entries], dict[str, Any]],
+    make_body: Callable[[Entries], str],
 ) -> Iterator[Step]:
     """Yield the transactions of a change of many lines; the last has the whole answer.
 
@@ -34,12 +36,12 @@ def steps_with_receipt(
     :param rows_each: rows that each changes
     :param key: the request's, whose record is a row of each transaction
     :param entries: the receipt of the transactions before
-    :param make_body: takes the whole receipt
+    :param schema: of one entry
+    :param make_body: takes the whole receipt, and returns the answer's JSON text
     """
-    dumps = current_app.json.dumps
     most = (TRANSACTION_ROWS - bool(key)) // rows_each  # with a key, one row is the record
     while len(changes) > most:
         part, changes = changes[:most], changes[most:]
-        entries = entries + make_entries(part)
-        yield make_actions(part), KeptAnswer(UNFINISHED, dumps(entries), str(len(entries)))
-    yield make_actions(changes), KeptAnswer(200, dumps(make_body(entries + make_entries(changes))))
+        entries = entries + part
+        yield make_actions(part), KeptAnswer(UNFINISHED, schema.dumps(entries, many=True), str(len(entries)))
+    yield make_actions(changes), KeptAnswer(200, make_body(entries + changes))

@@ -6,16 +6,16 @@ from typing import Any
 from flask import Response
 
 from cart.carts import items
-from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE
-from cart.carts.fast_json import plain_item
+from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_MOVED_LINE
 from cart.carts.items import ADD_PROBLEMS, LINE_HEADERS, REMOVE_PROBLEMS
-from cart.carts.schemas import ItemSchema, LineSchema, MovedLineSchema, SavedSchema
+from cart.carts.receipt_schemas import moved_line_schema
+from cart.carts.schemas import ItemSchema, SavedSchema, line_schema
 from cart.carts.transfer import move
 from cart.errors import CALLER, STORE, IdempotencyKeyReused, InvalidInput, LineNotFound, LinesLimit, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.request import idempotency_key
-from cart.http.response import respond, shown
+from cart.http.response import respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, in_order
 
@@ -30,18 +30,18 @@ MOVE_PROBLEMS = (
 
 
 @blueprint.route("/saved")
-@blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-def get_saved(user_id: str) -> Response:
+@blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
+def get_saved(user_id: str) -> dict[str, Any]:
     """Get what is saved"""
     info(logger, f"Getting what user {user_id} has saved")
-    return shown(SavedSchema, {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))})
+    return {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))}
 
 
 @blueprint.route("/saved", methods=["POST"])
-@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
-@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 def save_item(item: dict[str, Any], user_id: str) -> Response:
     """Save an item
 
@@ -52,8 +52,8 @@ def save_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/saved/<product_id:product_id>", methods=["DELETE"])
-@blueprint.response(204, description="The line is not saved any more, or was not saved")
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
+@blueprint.response(204, description="The line is not saved any more, or was not saved")
 def remove_saved(user_id: str, product_id: int) -> Response:
     """Remove what is saved of a product
 
@@ -64,8 +64,8 @@ def remove_saved(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/items/<product_id:product_id>/save-for-later", methods=["POST"])
-@blueprint.response(200, MovedLineSchema, example=EXAMPLE_LINE | {"cut": 0}, headers=LINE_HEADERS)
 @blueprint.problems(*MOVE_PROBLEMS)
+@blueprint.response(200, moved_line_schema, example=EXAMPLE_MOVED_LINE, headers=LINE_HEADERS)
 def save_for_later(user_id: str, product_id: int) -> Response:
     """Save a line of the cart for later
 
@@ -75,12 +75,12 @@ def save_for_later(user_id: str, product_id: int) -> Response:
     """
     info(logger, f"Saving a line for later for user {user_id}")
     answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
-    return respond(answer, f"/cart/{user_id}/saved/{product_id}")
+    return respond_kept(answer, f"/cart/{user_id}/saved/{product_id}")
 
 
 @blueprint.route("/saved/<product_id:product_id>/move-to-cart", methods=["POST"])
-@blueprint.response(200, MovedLineSchema, example=EXAMPLE_LINE | {"cut": 0}, headers=LINE_HEADERS)
 @blueprint.problems(*MOVE_PROBLEMS)
+@blueprint.response(200, moved_line_schema, example=EXAMPLE_MOVED_LINE, headers=LINE_HEADERS)
 def move_to_cart(user_id: str, product_id: int) -> Response:
     """Move what is saved of a product to the cart
 
@@ -90,4 +90,4 @@ def move_to_cart(user_id: str, product_id: int) -> Response:
     """
     info(logger, f"Moving a saved line to the cart of user {user_id}")
     answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))
-    return respond(answer, f"/cart/{user_id}/items/{product_id}")
+    return respond_kept(answer, f"/cart/{user_id}/items/{product_id}")

@@ -9,20 +9,10 @@ from flask import Response
 
 from cart.carts import items, transfer
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
-from cart.carts.fast_json import contents_json, plain_item, plain_quantity
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.schemas import (
-    CopySchema,
-    ItemSchema,
-    LineSchema,
-    NewShareSchema,
-    QuantitySchema,
-    ReceiptSchema,
-    SharedCartSchema,
-    SharesSchema,
-    ShareWithTokenSchema,
-)
-from cart.dynamodb.idempotency import KeptAnswer
+from cart.carts.receipt_schemas import CopySchema, receipt_schema
+from cart.carts.schemas import ItemSchema, QuantitySchema, SharedCart, line_schema, shared_cart_schema
+from cart.carts.share_schemas import NewShareSchema, SharesSchema, ShareWithTokenSchema
 from cart.dynamodb.shares import Share, delete_share, find_share, list_shares, put_share
 from cart.dynamodb.table import DAY_SECONDS
 from cart.errors import (
@@ -38,9 +28,9 @@ from cart.errors import (
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.request import hash_of, idempotency_key
-from cart.http.response import empty, respond, shown
+from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
-from cart.model.lines import cart_of, iso
+from cart.model.lines import iso
 
 logger = logging.getLogger(__name__)
 
@@ -50,15 +40,15 @@ blueprint = CartBlueprint("shares", __name__, description="Links that let others
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
-@blueprint.body(NewShareSchema, example={"access": "view", "expires_in_days": 7})
+@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(NewShareSchema, example={"access": "view", "expires_in_days": 7})
 @blueprint.response(
     201,
     ShareWithTokenSchema,
     example=EXAMPLE_LINK | {"token": EXAMPLE_TOKEN},
     headers=location_of("The shared cart"),
 )
-@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
-def create_share(body: dict[str, Any], user_id: str) -> Response:
+def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a link to the cart
 
     The token is in this answer only, because only its hash is stored. So a repeat makes another link. `GET` lists all
@@ -70,32 +60,33 @@ def create_share(body: dict[str, Any], user_id: str) -> Response:
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
     share = Share(hash_of(token), user_id, body["access"], iso(now), ttl)
     put_share(get_table(), share)
-    return shown(ShareWithTokenSchema, _shown(share) | {"token": token}, 201, f"/shared/{token}")
+    members = share._asdict() | {"expires_at": share.expires_at, "token": token}
+    return members, 201, {"Location": absolute_path(f"/shared/{token}")}
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares")
-@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-def get_shares(user_id: str) -> Response:
+@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
+def get_shares(user_id: str) -> dict[str, Any]:
     """List the links to the cart, without their tokens"""
     info(logger, f"Getting the links to the cart of user {user_id}")
-    return shown(SharesSchema, {"shares": list_shares(get_table(), user_id)})
+    return {"shares": list_shares(get_table(), user_id)}
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
-@blueprint.response(204, description="The link does not work any more, or did not exist")
 @blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.response(204, description="The link does not work any more, or did not exist")
 def revoke_share(user_id: str, share_id: str) -> Response:
     """Revoke a link, at once"""
     info(logger, f"Revoking a link to the cart of user {user_id}")
     delete_share(get_table(), user_id, share_id)
-    return empty(204)
+    return respond_empty()
 
 
 @blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
-@blueprint.body(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
-@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
 @blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     """Copy a shared cart into this one
 
@@ -106,29 +97,28 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     owner = _find(body["share_token"]).owner
     if owner == user_id:
         raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})
-    return respond(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
+    return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 
 @blueprint.route("/shared/<token>")
-@blueprint.response(200, SharedCartSchema, example=EXAMPLE_SHARED_CART)
-@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, *STORE)
+@blueprint.response(200, shared_cart_schema, example=EXAMPLE_SHARED_CART)
+@blueprint.open_by_link
 def get_shared_cart(token: str) -> Response:
     """Get the cart behind a link
 
     The answer does not contain the owner's id.
     """
     share = _find(token)
-    cart = cart_of(share.owner, get_table().lines(share.owner))
-    body = f'{{"access": "{share.access}", "expires_at": "{share.expires_at}", {contents_json(cart)}}}'
-    return respond(KeptAnswer(200, body))
+    cart = get_table().cart(share.owner)
+    return respond(shared_cart_schema.dumps(SharedCart(share, cart)))
 
 
 @blueprint.route("/shared/<token>/items", methods=["POST"])
-@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
-@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
-@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
+@blueprint.open_by_link
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
@@ -138,10 +128,10 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
-@blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
-@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
-@blueprint.open_by_link
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
+@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.open_by_link
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:
     """Set the quantity of a line of a shared cart, if the link allows it
 
@@ -151,19 +141,15 @@ def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Re
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 @blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 @blueprint.open_by_link
-@blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 def remove_shared_item(token: str, product_id: int) -> Response:
     """Remove a line of a shared cart, if the link allows it
 
     The rules are the same as for the owner.
     """
     return items.remove(_find_to_edit(token).owner, product_id)
-
-
-def _shown(share: Share) -> dict[str, Any]:
-    return {name: getattr(share, name) for name in ("share_id", "access", "created_at", "expires_at")}
 
 
 def _find(token: str) -> Share:

@@ -5,14 +5,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from flask import current_app
-
+from cart.carts.receipt_schemas import ReceiptLineSchema, moved_line_schema, receipt_schema
 from cart.carts.receipts import entries_of, steps_with_receipt
-from cart.carts.schemas import CartAndSavedSchema, MovedLineSchema, ReceiptLineSchema
 from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once
 from cart.dynamodb.keys import Row
 from cart.http.extensions import get_table
-from cart.http.request import instance_of
 from cart.model.limits import line_not_found, refuse_line
 from cart.model.lines import CART, SAVED, CartAndSaved, Line, Place, in_order, is_live, live
 from cart.model.transfer import COPY, MOVE, Move, plan_moves
@@ -61,8 +58,7 @@ def move(user_id: str, product_id: int, source: Place, target: Place, key: Idemp
         line = moves[0].result
         if line is None:
             refuse_line(target, get_table().limits.lines)
-        body = instance_of(MovedLineSchema).dump(line) | {"cut": moves[0].cut}
-        yield _actions(wanted, moves), KeptAnswer(200, current_app.json.dumps(body), line.etag)
+        yield _actions(wanted, moves), KeptAnswer(200, moved_line_schema.dumps(moves[0]), line.etag)
 
     return carry_out_once(get_table(), user_id, key, steps)
 
@@ -76,24 +72,26 @@ def _with_receipt(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None) -
 
 def _steps(wanted: Transfer, dry_run: bool, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
     """Read both carts, and yield the transactions of what is left to transfer."""
-    table, entries = get_table(), entries_of(so_far)
+    table, entry_schema = get_table(), ReceiptLineSchema()
+    entries = entries_of(so_far, entry_schema)
     source, target = table.all_lines(wanted.source_id), table.all_lines(wanted.target_id)
     moves = _plan(wanted, source, target, {(entry["place"], entry["product_id"]) for entry in entries})
     possible, impossible = [move for move in moves if move.result], [move for move in moves if not move.result]
-    dump = partial(instance_of(ReceiptLineSchema).dump, many=True)
     yield from steps_with_receipt(
         possible,
         1 if wanted.keep_source else 2,
         key,
         entries,
+        entry_schema,
         partial(_actions, wanted),
-        dump,
-        lambda lines: {
-            "strategy": wanted.strategy,
-            "dry_run": dry_run,
-            "lines": lines + dump(impossible),
-            "cart": instance_of(CartAndSavedSchema).dump(_cart_after(wanted, target, moves)),
-        },
+        lambda lines: receipt_schema.dumps(
+            {
+                "strategy": wanted.strategy,
+                "dry_run": dry_run,
+                "lines": lines + impossible,
+                "cart": _cart_after(wanted, target, moves),
+            }
+        ),
     )
 
 

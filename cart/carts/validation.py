@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from cart.carts.receipt_schemas import CheckedLineSchema, validation_schema
 from cart.carts.receipts import entries_of, steps_with_receipt
-from cart.carts.schemas import CartAndSavedSchema, CheckedLineSchema
 from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once
 from cart.dynamodb.keys import Row
 from cart.errors import NoCatalog
 from cart.http.extensions import get_table
-from cart.http.request import instance_of
 from cart.model.lines import CART, CHANGED, LEFT, SAVED, SAVED_FOR_LATER, CartAndSaved, Line, Place, in_order, live
 from cart.model.validation import Check, check, plan_fixes
 
@@ -30,12 +29,12 @@ def _catalog() -> "Catalog":
 
 
 def check_cart(user_id: str) -> dict[str, Any]:
-    """What is wrong with each line, as ``ValidationSchema`` shows it. One Query, and no write."""
+    """Return what is wrong with each line, for ``ValidationSchema``. One Query, and no write."""
     catalog = _catalog()
     lines = in_order(get_table().lines(user_id))
     products = catalog.products(line.product_id for line in lines)
     checks = [check(line, products[line.product_id]) for line in lines]
-    return {"valid": not any(one.problems for one in checks), "lines": list(map(_shown, checks))}
+    return {"valid": not any(one.problems for one in checks), "lines": checks}
 
 
 def fix(user_id: str, key: IdempotencyKey | None) -> KeptAnswer:
@@ -50,7 +49,8 @@ def fix(user_id: str, key: IdempotencyKey | None) -> KeptAnswer:
 
 def _steps(catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far: KeptAnswer | None) -> Iterator[Step]:
     """Read the cart and the catalogue, and yield the transactions of what is left to fix."""
-    table, entries = get_table(), entries_of(so_far)
+    table, entry_schema = get_table(), CheckedLineSchema()
+    entries = entries_of(so_far, entry_schema)
     lists = table.all_lines(user_id)
     lines = live(lists[CART].values())
     products = catalog.products(line.product_id for line in lines)
@@ -63,13 +63,15 @@ def _steps(catalog: "Catalog", user_id: str, key: IdempotencyKey | None, so_far:
         2,
         key,
         entries,
+        entry_schema,
         partial(_actions, user_id),
-        _dumped,
-        lambda receipt: {
-            "valid": not any(one.action == LEFT for one in checks),
-            "lines": receipt + _dumped(others),
-            "cart": instance_of(CartAndSavedSchema).dump(_cart_after(user_id, lists, checks)),
-        },
+        lambda receipt: validation_schema.dumps(
+            {
+                "valid": not any(one.action == LEFT for one in checks),
+                "lines": receipt + others,
+                "cart": _cart_after(user_id, lists, checks),
+            }
+        ),
     )
 
 
@@ -92,16 +94,3 @@ def _cart_after(user_id: str, lists: dict[Place, dict[int, Line]], checks: list[
             saved[one.result.product_id] = one.result
             del cart[one.result.product_id]
     return CartAndSaved(user_id, in_order(cart.values()), in_order(saved.values()))
-
-
-def _dumped(checks: list[Check]) -> Any:
-    return instance_of(CheckedLineSchema).dump(list(map(_shown, checks)), many=True)
-
-
-def _shown(one: Check) -> dict[str, Any]:
-    line, result = one.line, one.result
-    shown = {name: getattr(line, name) for name in ("product_id", "product_name", "quantity", "price")}
-    shown["problems"] = one.problems
-    if result:
-        shown["fix"] = {"action": one.action, "quantity": result.quantity, "price": result.price, "cut": one.cut}
-    return shown

@@ -14,22 +14,11 @@ from cart.carts.examples import (
     EXAMPLE_RECEIPT,
     EXAMPLE_VALIDATION,
 )
-from cart.carts.fast_json import cart_json, cart_json_of, plain_item, plain_quantity
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.schemas import (
-    CartAndSavedSchema,
-    CartSchema,
-    GuestSchema,
-    ItemSchema,
-    LineSchema,
-    MergeSchema,
-    QuantitySchema,
-    ReceiptSchema,
-    ValidationSchema,
-)
+from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
+from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
 from cart.context import count
 from cart.dynamodb.failures import TransactionCancelled
-from cart.dynamodb.idempotency import KeptAnswer
 from cart.errors import (
     BODY,
     CALLER,
@@ -45,10 +34,11 @@ from cart.errors import (
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
-from cart.http.request import asked_if_match, idempotency_key, instance_of, query_parameters
-from cart.http.response import empty, respond, shown
+from cart.http.parser import query_parameters
+from cart.http.request import asked_if_match, idempotency_key
+from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
-from cart.model.lines import CART, SAVED, CartAndSaved, cart_of, in_order, live
+from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
 
 logger = logging.getLogger(__name__)
 
@@ -64,16 +54,16 @@ IF_NONE_MATCH = {
 
 
 @blueprint.route("", methods=["POST"])
+@blueprint.problems()
 @blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers=location_of("The cart"))
 @blueprint.open
-@blueprint.problems()
-def create_guest_cart() -> Response:
+def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:
     """Start a guest's cart
 
     The id cannot be guessed, and whoever has it can use the cart. Nothing is stored before the first item is added.
     """
     user_id = auth.new_guest_id()
-    return shown(GuestSchema, {"user_id": user_id}, 201, f"/cart/{user_id}")
+    return {"user_id": user_id}, 201, {"Location": absolute_path(f"/cart/{user_id}")}
 
 
 INCLUDE = {
@@ -85,27 +75,26 @@ INCLUDE = {
 
 
 @blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
-@blueprint.response(200, CartAndSavedSchema, example=EXAMPLE_CART, headers=ETAG)
-@blueprint.response(304, description="The cart has not changed: `If-None-Match` is its ETag")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
+@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag")
 def get_cart(user_id: str) -> Response:
     """Get cart
 
     A cart that nobody has filled is empty; it is never a 404.
     """
     info(logger, f"Getting cart for user {user_id}")
-    if _wants_saved():
-        cart = _cart_and_saved(user_id)
-        body, etag = cart_json(cart), cart.etag
-    else:
-        body, etag = cart_json_of(user_id, get_table().line_rows(user_id))
-    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
-        return empty(304, etag)
-    return respond(KeptAnswer(200, body, etag))
+    environ = request.environ
+    wants_saved = environ.get("QUERY_STRING") and _wants_saved()
+    cart = _cart_and_saved(user_id) if wants_saved else get_table().cart(user_id)
+    etag = cart.etag
+    if "HTTP_IF_NONE_MATCH" in environ and request.if_none_match.contains_weak(etag):
+        return respond_empty(304, etag=etag)
+    return respond(cart_and_saved_schema.dumps(cart), etag=etag)
 
 
 def _wants_saved() -> bool:
-    include = query_parameters().get("include") if request.environ.get("QUERY_STRING") else None
+    include = query_parameters().get("include")
     if include not in (None, "saved"):
         raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
     return include is not None
@@ -117,9 +106,9 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 
 
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
-@blueprint.body(ItemSchema, example=EXAMPLE_ITEM, plainly=plain_item)
-@blueprint.response(201, LineSchema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
+@blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
+@blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 def add_item(item: dict[str, Any], user_id: str) -> Response:
     """Add an item
 
@@ -134,9 +123,9 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
-@blueprint.body(QuantitySchema, example={"quantity": 3}, plainly=plain_quantity)
-@blueprint.response(200, LineSchema, example=EXAMPLE_LINE, headers=ETAG)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
+@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
 
@@ -147,8 +136,8 @@ def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Respons
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
-@blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
+@blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 def remove_item(user_id: str, product_id: int) -> Response:
     """Remove a line
 
@@ -159,9 +148,9 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
-@blueprint.body(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
-@blueprint.response(200, ReceiptSchema, example=EXAMPLE_RECEIPT)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
+@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in
 
@@ -176,7 +165,7 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     auth.require_right_to(source_id)
     if source_id == user_id:
         raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
-    return respond(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 
 FIX = {
@@ -188,12 +177,12 @@ FIX = {
 
 
 @blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
-@blueprint.response(200, ValidationSchema, example=EXAMPLE_VALIDATION)
 @blueprint.problems(
     *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
     *(*STORE, CatalogUnavailable, OutcomeUnknown),
 )
-def validate_cart(user_id: str) -> Response:
+@blueprint.response(200, validation_schema, example=EXAMPLE_VALIDATION)
+def validate_cart(user_id: str) -> Response | dict[str, Any]:
     """Check the cart against the catalogue, before it is paid for
 
     The answer says for each line whether its price has changed, whether enough units are in stock, and whether the
@@ -207,8 +196,8 @@ def validate_cart(user_id: str) -> Response:
 
     info(logger, f"Validating the cart of user {user_id}")
     if _wants_fix():
-        return respond(validation.fix(user_id, idempotency_key("fix")))
-    return shown(ValidationSchema, validation.check_cart(user_id))
+        return respond_kept(validation.fix(user_id, idempotency_key("fix")))
+    return validation.check_cart(user_id)
 
 
 def _wants_fix() -> bool:
@@ -219,8 +208,8 @@ def _wants_fix() -> bool:
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
-@blueprint.response(204, description="The cart is empty")
 @blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.response(204, description="The cart is empty")
 def clear(user_id: str) -> Response:
     """Clear the cart
 
@@ -232,18 +221,18 @@ def clear(user_id: str) -> Response:
     else:
         get_table().clear(user_id)
     count("CartsCleared")
-    return empty(204)
+    return respond_empty()
 
 
 def _clear_if_unchanged(user_id: str) -> None:
     """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
-    cart = cart_of(user_id, get_table().lines(user_id))
+    cart = get_table().cart(user_id)
     try:
         if not request.if_match.contains(cart.etag):
             raise TransactionCancelled
         get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
-        current = cart_of(user_id, get_table().lines(user_id))
+        current = get_table().cart(user_id)
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(current=instance_of(CartSchema).dump(current)) from None
+        raise VersionConflict(current=cart_schema.dump(current)) from None

@@ -3,11 +3,13 @@
 import time
 import uuid
 import zlib
+from collections.abc import Iterable
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal
 
 from cart.dynamodb.keys import CLEARED, Row, row_key
-from cart.model.lines import Line, PriceChange
+from cart.model.lines import Cart, Line, LineValues, PriceChange
 from cart.model.money import CENT
 
 # The condition of a write to a line: one of these versions; "*": any version, but there must be a line; None: none
@@ -37,24 +39,44 @@ def number(value: float) -> Row:
     return {"N": str(int(value))}
 
 
-def exact_price(text: str) -> Decimal:
-    """Return a price with two decimals: DynamoDB drops trailing zeros."""
-    return Decimal(text) if text[-3:-2] == "." else Decimal(text).quantize(CENT)
+class StoredCart(Cart):
+    """A cart as it was read. Its JSON and its ETag need the values of the rows alone; lines are made when asked for.
+
+    Making the lines first costs a tenth of the CPU for a cart of 50.
+    """
+
+    def __init__(self, user_id: str, rows: Iterable[Row]) -> None:
+        """Make the cart of these live rows, of which ``LINE_ATTRIBUTES`` were read."""
+        self.user_id = user_id
+        self.values = sorted([values_of(row) for row in rows])
+
+    @cached_property
+    def items(self) -> list[Line]:  # type: ignore[override]
+        return [_line_of_values(values) for values in self.values]
+
+
+def values_of(row: Row) -> LineValues:
+    """Return what a client sees of a line, of a row of which at least ``LINE_ATTRIBUTES`` were read."""
+    price = row["price"]["N"]
+    return (
+        row["added_at"]["S"],
+        int(row["product_id"]["N"]),
+        row["version"]["N"],
+        row["product_name"]["S"],
+        int(row["quantity"]["N"]),
+        Decimal(price) if price[-3:-2] == "." else Decimal(price).quantize(CENT),  # DynamoDB drops trailing zeros
+        price_change_of(row) if "current_price" in row else None,
+    )
 
 
 def projected_line_of(row: Row) -> Line:
     """Return the line of a row of which only ``LINE_ATTRIBUTES`` were read."""
-    line = Line(
-        int(row["product_id"]["N"]),
-        row["product_name"]["S"],
-        int(row["quantity"]["N"]),
-        exact_price(row["price"]["N"]),
-        row["added_at"]["S"],
-        int(row["version"]["N"]),
-    )
-    if "current_price" in row:
-        line.change = price_change_of(row)
-    return line
+    return _line_of_values(values_of(row))
+
+
+def _line_of_values(values: LineValues) -> Line:
+    added_at, product_id, version, name, quantity, price, change = values
+    return Line(product_id, name, quantity, price, added_at, int(version), change=change)
 
 
 def price_change_of(row: Row) -> PriceChange:

@@ -17,6 +17,7 @@ from cart.dynamodb.rows import (
     LINE_ATTRIBUTES,
     PRICE_CHANGE_ATTRIBUTES,
     IfMatch,
+    StoredCart,
     cleared_row,
     is_live,
     line_of,
@@ -70,10 +71,14 @@ class CartTable:
 
     def lines(self, user_id: str, place: Place = CART) -> list[Line]:
         """Return the live lines of a cart or saved list, in no order. One strongly consistent Query for each MB."""
-        return [projected_line_of(row) for row in self.line_rows(user_id, place)]
+        return [projected_line_of(row) for row in self._line_rows(user_id, place)]
 
-    def line_rows(self, user_id: str, place: Place = CART) -> list[Row]:
-        """Return the rows of ``lines``, with ``LINE_ATTRIBUTES``."""
+    def cart(self, user_id: str) -> StoredCart:
+        """Return a cart, of which a user that has none has an empty one. One strongly consistent Query for each MB."""
+        return StoredCart(user_id, self._line_rows(user_id, CART))
+
+    def _line_rows(self, user_id: str, place: Place) -> list[Row]:
+        """Return the rows of live lines, with ``LINE_ATTRIBUTES``."""
         pages = self._query_live(user_id, place, ProjectionExpression=LINE_ATTRIBUTES)
         return [row for page in pages for row in page["Items"]]
 

@@ -1,4 +1,7 @@
-"""JSON with Decimal numbers."""
+"""JSON whose numbers are Decimal: money is never a float, neither read nor written.
+
+``dumps`` and ``loads`` are used by Flask (``DecimalJSON``) and by the schemas (``JsonSchema``).
+"""
 
 import decimal
 import json
@@ -14,23 +17,30 @@ MAX_INT_DIGITS = 4000
 _exact = decimal.Context(prec=MAX_BODY_BYTES, traps=[])
 
 
+def dumps(value: Any, **options: Any) -> str:
+    """Return the JSON text of a value."""
+    return str(simplejson.dumps(value, use_decimal=True, **options))
+
+
+def loads(text: str | bytes, **_: Any) -> Any:
+    """Read JSON text.
+
+    :raise ValueError: not UTF-8 JSON, or an object with two equal names
+    """
+    try:
+        return _decoder.decode(text if isinstance(text, str) else text.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("It is nested too deep.") from None
+
+
 class DecimalJSON(JSONProvider):
-    """JSON with ``Decimal`` numbers: money is never a float, neither in requests nor in answers."""
+    """These functions for Flask."""
 
     def dumps(self, obj: Any, **kwargs: Any) -> str:
-        """Return an object as JSON text."""
-        return str(simplejson.dumps(obj, use_decimal=True, **kwargs))
+        return dumps(obj, **kwargs)
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        """Read JSON text.
-
-        :raise ValueError: it is not JSON in UTF-8, is nested too deep, or has a name twice in one object
-        """
-        text = s if isinstance(s, str) else s.decode("utf-8")
-        try:
-            return _decoder.decode(text)
-        except RecursionError:
-            raise ValueError("It is nested too deep.") from None
+        return loads(s)
 
 
 def _whole(digits: str) -> int | decimal.Decimal:

@@ -1,19 +1,17 @@
-"""Responses: JSON as a schema has it, a kept answer, or no body."""
+"""Responses of views that write their JSON themselves, by a schema's ``dumps``; and those without a body."""
 
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from flask import Response, current_app, request
-from marshmallow import Schema
+from flask import Response, request
 from werkzeug.datastructures import Headers
 
 from cart.dynamodb.idempotency import KeptAnswer
-from cart.http.request import instance_of
 
 
-class _Answered(Response):
-    """A response whose headers are right as they are, and its body whole: there is nothing to look for and correct."""
+class CompleteResponse(Response):
+    """A response whose headers are complete and whose body is in memory: Werkzeug's checks of both are left out."""
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
         return self.headers
@@ -22,30 +20,37 @@ class _Answered(Response):
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.get_data()]
 
 
-def shown(schema: type[Schema], value: Any, status: int = 200, location: str | None = None) -> Response:
-    """An answer as a schema has it, for what is not asked for all the time."""
-    return respond(KeptAnswer(status, current_app.json.dumps(instance_of(schema).dump(value))), location)
+def respond(body: str, status: int = 200, *, etag: str = "", location: str | None = None) -> Response:
+    """Return a response with this JSON text.
 
-
-def respond(answer: KeptAnswer, location: str | None = None) -> Response:
-    """An answer as it was made, or as it was kept.
-
-    :param location: the path of what it is about
+    :param etag: without its quotes
+    :param location: the path of what the response is about
     """
-    response = _Answered(answer.body, answer.status, content_type="application/json")
+    response = CompleteResponse(body, status, content_type="application/json")
     if location:
-        response.headers.add("Location", request.root_path + quote(location))
-    if answer.etag:
-        response.headers.add("ETag", f'"{answer.etag}"')
+        response.headers.add("Location", absolute_path(location))
+    if etag:
+        response.headers.add("ETag", f'"{etag}"')
+    return response
+
+
+def respond_kept(answer: KeptAnswer, location: str | None = None) -> Response:
+    """Return a response with the answer of a change that is carried out once."""
+    response = respond(answer.body, answer.status, etag=answer.etag, location=location)
     if answer.replayed:
         response.headers.add("Idempotency-Replayed", "true")
     return response
 
 
-def empty(status: int, etag: str | None = None) -> Response:
-    """An answer with no body, and without the Content-Type that Flask gives to every answer."""
+def respond_empty(status: int = 204, *, etag: str = "") -> Response:
+    """Return a response without a body, and without the Content-Type that Flask gives to every response."""
     response = Response(status=status)
     del response.headers["Content-Type"]
     if etag:
         response.headers["ETag"] = f'"{etag}"'
     return response
+
+
+def absolute_path(path: str) -> str:
+    """Return a path for the ``Location`` header, below the stage's prefix."""
+    return request.root_path + quote(path)

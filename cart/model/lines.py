@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -29,6 +30,15 @@ class PriceChange(NamedTuple):
     price: Decimal
     changed_at: str
     line_price: Decimal
+
+    def of_line_at(self, price: Decimal) -> "PriceChange | None":
+        """Return this change, or None if a line at this price has the new price already, or was given any other."""
+        return self if self.line_price == price != self.price else None
+
+
+# What a client sees of a line: added_at, product_id, version, product_name, quantity, price, change. They sort as the
+# lines of a cart do. The version is a number or its text.
+LineValues = tuple[str, int, int | str, str, int, Decimal, PriceChange | None]
 
 
 @dataclass(eq=False, repr=False, slots=True)
@@ -70,8 +80,13 @@ class Line:
     @property
     def news(self) -> PriceChange | None:
         """The price change to show to the shopper; None if there is none or the line's price was set since then."""
-        change = self.change
-        return change if change and change.line_price == self.price != change.price else None
+        return self.change.of_line_at(self.price) if self.change else None
+
+    @property
+    def values(self) -> LineValues:
+        """What a client sees of the line."""
+        price, change = self.price, self.change
+        return self.added_at, self.product_id, self.version, self.product_name, self.quantity, price, change
 
     @property
     def current_price(self) -> Decimal | None:
@@ -97,7 +112,12 @@ class Cart:
     @property
     def etag(self) -> str:
         """The ETag without quotes. It changes whenever a line is added, removed or changed."""
-        return _etag(self.items)
+        return _etag(self.values)
+
+    @cached_property
+    def values(self) -> list[LineValues]:
+        """What a client sees of each line."""
+        return [line.values for line in self.items]
 
     @property
     def total_items(self) -> int:
@@ -127,18 +147,12 @@ class CartAndSaved(Cart):
     @property
     def etag(self) -> str:
         """The ETag without quotes. It changes whenever a line or a saved line is added, removed or changed."""
-        return f"{_etag(self.items)}{_etag(self.saved)}"
+        return f"{super().etag}{_etag([line.values for line in self.saved])}"
 
 
-def _etag(lines: list[Line]) -> str:
-    return etag_of([f"{line.product_id}-{line.version}" for line in lines])
-
-
-def etag_of(states: list[str]) -> str:
-    """Return the ETag of a cart.
-
-    :param states: ``{product_id}-{version}`` of each line, in the order of the cart
-    """
+def _etag(lines: list[LineValues]) -> str:
+    """Return the ETag of lines in their order, each by its product and version."""
+    states = [f"{values[1]}-{values[2]}" for values in lines]
     return hashlib.blake2b(",".join(states).encode(), digest_size=12).hexdigest()
 
 

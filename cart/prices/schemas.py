@@ -5,37 +5,42 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, ValidationError, fields, validate
 
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import Price, WholeNumber, given_price
+from cart.http.schema import Constant, JsonSchema
 from cart.model.lines import iso
 
 CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of the products service may be ahead
-EXAMPLE_PRICE_JOB = {
-    "job_id": "0c9d1b7e5a3f48629d7e4b1c8a6f3520",
-    "product_id": 42,
-    "price": Decimal("21.50"),
-    "changed_at": "2026-11-23T14:00:00.000000Z",
-    "created_at": "2026-11-23T14:02:11.123456Z",
-    "status": "running",
-    "seen": 300,
-    "changed": 298,
-    "skipped": 2,
-}
-EXAMPLE_HOLDERS = {
-    "product_id": 42,
-    "carts": [
-        {
-            "user_id": "user123",
-            "place": "cart",
-            "quantity": 2,
-            "price": Decimal("19.99"),
-            "added_at": "2026-11-23T09:30:00.123456Z",
-        }
-    ],
-    "next_cursor": "Y2FydCB1c2VyMTIz",
-}
+EXAMPLE_PRICE_JOB = Constant(
+    {
+        "job_id": "0c9d1b7e5a3f48629d7e4b1c8a6f3520",
+        "product_id": 42,
+        "price": Decimal("21.50"),
+        "changed_at": "2026-11-23T14:00:00.000000Z",
+        "created_at": "2026-11-23T14:02:11.123456Z",
+        "status": "running",
+        "seen": 300,
+        "changed": 298,
+        "skipped": 2,
+    }
+)
+EXAMPLE_HOLDERS = Constant(
+    {
+        "product_id": 42,
+        "carts": [
+            {
+                "user_id": "user123",
+                "place": "cart",
+                "quantity": 2,
+                "price": Decimal("19.99"),
+                "added_at": "2026-11-23T09:30:00.123456Z",
+            }
+        ],
+        "next_cursor": "Y2FydCB1c2VyMTIz",
+    }
+)
 
 
 class Moment(fields.String):
@@ -60,7 +65,7 @@ class Moment(fields.String):
         return iso(moment)
 
 
-class NewPriceSchema(Schema):
+class NewPriceSchema(JsonSchema):
     """The body of a request that changes a price."""
 
     price = given_price()
@@ -72,14 +77,14 @@ class NewPriceSchema(Schema):
 class PriceEventSchema(NewPriceSchema):
     """The detail of an event that changes a price; unknown members are ignored."""
 
-    class Meta:
+    class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
     product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
     changed_at = Moment(required=True)
 
 
-class PriceJobSchema(Schema):
+class PriceJobSchema(JsonSchema):
     """The job of a price change, and its progress."""
 
     job_id = fields.String(required=True)
@@ -98,7 +103,7 @@ class PriceJobSchema(Schema):
     )
 
 
-class AcceptSchema(Schema):
+class AcceptSchema(JsonSchema):
     """The body of a request that accepts price changes."""
 
     product_ids = fields.List(
@@ -108,7 +113,7 @@ class AcceptSchema(Schema):
     )
 
 
-class HolderSchema(Schema):
+class HolderSchema(JsonSchema):
     """A line of a product, and the cart or saved list that holds it."""
 
     user_id = fields.String(required=True)
@@ -118,7 +123,7 @@ class HolderSchema(Schema):
     added_at = fields.String(required=True, metadata={"format": "date-time"})
 
 
-class HoldersSchema(Schema):
+class HoldersSchema(JsonSchema):
     """A page of the carts and saved lists that hold a product."""
 
     product_id = fields.Integer(required=True)
@@ -130,3 +135,6 @@ class HoldersSchema(Schema):
     next_cursor = fields.String(
         required=True, allow_none=True, metadata={"description": "For the next page; null: this is the last one"}
     )
+
+
+price_job_schema = PriceJobSchema()

@@ -9,16 +9,16 @@ from typing import Any
 from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
-from cart.carts.fast_json import cart_json
 from cart.carts.items import ETAG, location_of
-from cart.carts.schemas import CartSchema
+from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
 from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
 from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId
 from cart.http.extensions import get_table
-from cart.http.request import asked_if_match, instance_of, query_parameters
-from cart.http.response import respond, shown
+from cart.http.parser import query_parameters
+from cart.http.request import asked_if_match
+from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
 from cart.prices import jobs
@@ -29,7 +29,7 @@ from cart.prices.schemas import (
     AcceptSchema,
     HoldersSchema,
     NewPriceSchema,
-    PriceJobSchema,
+    price_job_schema,
 )
 
 logger = logging.getLogger(__name__)
@@ -53,10 +53,12 @@ CURSOR = {
 
 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
-@blueprint.body(NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"})
-@blueprint.response(202, PriceJobSchema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
-def change_price(body: dict[str, Any], product_id: int) -> Response:
+@blueprint.arguments(
+    NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
+)
+@blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
+def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
     """Change a product's price in all carts
 
     Every line of the product, in carts and saved, will show the new price. The answer is the job that does this in the
@@ -66,13 +68,13 @@ def change_price(body: dict[str, Any], product_id: int) -> Response:
     info(logger, f"Changing the price of product {product_id}")
     made = jobs.start(product_id, body["price"], body.get("changed_at") or iso(datetime.now(UTC)))
     jobs.resume(made)
-    return _shown(made, 202, f"/products/{product_id}/price-changes/{made.job_id}")
+    return made, 202, {"Location": absolute_path(f"/products/{product_id}/price-changes/{made.job_id}")}
 
 
 @blueprint.route("/products/<product_id:product_id>/price-changes/<job_id:job_id>")
-@blueprint.response(200, PriceJobSchema, example=EXAMPLE_PRICE_JOB)
 @blueprint.problems(JobNotFound, InvalidInput, *CALLER, *STORE)
-def get_price_change(product_id: int, job_id: str) -> Response:
+@blueprint.response(200, price_job_schema, example=EXAMPLE_PRICE_JOB)
+def get_price_change(product_id: int, job_id: str) -> Job:
     """Get the progress of a price change
 
     If the job's worker has crashed, this request makes another one resume it. Needs the admin scope.
@@ -81,13 +83,13 @@ def get_price_change(product_id: int, job_id: str) -> Response:
     if job is None or job.product_id != product_id:
         raise JobNotFound
     jobs.resume(job)
-    return _shown(job)
+    return job
 
 
 @blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
-@blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-def get_carts(product_id: int) -> Response:
+@blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
+def get_carts(product_id: int) -> dict[str, Any]:
     """List the carts that hold a product, and the saved lists
 
     A page can have fewer lines than the limit, because expired lines are left out: read on as long as there is a
@@ -104,13 +106,13 @@ def get_carts(product_id: int) -> Response:
         for holder, line in live_lines(table, product_id, page)
     ]
     next_cursor = _written(cursor) if cursor else None
-    return shown(HoldersSchema, {"product_id": product_id, "carts": carts, "next_cursor": next_cursor})
+    return {"product_id": product_id, "carts": carts, "next_cursor": next_cursor}
 
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
-@blueprint.body(AcceptSchema, example={"product_ids": [42]}, required=False)
-@blueprint.response(200, CartSchema, example=EXAMPLE_CART, headers=ETAG)
 @blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
+@blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of some products
 
@@ -119,7 +121,7 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     the current cart.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
-    return respond(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
+    return respond_kept(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
 
 
 def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
@@ -128,7 +130,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := asked_if_match()) and not if_match.contains(read.etag):
-        raise VersionConflict(current=instance_of(CartSchema).dump(read))
+        raise VersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)
         for one, line in lines.items()
@@ -136,11 +138,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     }
     cart = cart_of(user_id, (lines | accepted).values())
     actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
-    yield actions, KeptAnswer(200, cart_json(cart), cart.etag)
-
-
-def _shown(made: Job, status: int = 200, location: str | None = None) -> Response:
-    return shown(PriceJobSchema, made._asdict(), status, location)
+    yield actions, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)
 
 
 def _limit(text: str | None) -> int:

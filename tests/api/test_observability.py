@@ -71,7 +71,7 @@ def test_app_has_no_blueprint_hooks(moto_store):
 
 
 def test_traceback_is_one_log_line_and_not_in_the_answer(logged, user, monkeypatch):
-    monkeypatch.setattr("cart.carts.views.cart_json_of", lambda *_: 1 / 0)
+    monkeypatch.setattr("cart.carts.views.respond", lambda *_, **__: 1 / 0)
     response, lines = logged("INFO", lambda client: client.get(f"/cart/{user}"))
     assert response.status_code == 500
     assert any("ZeroDivisionError" in line.get("exc_info", "") for line in lines)

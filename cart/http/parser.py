@@ -1,0 +1,136 @@
+"""Read requests for ``@blueprint.arguments``: the JSON body, and the query string."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+from flask import Request, current_app, request
+from marshmallow import Schema, ValidationError, missing
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from cart.errors import BadRequest, BodyTooLarge, InvalidInput, MalformedJson, UnsupportedMediaType
+from cart.http import json
+from cart.http.json import MAX_BODY_BYTES
+
+
+class RequestParser(FlaskParser):
+    """webargs' parser with this service's JSON, limits and problems. Unknown members are refused in every location.
+
+    The location ``optional_json`` is a JSON body that may be left out, which is the same as ``{}``.
+    """
+
+    __location_map__ = FlaskParser.__location_map__ | {"optional_json": "load_optional_json"}
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # as the schema says
+
+    def use_args(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **options: Any) -> Any:
+        """Return the decorator that gives a view a part of the request, loaded by a schema.
+
+        webargs' own decorator looks at all its options at each request; a JSON body without options needs none of them.
+        """
+        if location != "json" or req or options:
+            return super().use_args(_instance_by_request(argmap), req, location=location, **options)
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(view)
+            def with_body(*args: Any, **kwargs: Any) -> Any:
+                body = self.load_json(request._get_current_object(), argmap)  # type: ignore[attr-defined]
+                try:
+                    loaded = _instance(argmap).load(body)
+                except ValidationError as error:
+                    raise invalid_input(error.messages_dict) from None
+                return view(*args, loaded, **kwargs)
+
+            return with_body
+
+        return decorate
+
+    def load_json(self, req: Request, schema: Any) -> Any:
+        """Return the JSON body.
+
+        :raise UnsupportedMediaType: it is not declared as JSON
+        :raise MalformedJson: it is not JSON
+        :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
+        """
+        if req.environ.get("CONTENT_TYPE") != "application/json" and req.mimetype != "application/json":
+            raise UnsupportedMediaType(
+                "Send Content-Type: application/json.", {"Content-Type": ["Must be application/json."]}
+            )
+        try:
+            return json.loads(_read_body(req))
+        except UnicodeDecodeError:
+            raise MalformedJson("It is not UTF-8.", {"body": ["Not valid JSON."]}) from None
+        except ValueError as error:
+            raise MalformedJson(str(error), {"body": ["Not valid JSON."]}) from None
+
+    def load_optional_json(self, req: Request, schema: Schema) -> Any:
+        """Return the JSON body, or nothing if the request has none."""
+        has_body = req.environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in req.environ
+        return self.load_json(req, schema) if has_body else missing
+
+    def load_querystring(self, req: Request, schema: Schema) -> dict[str, str]:
+        """Return the parameters of the query."""
+        return query_parameters()
+
+    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
+        """Refuse what the schema does not accept.
+
+        :raise InvalidInput: with the messages of each field
+        """
+        (by_field,) = error.messages_dict.values()  # below the name of the location
+        raise invalid_input(by_field)
+
+
+def invalid_input(by_field: dict[str, Any]) -> InvalidInput:
+    """Return the problem for input that a schema does not accept, of marshmallow's messages."""
+    errors = {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
+    return InvalidInput(f"Not valid: {', '.join(errors)}.", errors)
+
+
+def query_parameters() -> dict[str, str]:
+    """Return the parameters of the query.
+
+    :raise InvalidInput: a parameter is given twice
+    """
+    if repeated := {name: ["Must be given once."] for name, values in request.args.lists() if len(values) > 1}:
+        raise InvalidInput(f"Not valid: {', '.join(repeated)}.", repeated)
+    return request.args.to_dict()
+
+
+def _instance_by_request(schema: type[Schema]) -> Callable[[Request], Schema]:
+    """Return what webargs calls at each request for the schema to use."""
+    return lambda _: _instance(schema)
+
+
+def _instance(schema: type[Schema]) -> Schema:
+    """Return this app's instance of a schema, whose limits are the app's settings."""
+    instances: dict[type[Schema], Schema] = current_app.extensions.setdefault("cart_schemas", {})
+    if schema not in instances:
+        instances[schema] = schema()
+    return instances[schema]
+
+
+def _flat(messages: Any) -> list[str]:
+    """Return the messages of a field; for a list, marshmallow has them by position."""
+    if isinstance(messages, dict):
+        return list(dict.fromkeys(message for nested in messages.values() for message in _flat(nested)))
+    return list(messages)
+
+
+def _read_body(req: Request) -> bytes:
+    try:
+        body = req.get_data()
+    except RequestEntityTooLarge:
+        raise _too_large() from None
+    except HTTPException:
+        raise
+    except Exception:  # gunicorn's, of a body whose chunks are malformed
+        raise BadRequest("The body cannot be read.") from None
+    if len(body) > MAX_BODY_BYTES:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> BodyTooLarge:
+    message = f"At most {MAX_BODY_BYTES} bytes."
+    return BodyTooLarge(message, {"body": [message]})
