@@ -27,6 +27,9 @@ ENTRY = Path("deploy") / "entry.py"  # becomes a module next to the package `car
 # The parts of Zappa that its handler needs; of Zappa's dependencies it needs only durationpy
 ZAPPA_RUNTIME = {"__init__.py", "asgi.py", "handler.py", "middleware.py", "utilities.py", "wsgi.py"}
 
+# Of packaging, its users (apispec, webargs) import only packaging.version
+PACKAGING_RUNTIME = {"__init__.py", "version.py"}
+
 # Packages of requirements.txt that Lambda does not need: the server, and those for AUTH_MODE=jwt. API Gateway does both
 NOT_INSTALLED = {
     *("gunicorn", "gevent", "greenlet", "zope-event", "zope-interface"),
@@ -44,9 +47,6 @@ PRUNED = [
     "botocore/data/events/2014-02-03",
     "flask_swagger_ui/dist/swagger-ui.js",
     "flask_swagger_ui/templates",
-    "packaging/licenses",
-    "packaging/metadata.py",
-    "packaging/pylock.py",
     "s3transfer/crt.py",
     "s3transfer/processpool.py",
     "dateutil/rrule.py",
@@ -112,8 +112,8 @@ def _install(packages: Path, python: str, architecture: str) -> None:
 
 
 def _prune(packages: Path) -> None:
-    paths = [path for path in (packages / "botocore" / "data").iterdir() if path.name not in BOTOCORE_KEPT]
-    paths += [path for path in (packages / "zappa").iterdir() if path.name not in ZAPPA_RUNTIME]
+    kept = {"botocore/data": BOTOCORE_KEPT, "packaging": PACKAGING_RUNTIME, "zappa": ZAPPA_RUNTIME}
+    paths = [path for folder, names in kept.items() for path in (packages / folder).iterdir() if path.name not in names]
     for pattern in PRUNED:
         matched = list(packages.glob(pattern))
         if not matched:

