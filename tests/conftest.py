@@ -94,6 +94,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store", getattr(metafunc.module, "ENGINES", ENGINES), indirect=True, scope="session")
 
 
+# Fixtures that start a real engine or package the function; tests that use them take long, alone or together
+SLOW_FIXTURES = {"ministack_url", "dynamodb_local_url", "own_dynamodb_local_url", "real_store", "project"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests on real engines and those of the package as ``slow``, before ``-m`` selects by it."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        engine = item.callspec.params.get("store") if hasattr(item, "callspec") else None
+        if engine in ENGINES[1:] or SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest) -> Store:
     """A table on one of the engines."""

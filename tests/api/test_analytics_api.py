@@ -149,9 +149,11 @@ def test_csv_has_the_same_values_as_json(client, path):
     text = as_csv.get_data(as_text=True)
     assert text.count("\r\n") == text.count("\n") == len(text.splitlines())  # RFC 4180
     assert text.splitlines()[0] == example.splitlines()[0]
-    rows = [{name: None if cell == "" else cell for name, cell in row.items()} for row in read(text)]
+    csv_rows = [{name: None if cell == "" else cell for name, cell in row.items()} for row in read(text)]
     expected = as_json.json[rows] if rows else [as_json.json]
-    assert rows == [{name: None if value is None else str(value) for name, value in row.items()} for row in expected]
+    assert csv_rows == [
+        {name: None if value is None else str(value) for name, value in row.items()} for row in expected
+    ]
 
 
 def read(text: str) -> Iterator[dict[str, str]]:

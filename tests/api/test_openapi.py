@@ -95,6 +95,7 @@ def test_docs_load_nothing_from_other_hosts():
     assert client.get("/docs/%2e%2e/__init__.py").status_code == 404
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_no_failure(tmp_path):
     """All phases and checks run, except those that tests/schemathesis.toml excludes. gunicorn has its own moto."""
     name = f"schemathesis-{os.getpid()}"

@@ -93,7 +93,7 @@ def calls(own_moto_url, catalog):
         recorded.event_actions.add(operation)
         recorded.buses |= {entry.get("EventBusName", "default") for entry in params["Entries"]}
 
-    app.extensions["cart_table"].client.statement_on("before", record_call)
+    app.extensions["cart_table"].client.on("before", record_call)
     store.put("u", 42, ttl={"N": "1"})  # an expired line, to which the adds start a new one
     put_product(store, 41, 1, 1, 19_99)
     exercised = exercise_all(app)
@@ -106,7 +106,7 @@ def calls(own_moto_url, catalog):
             CREDENTIALS | {"AWS_ENDPOINT_URL": own_moto_url, "AWS_LAMBDA_FUNCTION_NAME": "cart"}
         ).items():
             patch.setenv(name, value)
-        app.extensions["cart_bus"].client.statement_on("before", record_event_call)
+        app.extensions["cart_bus"].client.on("before", record_event_call)
         report_table_size({}, None)
         for number in range(2):
             store.put(f"u{number}", 42)

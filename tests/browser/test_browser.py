@@ -13,6 +13,8 @@ from tests.support.project import missing
 from tests.support.stores import CUP
 from tests.support.tokens import AUDIENCE, ISSUER, RSA_KEY, pem, token
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:

@@ -28,6 +28,8 @@ from tests.support.stores import CUP, Store, make_store
 from tests.support.streams import by_ttl, stream_of
 from tests.support.tokens import AUDIENCE, ISSUER, RSA_KEY, pem, token
 
+pytestmark = pytest.mark.slow
+
 UPLOT = {  # of `npm pack uplot@1.6.32`: dist/uPlot.iife.min.js, dist/uPlot.min.css and LICENSE
     "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
     "uplot.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",

@@ -151,6 +151,7 @@ def test_status_of_a_missing_table_prints_one_line(run, missing_table):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["create", "status"])
 def test_unreachable_engine_prints_one_line(command):
     config = Config(dynamodb_endpoint_url="http://127.0.0.1:1")

@@ -184,6 +184,7 @@ def assert_503_in_time(url: str) -> None:
     assert request("GET", f"{url}/health")[0] == 200
 
 
+@pytest.mark.slow
 def test_service_recovers_when_the_engine_comes_back(tmp_path):
     """With the engine stopped or hung, answers are 503 in time; afterwards the service works without a restart."""
     port = engines.free_port()
