@@ -1,4 +1,4 @@
-"""The shapes of what the products service answers, as far as they are used."""
+"""The shapes of the products service's answers. Members that are not used here are ignored."""
 
 from marshmallow import EXCLUDE, fields, validate
 
@@ -8,7 +8,7 @@ from cart.model.money import CENT
 
 
 class ProductSchema(JsonSchema):
-    """What the products service says of a product, as far as it is used."""
+    """A product: its id, name and price."""
 
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
@@ -19,7 +19,7 @@ class ProductSchema(JsonSchema):
 
 
 class InventorySchema(JsonSchema):
-    """What it says of a product's stock."""
+    """The stock of a product, in units."""
 
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE

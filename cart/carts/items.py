@@ -1,4 +1,4 @@
-"""What can be done to an item, in HTTP's terms, by whoever reaches its cart: the owner, or the holder of a link."""
+"""Add, set and remove an item over HTTP: the same for the owner of a cart and for the holder of a link to it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,17 +33,17 @@ from cart.model.limits import refuse_stock
 from cart.model.lines import CART, Line, Place
 
 
-def location_of(what: str) -> Constant:
-    """The header, for OpenAPI."""
-    return Constant(Location={"schema": {"type": "string", "format": "uri-reference"}, "description": what})
+def location_of(resource: str) -> Constant:
+    """Return the documentation of the header ``Location``."""
+    return Constant(Location={"schema": {"type": "string", "format": "uri-reference"}, "description": resource})
 
 
 ETAG = Constant(
     ETag={"schema": {"type": "string"}, "description": "The version of the line or the cart, for `If-Match`"}
 )
 LINE_HEADERS = Constant(location_of("The line") | ETAG)
-# If-Match and Idempotency-Key are described in words: as parameters, tools that make requests from the document would
-# take their 412 and 422 for refusals of what the document allows.
+# If-Match and Idempotency-Key are described in words, not as parameters: tools that generate requests from the document
+# would report their 412 and 422 as refusals of valid requests.
 ADD_PROBLEMS = (
     *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock),
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),
@@ -56,19 +56,22 @@ REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *STORE, OutcomeUnknown)
 
 
 def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
-    """Answer a POST of an item, once for each ``Idempotency-Key``."""
-    sold = partial(_as_sold, item, place)
+    """Answer the POST of an item; with an ``Idempotency-Key``, it is added once.
+
+    :param item: as ``ItemSchema`` loads it
+    """
+    complete_item = partial(_with_catalog_values, item, place)
     if key := idempotency_key(item):
-        answer = add_item_once(get_table(), user_id, item["product_id"], sold, key, _added, place)
+        answer = add_item_once(get_table(), user_id, item["product_id"], complete_item, key, _created, place)
     else:
-        answer = _added(get_table().add_item(user_id, **sold(), place=place))
+        answer = _created(get_table().add_item(user_id, **complete_item(), place=place))
     if not answer.replayed:
         count("ItemsAdded", item["quantity"])
     return respond_kept(answer, f"{request.path}/{item['product_id']}")
 
 
-def _as_sold(item: dict[str, Any], place: Place) -> dict[str, Any]:
-    """An item with the catalogue's name and price, and for a cart the stock, if there is a catalogue."""
+def _with_catalog_values(item: dict[str, Any], place: Place) -> dict[str, Any]:
+    """Return the item with the catalogue's name and price and, for the cart, its stock, if there is a catalogue."""
     catalog = current_app.extensions.get("cart_catalog")
     if catalog is None:
         return item
@@ -80,31 +83,31 @@ def _as_sold(item: dict[str, Any], place: Place) -> dict[str, Any]:
     }
 
 
-def _added(line: Line) -> KeptAnswer:
+def _created(line: Line) -> KeptAnswer:
     return KeptAnswer(201, line_schema.dumps(line), line.etag)
 
 
 def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
-    """Answer a PUT of a line, with ``If-Match`` only where it is as the caller read it."""
+    """Answer the PUT of a line; with ``If-Match``, only if the line has not changed since the caller read it."""
     if catalog := current_app.extensions.get("cart_catalog"):
         stock = catalog.product(product_id).stock
         if quantity > stock:
             refuse_stock(stock)
-    with _conflicts_shown():
+    with _version_conflict_answered():
         line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
     return respond(line_schema.dumps(line), etag=line.etag)
 
 
 def remove(user_id: str, product_id: int, place: Place = CART) -> Response:
-    """Answer a DELETE of a line, with ``If-Match`` only where it is as the caller read it."""
-    with _conflicts_shown():
+    """Answer the DELETE of a line; with ``If-Match``, only if the line has not changed since the caller read it."""
+    with _version_conflict_answered():
         get_table().remove_item(user_id, product_id, line_versions(), place)
     return respond_empty()
 
 
 @contextmanager
-def _conflicts_shown() -> Iterator[None]:
-    """Tell a caller whose ``If-Match`` did not hold what is there instead."""
+def _version_conflict_answered() -> Iterator[None]:
+    """Answer 412 with the current line if the condition of ``If-Match`` does not hold."""
     try:
         yield
     except VersionChanged as changed:

@@ -35,7 +35,7 @@ from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.parser import query_parameters
-from cart.http.request import asked_if_match, idempotency_key
+from cart.http.request import idempotency_key, if_match_etags
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
@@ -216,7 +216,7 @@ def clear(user_id: str) -> Response:
     With `If-Match` and the cart's ETag, only if the cart has not changed; else 412, with the current cart.
     """
     info(logger, f"Clearing cart for user {user_id}")
-    if asked_if_match():
+    if if_match_etags():
         _clear_if_unchanged(user_id)
     else:
         get_table().clear(user_id)

@@ -16,12 +16,13 @@ MAX_ETAGS = 50
 
 
 def idempotency_key(body: Any) -> IdempotencyKey | None:
-    """Of the request with this body, as it was judged; or None where it has none.
+    """Return the request's ``Idempotency-Key`` and the fingerprint of the request, None if it has no key.
 
-    The form is a structured string ("The Idempotency-Key HTTP Header Field", an IETF draft).
-    A key without its quotes, as many clients send it, is the same key.
+    The key is a structured string ("The Idempotency-Key HTTP Header Field", an IETF draft). Many clients send it
+    without the quotes; that is the same key.
 
-    :raise InvalidInput: it is not of that form
+    :param body: as its schema loaded it
+    :raise InvalidInput: the header has another form
     """
     header = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
@@ -35,14 +36,14 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
 
 
 def hash_of(text: str) -> str:
-    """SHA-256 in hexadecimal, of any text that JSON can bring, lone surrogates too."""
+    """Return the SHA-256 of a text in hexadecimal. The text may have lone surrogates, as JSON strings can."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def asked_if_match() -> ETags | None:
-    """``If-Match``, None where it is not sent.
+def if_match_etags() -> ETags | None:
+    """Return the ETags of ``If-Match``, None if the header is not sent.
 
-    :raise InvalidInput: it cannot be read, and to go on without it would overwrite what the caller has not seen
+    :raise InvalidInput: it cannot be read; ignoring it would overwrite a state that the caller has not seen
     """
     if "HTTP_IF_MATCH" not in request.environ:
         return None
@@ -52,11 +53,11 @@ def asked_if_match() -> ETags | None:
 
 
 def line_versions() -> IfMatch:
-    """The versions of a line that ``If-Match`` allows (RFC 9110, section 13.1.1), None where it is not sent.
+    """Return the versions of a line that ``If-Match`` allows (RFC 9110, section 13.1.1), None if it is not sent.
 
-    :raise InvalidInput: there are more than a condition of DynamoDB takes
+    :raise InvalidInput: it has more ETags than a condition of DynamoDB takes
     """
-    if_match = asked_if_match()
+    if_match = if_match_etags()
     if if_match is None:
         return None
     if if_match.star_tag:

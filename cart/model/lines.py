@@ -84,7 +84,7 @@ class Line:
 
     @property
     def values(self) -> LineValues:
-        """What a client sees of the line."""
+        """The values that a client sees of the line, in the order of ``LineValues``."""
         price, change = self.price, self.change
         return self.added_at, self.product_id, self.version, self.product_name, self.quantity, price, change
 
@@ -116,7 +116,7 @@ class Cart:
 
     @cached_property
     def values(self) -> list[LineValues]:
-        """What a client sees of each line."""
+        """The values that a client sees of each line."""
         return [line.values for line in self.items]
 
     @property

@@ -17,7 +17,7 @@ from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId
 from cart.http.extensions import get_table
 from cart.http.parser import query_parameters
-from cart.http.request import asked_if_match
+from cart.http.request import if_match_etags
 from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
@@ -129,7 +129,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
-    if (if_match := asked_if_match()) and not if_match.contains(read.etag):
+    if (if_match := if_match_etags()) and not if_match.contains(read.etag):
         raise VersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)

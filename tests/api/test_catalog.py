@@ -319,12 +319,12 @@ def test_failing_catalogue_is_503_and_nothing_is_written(assert_failure_is_handl
 )
 def test_slow_catalogue_is_503(assert_failure_is_handled, fault, monkeypatch):
     monkeypatch.setattr(catalog, "ANSWER_BY_SECONDS", 0.4)
-    assert_failure_is_handled(fault, "The catalogue is not well")
+    assert_failure_is_handled(fault, "The catalogue gave no usable answer")
 
 
 def test_hanging_catalogue_is_503_in_time(assert_failure_is_handled):
     """It uses all the time that it has."""
-    assert_failure_is_handled(hangs, "The catalogue is not well", WRITES[:1])
+    assert_failure_is_handled(hangs, "The catalogue gave no usable answer", WRITES[:1])
 
 
 def test_catalogue_that_accepts_no_connection_is_503_in_time(on_moto, user, capsys):
@@ -365,7 +365,7 @@ def test_answer_with_a_wrong_type_is_refused(on_moto, user, products, moto_store
     products.fault = on_details(answers_with(body))
     assert problem(add(client, user)) == (503, "catalog-unavailable")
     log = capsys.readouterr().out
-    assert "The catalogue is not well: ProductSchema" in log or "43 where 42 was" in log
+    assert "The catalogue gave no usable answer: ProductSchema" in log or "43 where 42 was" in log
     assert moto_store.rows(user) == []
     assert products.paths.count("/products/42") == 1  # a retry would get the same answer
 
@@ -450,9 +450,9 @@ def test_unknown_product_is_not_cached(on_moto, user, products):
 
 
 def test_cache_has_a_maximum_size(on_moto, user, products, monkeypatch):
-    monkeypatch.setattr("cart.carts.catalog.MAX_PRODUCTS_KEPT", 3)
+    monkeypatch.setattr("cart.carts.catalog.MAX_CACHED_PRODUCTS", 3)
     client = on_moto()
-    cached = client.application.extensions["cart_catalog"]._kept
+    cached = client.application.extensions["cart_catalog"]._cache
     for product_id in (1, 2, 3, 1, 4, 5):
         products.sell(product_id)
         add(client, user, product_id=product_id)
@@ -542,7 +542,7 @@ def test_catalogue_module_is_imported_only_if_configured():
 
     off, on = imported(), imported(CATALOG_URL="http://127.0.0.1:1")
     assert "cart.carts.catalog" not in off
-    assert on - off == {"cart.carts.catalog", "cart.model.validation", "True"}
+    assert on - off == {"cart.carts.catalog", "cart.carts.catalog_schemas", "True"}
 
 
 def test_catalogue_works_in_forked_workers(dynamodb_local_url, tmp_path, products):
@@ -566,5 +566,5 @@ def test_catalogue_works_in_forked_workers(dynamodb_local_url, tmp_path, product
         assert caller.ask("GET", "/cart/u").body["total_items"] == 80
         caller.connection.close()
     log = (tmp_path / "log").read_text()
-    assert "The catalogue is not well: 401 of" in log
+    assert "The catalogue gave no usable answer: 401 of" in log
     assert TOKEN not in log
