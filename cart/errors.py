@@ -252,10 +252,7 @@ class CatalogUnavailable(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """DynamoDB's answer to a change was lost, or the change is half done.
-
-    Repeat the request with its ``Idempotency-Key``, or read the cart.
-    """
+    """The answer to a change was lost, or it is half done. Repeat it with its ``Idempotency-Key``, or read the cart."""
 
     title = "The change may or may not have been made"
     detail = "The answer of DynamoDB to this change was lost. Read the cart before you send the request again."

@@ -103,6 +103,7 @@ class _JsonLines(logging.Handler):
     """Write the records of ``logging``: warnings, errors and the log of libraries."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, with its traceback if it has one."""
         members = ""
         if record.exc_info:
             traceback = logging.Formatter().formatException(record.exc_info)

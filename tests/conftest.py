@@ -1,4 +1,4 @@
-"""Three engines, an app on each, and a user of one's own for every test."""
+"""Fixtures for all tests: the engines, an app on each, and a new user for each test."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ from tests.support.products_service import ProductsService, products_service
 from tests.support.project import missing
 from tests.support.stores import ENGINES, SHARED_ON_MOTO, Store, engine_url, make_store, shared_store
 
-os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # no look-up of credentials on the network
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # do not look up credentials on the network
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def moto_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def own_moto_url() -> Iterator[str]:
-    """For many transactions: for each action of one, moto copies all that is in the table."""
+    """A moto of one test module, for tests with many transactions: moto copies the whole table for each action."""
     with engines.moto() as url:
         yield url
 
@@ -52,7 +52,7 @@ def dynamodb_local_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def own_dynamodb_local_url() -> Iterator[str]:
-    """An engine that has nothing to do but this, and no tables but ours."""
+    """A DynamoDB Local of one test module, which has no other load and no other tables."""
     yield from _dynamodb_local()
 
 
@@ -67,7 +67,7 @@ def _dynamodb_local() -> Iterator[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def faulty_clients() -> Iterator[None]:
-    """Let tests act at the calls of every app's clients, see ``faulty_client``."""
+    """Let tests run code at the calls of every app's clients, see ``faulty_client``."""
 
     def connect_faulty(*args: Any, **options: Any) -> FaultyClient:
         return FaultyClient(connect(*args, **options))
@@ -80,7 +80,7 @@ def faulty_clients() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def full_retry_budget() -> None:
-    """Let no test suffer from the retries of another: the budget is the process's."""
+    """Refill the process's retry budget, so that no test depends on the retries of another."""
     retry_budget.refill()
 
 
@@ -94,6 +94,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("store", getattr(metafunc.module, "ENGINES", ENGINES), indirect=True, scope="session")
 
 
+# Fixtures that start a real engine or package the function; tests that use them take long, alone or together
+SLOW_FIXTURES = {"ministack_url", "dynamodb_local_url", "own_dynamodb_local_url", "real_store", "project"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests on real engines and those of the package as ``slow``, before ``-m`` selects by it."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        engine = item.callspec.params.get("store") if hasattr(item, "callspec") else None
+        if engine in ENGINES[1:] or SLOW_FIXTURES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest) -> Store:
     """A table on one of the engines."""
@@ -102,15 +116,15 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture(scope="session")
 def moto_store(moto_url: str) -> Store:
-    """On moto, for what has nothing to do with the engine."""
-    made = make_store("moto", moto_url)
-    SHARED_ON_MOTO.append(made)
-    return made
+    """A table on moto, for tests that do not depend on the engine."""
+    store = make_store("moto", moto_url)
+    SHARED_ON_MOTO.append(store)
+    return store
 
 
 @pytest.fixture(scope="module", autouse=True)
 def light_moto() -> Iterator[None]:
-    """Leave nothing to the next module: for each action of a transaction, moto copies all that is in the table."""
+    """Empty the tables on moto after each module, since moto copies all rows for each action of a transaction."""
     yield
     for shared in SHARED_ON_MOTO:
         shared.empty()
@@ -118,7 +132,7 @@ def light_moto() -> Iterator[None]:
 
 @pytest.fixture(scope="session", params=ENGINES[1:])
 def real_store(request: pytest.FixtureRequest) -> Store:
-    """On ministack and on DynamoDB Local, for what moto does not model."""
+    """A table on ministack and on DynamoDB Local, for tests of what moto does not model."""
     return make_store(request.param, engine_url(request))
 
 
@@ -140,7 +154,7 @@ def table(app: Flask) -> CartTable:
 
 @pytest.fixture
 def products() -> Iterator[ProductsService]:
-    """A products service that sells what the test lets it."""
+    """A products service whose products the test sets."""
     with products_service() as service:
         yield service
 
@@ -152,7 +166,7 @@ def user() -> str:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project from which Zappa can pack, with things lying about that must not be shipped."""
+    """A copy of the project for Zappa to package, with files in it that must not be shipped."""
     if sys.version_info[:2] != (3, 11):
         missing("a package for the function's Python 3.11 is built by Python 3.11")
     if not Path(sys.executable).with_name("zappa").exists():
@@ -166,8 +180,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def package(project: Path) -> Path:
-    """The zip that Zappa makes of stage `local`."""
+    """The zip that Zappa makes for stage `local`."""
     path = project.with_name("package.zip")
-    ended = local_stage.zappa(project, "package", "local", "--output", str(path))
-    assert ended.returncode == 0, local_stage.said(ended)
+    process = local_stage.zappa(project, "package", "local", "--output", str(path))
+    assert process.returncode == 0, local_stage.output_of(process)
     return path

@@ -29,7 +29,15 @@ class Saver:
         self._saved_requests = 0
 
     async def count(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve a request as ministack does, and count it: any request may change a table."""
+        """Serve a request as ministack does, and count it: any request may change a table.
+
+        A request of a web page is refused: ministack checks no signature, so any page that is open in a browser on this
+        machine could read and change the tables.
+        """
+        if any(name == b"origin" for name, _ in scope.get("headers", ())):
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+            return
         self._requests += scope["type"] == "http"
         await app(scope, receive, send)
 

@@ -106,19 +106,7 @@ class DirectClient:
         self._region = boto.meta.region_name
         self._read_seconds = config.read_timeout
         self._host, self._path = _host_header(url), url.path or "/"
-        self._heads = {
-            method: "\r\n".join(
-                [
-                    f"POST {self._path} HTTP/1.1",
-                    f"Host: {self._host}",
-                    "Accept-Encoding: identity",
-                    f"X-Amz-Target: {operation.target}",
-                    f"Content-Type: {CONTENT_TYPE}",
-                    f"User-Agent: {config.user_agent}",
-                ]
-            )
-            for method, operation in OPERATIONS.items()
-        }
+        self._heads = {method: self._head(operation, config.user_agent) for method, operation in OPERATIONS.items()}
         self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
         self._connections = Connections(
             url.hostname or "",
@@ -126,6 +114,19 @@ class DirectClient:
             (lambda: _tls_context(verify)) if url.scheme == "https" else None,
             config.connect_timeout,
             config.max_pool_connections,
+        )
+
+    def _head(self, operation: Operation, user_agent: str) -> str:
+        """Return the request line and the headers that are the same in each request of an operation."""
+        return "\r\n".join(
+            [
+                f"POST {self._path} HTTP/1.1",
+                f"Host: {self._host}",
+                "Accept-Encoding: identity",
+                f"X-Amz-Target: {operation.target}",
+                f"Content-Type: {CONTENT_TYPE}",
+                f"User-Agent: {user_agent}",
+            ]
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -342,17 +343,10 @@ def _parse(operation: Operation, answer: HttpAnswer) -> dict[str, Any] | None:
         return None
     if not isinstance(content, dict):
         return None
-    if answer.status == 200:
-        if not content.keys() <= operation.members:
-            return None
+    if answer.status == 200 and content.keys() <= operation.members:
         parsed = content
-    elif answer.status == 400 and "x-amzn-query-error" not in answer.headers:
-        code = str(content.get("__type")).rpartition("#")[2]
-        if code not in ERROR_MEMBERS:
-            return None
-        message = content.get("message", content.get("Message", ""))
-        parsed = {name: content[name] for name in ERROR_MEMBERS[code] if name in content}
-        parsed["Error"] = {"Message": message, "Code": code}
+    elif answer.status == 400 and "x-amzn-query-error" not in answer.headers and (error := _parse_error(content)):
+        parsed = error
     else:
         return None
     metadata: dict[str, Any] = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers}
@@ -360,6 +354,16 @@ def _parse(operation: Operation, answer: HttpAnswer) -> dict[str, Any] | None:
         metadata["RequestId"] = answer.headers["x-amzn-requestid"]
     parsed["ResponseMetadata"] = metadata
     return parsed
+
+
+def _parse_error(content: dict[str, Any]) -> dict[str, Any] | None:
+    """Return one of ``ERROR_MEMBERS`` as botocore does, or None for another error."""
+    code = str(content.get("__type")).rpartition("#")[2]
+    if code not in ERROR_MEMBERS:
+        return None
+    message = content.get("message", content.get("Message", ""))
+    parsed = {name: content[name] for name in ERROR_MEMBERS[code] if name in content}
+    return parsed | {"Error": {"Message": message, "Code": code}}
 
 
 _find_null = re.compile(b"null").search

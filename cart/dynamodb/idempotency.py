@@ -178,19 +178,21 @@ def _put_record(
         "etag": {"S": answer.etag},
         "ttl": number(now + RECORD_TTL_SECONDS),
     }
+    return [{"Put": {"TableName": table.name, "Item": item, **_unchanged_condition(progress, now)}}]
+
+
+def _unchanged_condition(progress: KeptAnswer | None, now: float) -> Row:
     if progress is None:
-        condition = {
+        return {
             "ConditionExpression": "attribute_not_exists(item_id) OR #ttl <= :epoch",
             "ExpressionAttributeNames": {"#ttl": "ttl"},
             "ExpressionAttributeValues": {":epoch": number(now)},
         }
-    else:
-        condition = {
-            "ConditionExpression": "#status = :unfinished AND etag = :progress",
-            "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":progress": {"S": progress.etag}},
-        }
-    return [{"Put": {"TableName": table.name, "Item": item, **condition}}]
+    return {
+        "ConditionExpression": "#status = :unfinished AND etag = :progress",
+        "ExpressionAttributeNames": {"#status": "status"},
+        "ExpressionAttributeValues": {":unfinished": number(UNFINISHED), ":progress": {"S": progress.etag}},
+    }
 
 
 def _stored_answer(table: CartTable, user_id: str, key: IdempotencyKey) -> KeptAnswer | None:

@@ -33,6 +33,7 @@ class _NoSessions(SessionInterface):
     nothing = NullSession()
 
     def open_session(self, app: Flask, request: Request) -> NullSession:
+        """Return the session that holds nothing."""
         return self.nothing
 
 

@@ -11,6 +11,10 @@ from cart.http.problems import ProblemInPath
 MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, section 6)
 
 
+def _invalid(name: str, message: str) -> ProblemInPath:
+    return ProblemInPath(InvalidInput(f"Not valid: {name}.", {name: [message]}))
+
+
 class _Segment(BaseConverter):
     """One segment of a path.
 
@@ -29,48 +33,59 @@ class UserId(_Segment):
     message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots"
 
     def to_python(self, value: str) -> str:
+        """Return the id.
+
+        :raise ProblemInPath: it is not valid (422)
+        """
         if not self.form.fullmatch(value):
-            raise ProblemInPath(InvalidInput("Not valid: user_id.", {"user_id": [self.message]}))
+            raise _invalid("user_id", self.message)
         return value
 
 
 class ProductId(_Segment):
     """The ``product_id`` in a path: a whole number from 1 to 2^53-1. ``42.0`` is one, as in a body."""
 
-    message = f"Must be a whole number from 1 to {MAX_PRODUCT_ID}."
+    form = re.compile(r"([1-9][0-9]{0,15})(\.0{1,9})?")
 
     def to_python(self, value: str) -> int:
-        form = re.fullmatch(r"([1-9][0-9]{0,15})(\.0{1,9})?", value)
-        if not form or int(form[1]) > MAX_PRODUCT_ID:
-            raise ProblemInPath(InvalidInput("Not valid: product_id.", {"product_id": [self.message]}))
-        return int(form[1])
+        """Return the id.
+
+        :raise ProblemInPath: it is not valid (422)
+        """
+        match = self.form.fullmatch(value)
+        if not match or int(match[1]) > MAX_PRODUCT_ID:
+            raise _invalid("product_id", f"Must be a whole number from 1 to {MAX_PRODUCT_ID}.")
+        return int(match[1])
 
 
-class ShareId(_Segment):
+class _HexadecimalId(_Segment):
+    """An id that the service made, in lower-case hexadecimal digits."""
+
+    name: str
+    digits: int
+
+    def to_python(self, value: str) -> str:
+        """Return the id.
+
+        :raise ProblemInPath: it is not valid (422)
+        """
+        if not re.fullmatch(f"[0-9a-f]{{{self.digits}}}", value):
+            raise _invalid(self.name, f"Must be {self.digits} of the digits 0 to 9 and a to f.")
+        return value
+
+
+class ShareId(_HexadecimalId):
     """The ``share_id`` in a path, as in the answer that made the link."""
 
-    pattern = r"[0-9a-f]{64}"
-
-    def to_python(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value):
-            raise ProblemInPath(
-                InvalidInput("Not valid: share_id.", {"share_id": ["Must be 64 of the digits 0 to 9 and a to f."]})
-            )
-        return value
+    name = "share_id"
+    digits = 64
 
 
-class JobId(BaseConverter):
+class JobId(_HexadecimalId):
     """The ``job_id`` in a path, as in the answer that started the job."""
 
-    regex = "[^/]*"
-    pattern = r"[0-9a-f]{32}"
-
-    def to_python(self, value: str) -> str:
-        if not re.fullmatch(self.pattern, value):
-            raise ProblemInPath(
-                InvalidInput("Not valid: job_id.", {"job_id": ["Must be 32 of the digits 0 to 9 and a to f."]})
-            )
-        return value
+    name = "job_id"
+    digits = 32
 
 
 CONVERTERS = {"user_id": UserId, "product_id": ProductId, "share_id": ShareId, "job_id": JobId}
@@ -80,8 +95,8 @@ def document_url_parts(api: Api) -> None:
     """Register the schema of each converter for the OpenAPI document."""
     user_id = {"type": "string", "pattern": f"^{UserId.pattern}$", "examples": ["user123"]}
     product_id = {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
-    share_id = {"type": "string", "pattern": f"^{ShareId.pattern}$"}
-    job_id = {"type": "string", "pattern": f"^{JobId.pattern}$"}
+    share_id = {"type": "string", "pattern": f"^[0-9a-f]{{{ShareId.digits}}}$"}
+    job_id = {"type": "string", "pattern": f"^[0-9a-f]{{{JobId.digits}}}$"}
     api.register_converter(JobId, lambda _: job_id)
     api.register_converter(ShareId, lambda _: share_id)
     api.register_converter(UserId, lambda _: user_id)

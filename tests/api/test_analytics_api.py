@@ -1,4 +1,4 @@
-"""What the analytics answer: JSON and CSV, what is refused, and what it costs. The aggregates are put there by hand."""
+"""The analytics API: JSON, CSV, refused input and cost. The aggregates are written by the tests."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ from tests.support.stores import ENGINES, Store, make_store
 CSV_TYPE = "text/csv; charset=utf-8; header=present"
 MONDAY, TUESDAY, WEDNESDAY = "2026-11-23", "2026-11-24", "2026-11-25"
 THREE_DAYS = f"from={MONDAY}&to={WEDNESDAY}"
-# product to carts, units and cents: some on each board, and two equals by units
+# product: carts, units, cents. Each board has some of them, and two are equal in units
 PRODUCTS = {7: (3, 9, 9_99), 8: (1, 2, 50), 42: (2, 9, 120_50), 1001: (5, 6, 30_00), 2**53 - 1: (1, 1, 9_999_999_99)}
 
 
@@ -37,7 +37,7 @@ def fill(store: Store) -> None:
 
 @pytest.fixture(scope="module", params=ENGINES)
 def filled(request: pytest.FixtureRequest) -> Store:
-    """A table of its own: the aggregates are those of all carts."""
+    """A table for this module alone, since the aggregates are those of all carts."""
     store = make_store(request.param, request.getfixturevalue(request.param.replace("-", "_") + "_url"))
     fill(store)
     return store
@@ -58,7 +58,7 @@ def day(text, *amounts) -> dict:
     return {"day": text} | dict(zip((*names, "value_abandoned"), amounts, strict=True))
 
 
-def test_the_summary_is_totals_now_and_every_day(client):
+def test_summary_has_current_totals_and_every_day(client):
     answer = client.get(f"/analytics/summary?{THREE_DAYS}")
     assert answer.status_code == 200
     assert answer.json == {
@@ -74,11 +74,13 @@ def test_the_summary_is_totals_now_and_every_day(client):
 
 
 @pytest.mark.parametrize("path", ["summary", "abandonment"])
-def test_thirty_days_up_to_today_unless_it_is_said(client, path):
+def test_default_period_is_the_last_thirty_days(client, path):
     before = datetime.now(UTC).date()
     answer = client.get(f"/analytics/{path}").json
-    if answer["to"] == before.isoformat():  # else it is midnight
-        assert [one["day"] for one in answer["days"]] == [str(before - timedelta(back)) for back in range(29, -1, -1)]
+    if answer["to"] == before.isoformat():  # otherwise midnight has passed between the two
+        assert [entry["day"] for entry in answer["days"]] == [
+            str(before - timedelta(back)) for back in range(29, -1, -1)
+        ]
     assert len(answer["days"]) == 30
     assert client.get(f"/analytics/{path}?to={MONDAY}").json["from"] == "2026-10-25"
     assert client.get(f"/analytics/{path}?to=0001-01-02").json["from"] == "0001-01-01"
@@ -95,25 +97,25 @@ def test_thirty_days_up_to_today_unless_it_is_said(client, path):
         ("?sort=value", [2**53 - 1, 42, 1001, 7, 8]),
     ],
 )
-def test_top_products(client, query, ids):
+def test_top_products_are_sorted_and_limited(client, query, ids):
     answer = client.get(f"/analytics/products{query}")
     assert answer.status_code == 200
     assert answer.json["sort"] == (query.partition("sort=")[2].partition("&")[0] or "units")
-    assert answer.json["products"] == [as_answered(product_id) for product_id in ids]
+    assert answer.json["products"] == [expected_product(product_id) for product_id in ids]
 
 
-def as_answered(product_id: int) -> dict:
+def expected_product(product_id: int) -> dict:
     carts, units, cents = PRODUCTS.get(product_id, (0, 0, 0))
     return {"product_id": product_id, "carts": carts, "units": units, "value": Decimal(cents) / 100}
 
 
 @pytest.mark.parametrize("product_id", [42, 2**53 - 1, 43])
-def test_one_product_zeros_where_no_cart_holds_it(client, product_id):
+def test_one_product_has_zeros_if_no_cart_holds_it(client, product_id):
     answer = client.get(f"/analytics/products/{product_id}")
-    assert (answer.status_code, answer.json) == (200, as_answered(product_id))
+    assert (answer.status_code, answer.json) == (200, expected_product(product_id))
 
 
-def test_what_was_abandoned_and_its_rate(client):
+def test_abandonment_has_totals_and_rates(client):
     answer = client.get(f"/analytics/abandonment?{THREE_DAYS}").json
     assert answer["total"] == {
         "lines_added": 7,
@@ -123,9 +125,9 @@ def test_what_was_abandoned_and_its_rate(client):
         "lines_rate": Decimal("0.2857"),
         "value_rate": Decimal("0.6668"),
     }
-    assert [one["day"] for one in answer["days"]] == [MONDAY, TUESDAY, WEDNESDAY]
-    rates = [(one["lines_rate"], one["value_rate"]) for one in answer["days"]]
-    assert rates == [(0, 0), (None, None), (2, None)]  # of nothing, there is no part
+    assert [entry["day"] for entry in answer["days"]] == [MONDAY, TUESDAY, WEDNESDAY]
+    rates = [(entry["lines_rate"], entry["value_rate"]) for entry in answer["days"]]
+    assert rates == [(0, 0), (None, None), (2, None)]  # None: a rate of zero added lines does not exist
 
 
 # --- CSV
@@ -139,7 +141,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("path", TABLES)
-def test_csv_says_what_json_says(client, path):
+def test_csv_has_the_same_values_as_json(client, path):
     rows, example = TABLES[path]
     as_json = client.get(f"/analytics/{path}")
     as_csv = client.get(f"/analytics/{path}", headers={"Accept": "text/csv"})
@@ -147,9 +149,11 @@ def test_csv_says_what_json_says(client, path):
     text = as_csv.get_data(as_text=True)
     assert text.count("\r\n") == text.count("\n") == len(text.splitlines())  # RFC 4180
     assert text.splitlines()[0] == example.splitlines()[0]
-    told = [{name: None if cell == "" else cell for name, cell in row.items()} for row in read(text)]
+    csv_rows = [{name: None if cell == "" else cell for name, cell in row.items()} for row in read(text)]
     expected = as_json.json[rows] if rows else [as_json.json]
-    assert told == [{name: None if value is None else str(value) for name, value in row.items()} for row in expected]
+    assert csv_rows == [
+        {name: None if value is None else str(value) for name, value in row.items()} for row in expected
+    ]
 
 
 def read(text: str) -> Iterator[dict[str, str]]:
@@ -166,7 +170,7 @@ JSON, CSV, NEITHER = "application/json", "text/csv", "application/problem+json"
         ("", JSON),
         ("*/*", JSON),
         ("application/*", JSON),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),  # a browser's
+        ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),  # sent by a browser
         ("text/csv", CSV),
         ("text/*", CSV),
         ("Text/CSV; q=1", CSV),
@@ -180,7 +184,7 @@ JSON, CSV, NEITHER = "application/json", "text/csv", "application/problem+json"
         ("application/problem+json", NEITHER),
     ],
 )
-def test_the_client_says_which_it_would_rather_have(client, accept, answered):
+def test_accept_header_chooses_json_or_csv(client, accept, answered):
     for path in ("summary", "abandonment", "products", "products/42"):
         answer = client.get(f"/analytics/{path}", headers={} if accept is None else {"Accept": accept})
         assert answer.mimetype == answered
@@ -217,7 +221,7 @@ WRONG += [("products?page=2", "page"), ("products/0", "product_id"), ("products/
 
 
 @pytest.mark.parametrize(("path", "field"), WRONG)
-def test_what_is_refused_names_the_field(client, path, field):
+def test_refusal_names_the_field(client, path, field):
     answer = client.get(f"/analytics/{path}")
     assert answer.status_code == 422
     assert list(answer.get_json(force=True)["errors"]) == [field]
@@ -237,7 +241,7 @@ ONE_YEAR = (date(2024, 1, 1), date(2024, 12, 31))
         ("products?sort=value&limit=100", ["Query"] * 4 + ["BatchGetItem"], 9),
     ],
 )
-def test_what_it_costs(client, shop, filled, path, operations, units):
+def test_cost_of_each_request(client, shop, filled, path, operations, units):
     with billed(shop.extensions["cart_table"]) as bill:
         assert client.get(f"/analytics/{path}").status_code == 200
     assert bill.operations == operations
@@ -245,8 +249,8 @@ def test_what_it_costs(client, shop, filled, path, operations, units):
         assert bill.units == units
 
 
-def test_what_a_year_costs(dynamodb_local_url):
-    """Every shard of every day, with every flow in it."""
+def test_cost_of_a_year(dynamodb_local_url):
+    """Every shard of every day has every flow."""
     store = make_store("dynamodb-local", dynamodb_local_url)
     app = create_app(store.config)
     first, last = ONE_YEAR

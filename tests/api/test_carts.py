@@ -1,4 +1,4 @@
-"""The five operations, as a client sees them, on all engines."""
+"""The five operations on a cart as a client sees them, on all engines."""
 
 import re
 from dataclasses import replace
@@ -16,13 +16,13 @@ def add(client: FlaskClient, user: str, **changes):
     return client.post(f"/cart/{user}/items", json=CUP | changes)
 
 
-def test_a_cart_nobody_filled_is_empty(client, user):
+def test_unknown_cart_is_empty(client, user):
     response = client.get(f"/cart/{user}")
     assert response.status_code == 200
     assert response.json == {"user_id": user, "items": [], "total_items": 0, "total_price": 0, "price_changes": 0}
 
 
-def test_add_answers_the_line_and_where_it_is(client, user):
+def test_add_returns_the_line_and_its_location(client, user):
     response = add(client, user)
     assert response.status_code == 201
     assert response.headers["Location"] == f"/cart/{user}/items/42"
@@ -53,7 +53,7 @@ def test_items_are_in_the_order_in_which_they_were_added(client, user):
     assert [line["product_id"] for line in client.get(f"/cart/{user}").json["items"]] == order
 
 
-def test_set_quantity_replaces_it(client, user):
+def test_put_replaces_the_quantity(client, user):
     added = add(client, user).json
     response = client.put(f"/cart/{user}/items/42", json={"quantity": 5})
     assert response.status_code == 200
@@ -63,19 +63,19 @@ def test_set_quantity_replaces_it(client, user):
 
 
 @pytest.mark.parametrize("method", ["put", "delete"])
-def test_no_ghost_row_of_a_product_that_is_not_there(client: FlaskClient, user: str, store: Store, method: str):
+def test_put_or_delete_of_a_missing_line_creates_no_row(client: FlaskClient, user: str, store: Store, method: str):
     response = getattr(client, method)(f"/cart/{user}/items/7", json={"quantity": 1})
     assert response.status_code == {"put": 404, "delete": 204}[method]
     assert store.rows(user) == []
     assert client.get(f"/cart/{user}").json["items"] == []
 
 
-def test_put_on_an_unknown_line_is_a_problem_of_its_own(client, user):
+def test_put_on_an_unknown_line_is_404(client, user):
     problem = client.put(f"/cart/{user}/items/7", json={"quantity": 1}).json
     assert problem["type"] == "urn:cart:problem:line-not-found"
 
 
-def test_remove_is_204_twice(client, user):
+def test_second_remove_is_204_too(client, user):
     add(client, user)
     for _ in range(2):
         response = client.delete(f"/cart/{user}/items/42")
@@ -84,7 +84,7 @@ def test_remove_is_204_twice(client, user):
     assert client.get(f"/cart/{user}").json["items"] == []
 
 
-def test_clear_touches_no_other_cart(client, user):
+def test_clear_changes_no_other_cart(client, user):
     add(client, user)
     add(client, user + "2")
     for _ in range(2):
@@ -94,7 +94,7 @@ def test_clear_touches_no_other_cart(client, user):
     assert client.get(f"/cart/{user}2").json["total_items"] == 2
 
 
-def test_a_cart_of_120_lines_is_cleared(client, user, store):
+def test_cart_of_120_lines_is_cleared(client, user, store):
     for product_id in range(1, 121):
         store.put(user, product_id)
     assert client.get(f"/cart/{user}").json["total_items"] == 240
@@ -102,7 +102,7 @@ def test_a_cart_of_120_lines_is_cleared(client, user, store):
     assert store.rows(user) == []
 
 
-def test_a_cart_beyond_1_mb_is_read_whole_and_cleared(client, user, store):
+def test_cart_over_1_mb_is_read_whole_and_cleared(client, user, store):
     for product_id in range(1, 31):
         store.put(user, product_id, padding={"S": "x" * 50_000})
     cart = client.get(f"/cart/{user}").json
@@ -112,7 +112,7 @@ def test_a_cart_beyond_1_mb_is_read_whole_and_cleared(client, user, store):
     assert store.rows(user) == []
 
 
-def test_a_line_holds_at_most_the_maximum(client, user):
+def test_line_cannot_exceed_the_maximum_quantity(client, user):
     assert add(client, user, quantity=998).status_code == 201
     response = add(client, user, quantity=2)
     assert response.status_code == 409
@@ -123,7 +123,7 @@ def test_a_line_holds_at_most_the_maximum(client, user):
     assert client.get(f"/cart/{user}").json["total_items"] == 999
 
 
-def test_what_is_stored_is_what_the_design_says(client, user, store):
+def test_row_has_the_documented_attributes(client, user, store):
     line = add(client, user).json
     (row,) = store.rows(user)
     assert row.keys() == {
@@ -135,7 +135,7 @@ def test_what_is_stored_is_what_the_design_says(client, user, store):
     assert row["version"] == {"N": str(line["version"])}
 
 
-def test_every_write_renews_the_life_of_a_line(client, user, store):
+def test_every_write_renews_the_expiry_of_a_line(client, user, store):
     add(client, user)
     soon = 2_000_000_000
     for write in (
@@ -149,18 +149,18 @@ def test_every_write_renews_the_life_of_a_line(client, user, store):
         assert int(row["version"]["N"]) > 1
 
 
-def test_another_apps_settings_are_its_own(store, user):
+def test_two_apps_have_separate_settings(store, user):
     small = create_app(replace(store.config, cart_max_quantity=3)).test_client()
     assert small.post(f"/cart/{user}/items", json=CUP | {"quantity": 4}).status_code == 422
     document = small.get("/openapi.json").json
     assert document["components"]["schemas"]["Quantity"]["properties"]["quantity"]["maximum"] == 3
 
 
-def test_a_prefix_is_kept_in_location(client, user):
+def test_location_has_the_path_prefix(client, user):
     response = client.post(f"/cart/{user}/items", json=CUP, environ_overrides={"SCRIPT_NAME": "/dev"})
     assert response.headers["Location"] == f"/dev/cart/{user}/items/42"
 
 
-def test_health(client, table: CartTable):
+def test_health_and_readiness_are_ok(client, table: CartTable):
     assert client.get("/health").json == {"status": "ok"}
     assert client.get("/health/ready").json == {"status": "ok"}

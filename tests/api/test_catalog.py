@@ -1,4 +1,4 @@
-"""The catalogue's word counts: names, prices and stock are its, and where it is not well nothing is written."""
+"""With a catalogue, names, prices and stock come from it; when it fails, nothing is written."""
 
 import json
 import socket
@@ -20,16 +20,16 @@ from cart.errors import CatalogUnavailable
 from tests.support.concurrency import at_once
 from tests.support.problems import KEY, problem
 from tests.support.products_service import (
-    cut,
-    cut_short,
-    drips,
-    first,
+    answers_after,
+    answers_with,
+    ends_inside_body,
+    for_first_requests,
     hangs,
-    is_huge,
-    late,
     on_details,
     on_inventory,
-    says,
+    resets_connection,
+    sends_byte_by_byte,
+    sends_gigabyte,
 )
 from tests.support.project import ROOT
 from tests.support.running import Caller, serving
@@ -42,7 +42,7 @@ GOOD = '{"product_id": 42, "name": "Moka pot", "price": 19.99}'
 
 @pytest.fixture
 def app(store, products):
-    """Without a cache, so that what the catalogue says changes at once."""
+    """An app without a cache, so that changes of the catalogue are visible at once."""
     return create_app(replace(store.config, catalog_url=products.url, catalog_cache_seconds=0))
 
 
@@ -53,7 +53,7 @@ def client(app):
 
 @pytest.fixture
 def on_moto(moto_store, products):
-    """For what has nothing to do with the engine."""
+    """A client on moto, for tests that do not depend on the engine."""
 
     def client(**settings):
         return create_app(replace(moto_store.config, **{"catalog_url": products.url} | settings)).test_client()
@@ -65,33 +65,33 @@ def add(client, user, place="items", headers=None, **body):
     return client.post(f"/cart/{user}/{place}", json={"product_id": 42, "quantity": 1} | body, headers=headers)
 
 
-# --- what is added
+# --- adding items
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
 @pytest.mark.parametrize("place", ["items", "saved"])
-@pytest.mark.parametrize("given", [{}, {"price": 1, "product_name": "Cheap"}])
-def test_name_and_price_are_the_catalogues(client, user, products, headers, place, given):
+@pytest.mark.parametrize("sent_values", [{}, {"price": 1, "product_name": "Cheap"}])
+def test_name_and_price_come_from_the_catalogue(client, user, products, headers, place, sent_values):
     products.sell(42, "1234.50", name="Kaffeekanne № 1 ☕")
-    answer = add(client, user, place, headers, quantity=2, **given)
+    answer = add(client, user, place, headers, quantity=2, **sent_values)
     assert answer.status_code == 201
-    shown = client.get(f"/cart/{user}?include=saved").json["items" if place == "items" else "saved"]
-    assert shown == [answer.json]
+    lines = client.get(f"/cart/{user}?include=saved").json["items" if place == "items" else "saved"]
+    assert lines == [answer.json]
     assert answer.json["product_name"] == "Kaffeekanne № 1 ☕"
     assert answer.json["price"] == Decimal("1234.50")
     assert answer.json["subtotal"] == Decimal(2469)
     assert sorted(products.paths) == ["/products/42", "/products/42/inventory"]
 
 
-def test_what_is_given_and_ignored_must_still_be_of_its_form(client, user, products, store):
+def test_ignored_values_must_still_be_valid(client, user, products, store):
     products.sell()
-    for bad in ({"price": "1"}, {"price": -1}, {"product_name": ""}, {"discount": 1}):
-        assert problem(add(client, user, **bad)) == (422, "invalid-input")
+    for invalid in ({"price": "1"}, {"price": -1}, {"product_name": ""}, {"discount": 1}):
+        assert problem(add(client, user, **invalid)) == (422, "invalid-input")
     assert problem(client.post(f"/cart/{user}/items", json={})) == (422, "invalid-input")
     assert store.rows(user) == products.requests == []
 
 
-def test_without_a_catalogue_they_are_required_as_ever(moto_store, user):
+def test_name_and_price_are_required_without_a_catalogue(moto_store, user):
     client = create_app(moto_store.config).test_client()
     answer = add(client, user)
     assert problem(answer) == (422, "invalid-input")
@@ -100,7 +100,7 @@ def test_without_a_catalogue_they_are_required_as_ever(moto_store, user):
     assert client.post(f"/cart/{user}/items", json=CUP).status_code == 201
 
 
-def test_a_new_price_is_that_of_the_whole_line(client, user, products):
+def test_new_price_applies_to_the_whole_line(client, user, products):
     products.sell(price="10.00")
     add(client, user)
     products.sell(price="12.34", name="Moka pot, blue")
@@ -114,12 +114,12 @@ def test_money_is_exact(on_moto, user, products, price):
     assert add(on_moto(), user, quantity=3).json["subtotal"] == Decimal(price) * 3
 
 
-def test_a_long_name_is_cut_not_refused(on_moto, user, products):
+def test_long_name_is_truncated(on_moto, user, products):
     products.sell(name="é" * 255)
     assert add(on_moto(), user).json["product_name"] == "é" * 200
 
 
-def test_by_a_link_the_same_rules_hold(client, user, products):
+def test_catalogue_rules_apply_through_a_share_link(client, user, products):
     products.sell(stock=3)
     token = client.post(f"/cart/{user}/shares", json={"access": "edit"}).json["token"]
 
@@ -133,7 +133,7 @@ def test_by_a_link_the_same_rules_hold(client, user, products):
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
-def test_an_unknown_product_is_404(client, user, products, store, headers):
+def test_unknown_product_is_404(client, user, products, store, headers):
     for place in ("items", "saved"):
         answer = add(client, user, place, headers, **CUP)
         assert problem(answer) == (404, "product-not-found")
@@ -145,7 +145,7 @@ def test_an_unknown_product_is_404(client, user, products, store, headers):
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
-def test_a_line_never_holds_more_than_the_stock(client, user, products, store, headers):
+def test_line_cannot_exceed_the_stock(client, user, products, store, headers):
     products.sell(stock=5)
     refused = add(client, user, headers=headers, quantity=6)
     assert problem(refused) == (409, "insufficient-stock")
@@ -160,7 +160,7 @@ def test_a_line_never_holds_more_than_the_stock(client, user, products, store, h
     assert add(client, user, headers=headers, quantity=2).json["quantity"] == 5
 
 
-def test_an_expired_line_does_not_count(client, user, products, store):
+def test_expired_line_does_not_count_against_the_stock(client, user, products, store):
     products.sell(stock=5)
     store.put(user, 42, quantity={"N": "5"}, ttl={"N": "1"})
     assert problem(add(client, user, quantity=6)) == (409, "insufficient-stock")
@@ -171,17 +171,17 @@ def test_an_expired_line_does_not_count(client, user, products, store):
 @pytest.mark.parametrize(
     ("stock", "kind"), [(10**9, "quantity-limit"), (999, "quantity-limit"), (998, "insufficient-stock")]
 )
-def test_the_tighter_limit_is_named(client, user, products, headers, stock, kind):
+def test_lower_of_stock_and_maximum_is_named(client, user, products, headers, stock, kind):
     products.sell(stock=stock)
     add(client, user, quantity=998)
     assert problem(add(client, user, headers=headers, quantity=2)) == (409, kind)
 
 
-def test_put_is_bound_by_the_stock_too(client, user, products):
+def test_put_cannot_exceed_the_stock(client, user, products):
     products.sell(stock=9)
     add(client, user, quantity=9)
     products.sell(stock=5)
-    for quantity in (6, 8, 10):  # 8 are fewer than there are, and still more than can be had
+    for quantity in (6, 8, 10):  # 8 are fewer than the line has, but more than the stock
         refused = client.put(f"/cart/{user}/items/42", json={"quantity": quantity})
         assert problem(refused) == (409, "insufficient-stock")
         assert refused.get_json(force=True)["available"] == 5
@@ -192,13 +192,13 @@ def test_put_is_bound_by_the_stock_too(client, user, products):
     assert problem(client.put(f"/cart/{user}/items/43", json={"quantity": 1})) == (404, "line-not-found")
 
 
-def test_what_is_saved_for_later_need_not_be_in_stock(client, user, products):
+def test_saved_line_need_not_be_in_stock(client, user, products):
     products.sell(stock=0)
     assert add(client, user, "saved", quantity=7).json["quantity"] == 7
     assert problem(add(client, user)) == (409, "insufficient-stock")
 
 
-def test_no_inventory_is_no_stock(client, user, products):
+def test_product_without_inventory_has_no_stock(client, user, products):
     products.sell(stock=None)
     refused = add(client, user)
     assert problem(refused) == (409, "insufficient-stock")
@@ -207,8 +207,8 @@ def test_no_inventory_is_no_stock(client, user, products):
 
 
 @pytest.mark.parametrize("keyed", [False, True])
-def test_adds_that_race_for_the_stock_never_pass_it(real_store, user, products, keyed):
-    """8 threads and 20 units: by the condition of the one write there is, not by a look before it."""
+def test_concurrent_adds_never_exceed_the_stock(real_store, user, products, keyed):
+    """8 threads add, 20 units are in stock: the condition of the write limits them, not a read before it."""
     products.sell(stock=20)
     app = create_app(replace(real_store.config, catalog_url=products.url))
 
@@ -218,8 +218,8 @@ def test_adds_that_race_for_the_stock_never_pass_it(real_store, user, products, 
         return [add(client, user, headers=key).status_code for key in keys]
 
     answers = list(chain(*at_once(8, add_four_times)))
-    sold = answers.count(201)
-    assert app.test_client().get(f"/cart/{user}").json["total_items"] == sold <= 20
+    added_count = answers.count(201)
+    assert app.test_client().get(f"/cart/{user}").json["total_items"] == added_count <= 20
     assert set(answers) <= {201, 409, 429}
     assert keyed or sorted(answers) == [201] * 20 + [409] * 12
 
@@ -227,14 +227,14 @@ def test_adds_that_race_for_the_stock_never_pass_it(real_store, user, products, 
 # --- once for each key
 
 
-def test_a_repeat_has_the_first_answer_whatever_the_catalogue_says(client, user, products):
+def test_repeat_returns_the_first_answer_whatever_the_catalogue_answers(client, user, products):
     products.sell(stock=3)
-    given = add(client, user, headers=KEY, quantity=2)
-    assert given.status_code == 201
+    first_answer = add(client, user, headers=KEY, quantity=2)
+    assert first_answer.status_code == 201
 
     def assert_replayed() -> None:
         again = add(client, user, headers=KEY, quantity=2)
-        assert (again.status_code, again.data) == (201, given.data)
+        assert (again.status_code, again.data) == (201, first_answer.data)
         assert again.headers["Idempotency-Replayed"] == "true"
         assert problem(add(client, user, headers=KEY, quantity=1)) == (422, "idempotency-key-reused")
         assert client.get(f"/cart/{user}").json["total_items"] == 2
@@ -245,18 +245,18 @@ def test_a_repeat_has_the_first_answer_whatever_the_catalogue_says(client, user,
     assert_replayed()
     products.discontinue()
     assert_replayed()
-    products.fault = says("", 500)
+    products.fault = answers_with("", 500)
     assert_replayed()
 
 
-# --- the catalogue is not well
+# --- the catalogue fails
 
 
 WRITES = [("POST", "items", {}), ("POST", "saved", KEY), ("PUT", "items/42", {})]
 
 
 def assert_refused(client, user, products, capsys, why: str, writes) -> None:
-    """Each write is a 503 that says nothing of the reason, which the log has."""
+    """Assert that each write is a 503 whose reason is in the log and not in the answer."""
     product = {"product_id": 42, "quantity": 1}
     for method, path, headers in writes:
         capsys.readouterr()
@@ -273,10 +273,10 @@ def assert_refused(client, user, products, capsys, why: str, writes) -> None:
 
 
 @pytest.fixture
-def unwell(on_moto, user, products, moto_store, capsys):
-    """``unwell(fault, why)`` shows that it is refused, that nothing is written, and that reads do not care."""
+def assert_failure_is_handled(on_moto, user, products, moto_store, capsys):
+    """Return ``check(fault, reason)``, which asserts that writes are refused, nothing is written, and reads work."""
 
-    def check(fault, why: str, writes=WRITES) -> None:
+    def check_fault(fault, why: str, writes=WRITES) -> None:
         client = on_moto(catalog_cache_seconds=0, catalog_token=TOKEN)
         moto_store.put(user, 42)
         products.sell()
@@ -289,51 +289,51 @@ def unwell(on_moto, user, products, moto_store, capsys):
         products.fault = None
         assert add(client, user).status_code == 201
 
-    return check
+    return check_fault
 
 
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        (cut, "Connection"),
-        (cut_short, "of http"),
-        (says("", 500), "500 of"),
-        (says("", 503), "503 of"),
-        (says("", 429), "429 of"),
-        (says("", 401), "401 of"),
-        (says("", 204), "204 of"),
-        (says(GOOD, 302, Location="/products/42"), "302 of"),
-        (on_inventory(says("", 500)), "500 of"),
-        (is_huge, "over 65536 bytes"),
-        (says(" " * 70_000 + GOOD), "over 65536 bytes"),
+        (resets_connection, "Connection"),
+        (ends_inside_body, "of http"),
+        (answers_with("", 500), "500 of"),
+        (answers_with("", 503), "503 of"),
+        (answers_with("", 429), "429 of"),
+        (answers_with("", 401), "401 of"),
+        (answers_with("", 204), "204 of"),
+        (answers_with(GOOD, 302, Location="/products/42"), "302 of"),
+        (on_inventory(answers_with("", 500)), "500 of"),
+        (sends_gigabyte, "over 65536 bytes"),
+        (answers_with(" " * 70_000 + GOOD), "over 65536 bytes"),
     ],
 )
-def test_a_catalogue_that_fails(unwell, fault, why):
-    unwell(fault, why)
+def test_failing_catalogue_is_503_and_nothing_is_written(assert_failure_is_handled, fault, why):
+    assert_failure_is_handled(fault, why)
 
 
 @pytest.mark.parametrize(
     "fault",
-    [hangs, on_inventory(hangs), late(1), drips("body"), drips("headers")],
+    [hangs, on_inventory(hangs), answers_after(1), sends_byte_by_byte("body"), sends_byte_by_byte("headers")],
     ids=["hangs", "inventory hangs", "late", "drips a body", "drips headers"],
 )
-def test_a_slow_catalogue_is_503(unwell, fault, monkeypatch):
+def test_slow_catalogue_is_503(assert_failure_is_handled, fault, monkeypatch):
     monkeypatch.setattr(catalog, "ANSWER_BY_SECONDS", 0.4)
-    unwell(fault, "The catalogue is not well")
+    assert_failure_is_handled(fault, "The catalogue is not well")
 
 
-def test_a_catalogue_that_hangs_is_503_in_time(unwell):
-    """With all the time that it has."""
-    unwell(hangs, "The catalogue is not well", WRITES[:1])
+def test_hanging_catalogue_is_503_in_time(assert_failure_is_handled):
+    """It uses all the time that it has."""
+    assert_failure_is_handled(hangs, "The catalogue is not well", WRITES[:1])
 
 
-def test_a_catalogue_that_takes_no_connection_is_503_in_time(on_moto, user, capsys):
-    """Its queue is full of others', so that it answers no SYN."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as others:
+def test_catalogue_that_accepts_no_connection_is_503_in_time(on_moto, user, capsys):
+    """Its queue is full of other connections, so it answers no SYN."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as connections:
         for _ in range(3):
-            other = others.enter_context(socket.socket())
-            other.setblocking(False)
-            other.connect_ex(listener.getsockname())
+            connection = connections.enter_context(socket.socket())
+            connection.setblocking(False)
+            connection.connect_ex(listener.getsockname())
         client = on_moto(catalog_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
         started = time.monotonic()
         assert problem(add(client, user)) == (503, "catalog-unavailable")
@@ -359,35 +359,35 @@ def details(**changes: str) -> str:
     ],
     ids=lambda body: str(body[:40]),
 )
-def test_what_is_wrong_in_type_is_refused(on_moto, user, products, moto_store, capsys, body):
+def test_answer_with_a_wrong_type_is_refused(on_moto, user, products, moto_store, capsys, body):
     client = on_moto()
     products.sell()
-    products.fault = on_details(says(body))
+    products.fault = on_details(answers_with(body))
     assert problem(add(client, user)) == (503, "catalog-unavailable")
     log = capsys.readouterr().out
     assert "The catalogue is not well: ProductSchema" in log or "43 where 42 was" in log
     assert moto_store.rows(user) == []
-    assert products.paths.count("/products/42") == 1  # to ask again would bring the same
+    assert products.paths.count("/products/42") == 1  # a retry would get the same answer
 
 
 @pytest.mark.parametrize("stock", ["-1", '"5"', "1.5", "true", "null", "NaN"])
-def test_a_stock_that_is_none_is_refused(on_moto, user, products, moto_store, capsys, stock):
+def test_invalid_stock_is_refused(on_moto, user, products, moto_store, capsys, stock):
     products.sell()
-    products.fault = on_inventory(says(f'{{"stock_quantity": {stock}}}'))
+    products.fault = on_inventory(answers_with(f'{{"stock_quantity": {stock}}}'))
     assert problem(add(on_moto(), user)) == (503, "catalog-unavailable")
     assert "InventorySchema" in capsys.readouterr().out
     assert moto_store.rows(user) == []
 
 
-@pytest.mark.parametrize("fault", [cut, cut_short, says("", 500), says("", 503)])
-def test_one_failure_is_not_seen(on_moto, user, products, fault):
+@pytest.mark.parametrize("fault", [resets_connection, ends_inside_body, answers_with("", 500), answers_with("", 503)])
+def test_single_failure_is_retried(on_moto, user, products, fault):
     products.sell()
-    products.fault = on_details(first(1, fault))
+    products.fault = on_details(for_first_requests(1, fault))
     assert add(on_moto(), user).status_code == 201
     assert products.paths.count("/products/42") == 2
 
 
-def test_reads_and_removals_never_ask(client, user, store, products):
+def test_reads_and_removals_send_no_catalogue_request(client, user, store, products):
     store.put(user, 42)
     store.put(user, 42, item_id={"S": "SAVED#42"})
     token = client.post(f"/cart/{user}/shares", json={"access": "edit"}).json["token"]
@@ -405,28 +405,28 @@ def test_reads_and_removals_never_ask(client, user, store, products):
     assert products.requests == []
 
 
-def test_a_catalogue_that_is_not_there(on_moto, user, products, moto_store):
+def test_missing_catalogue_is_503(on_moto, user, products, moto_store):
     client = on_moto(catalog_url="http://127.0.0.1:1")
     assert problem(add(client, user)) == (503, "catalog-unavailable")
     assert moto_store.rows(user) == []
 
 
-def test_there_is_time_left_for_the_table():
-    """A look-up that takes all its time, and is good, is followed by a write."""
+def test_time_limits_leave_time_for_the_write():
+    """A look-up that succeeds after its whole time is still followed by a write."""
     assert catalog.ANSWER_BY_SECONDS < catalog.LAST_START_SECONDS
     assert catalog.ANSWER_BY_SECONDS >= catalog.READ_TIMEOUT_SECONDS
 
 
-def test_a_late_answer_is_taken_and_written(on_moto, user, products):
+def test_late_but_timely_answer_is_used(on_moto, user, products):
     products.sell()
-    products.fault = late(1.8)
+    products.fault = answers_after(1.8)
     assert add(on_moto(), user).status_code == 201
 
 
-# --- how it is asked
+# --- requests to the catalogue
 
 
-def test_what_was_answered_is_kept_for_a_while(on_moto, user, products, monkeypatch):
+def test_answers_are_cached_for_the_configured_time(on_moto, user, products, monkeypatch):
     products.sell(price="10.00")
     client = on_moto(catalog_cache_seconds=30)
     for _ in range(3):
@@ -442,48 +442,48 @@ def test_what_was_answered_is_kept_for_a_while(on_moto, user, products, monkeypa
     assert len(products.requests) == 4
 
 
-def test_that_it_knows_nothing_is_not_kept(on_moto, user, products):
+def test_unknown_product_is_not_cached(on_moto, user, products):
     client = on_moto()
     assert problem(add(client, user)) == (404, "product-not-found")
     products.sell()
     assert add(client, user).status_code == 201
 
 
-def test_not_more_than_so_many_are_kept(on_moto, user, products, monkeypatch):
+def test_cache_has_a_maximum_size(on_moto, user, products, monkeypatch):
     monkeypatch.setattr("cart.carts.catalog.MAX_PRODUCTS_KEPT", 3)
     client = on_moto()
-    kept = client.application.extensions["cart_catalog"]._kept
+    cached = client.application.extensions["cart_catalog"]._kept
     for product_id in (1, 2, 3, 1, 4, 5):
         products.sell(product_id)
         add(client, user, product_id=product_id)
-    assert list(kept) == [3, 4, 5]
+    assert list(cached) == [3, 4, 5]
 
 
-def test_connections_are_kept(on_moto, user, products):
+def test_connections_are_reused(on_moto, user, products):
     client = on_moto(catalog_cache_seconds=0)
     products.sell(stock=99)
     for _ in range(20):
         assert add(client, user).status_code == 201
-    products.fault = says("", 404)
+    products.fault = answers_with("", 404)
     for _ in range(20):
         assert problem(add(client, user)) == (404, "product-not-found")
     assert products.connections <= catalog.LOOKUPS_AT_ONCE
 
 
-def test_many_are_asked_for_at_once_but_not_too_many(on_moto, products):
+def test_parallel_requests_are_limited(on_moto, products):
     app = on_moto().application
     for product_id in range(1, 31):
         products.sell(product_id, stock=product_id)
-    products.fault = late(0.02)
+    products.fault = answers_after(0.02)
     with app.app_context():
-        found = app.extensions["cart_catalog"].products([*range(1, 31), 99])
-    assert found.pop(99) is None
-    assert {product_id: one.stock for product_id, one in found.items()} == {one: one for one in range(1, 31)}
+        products_by_id = app.extensions["cart_catalog"].products([*range(1, 31), 99])
+    assert products_by_id.pop(99) is None
+    assert {product_id: one.stock for product_id, one in products_by_id.items()} == {one: one for one in range(1, 31)}
     assert 1 < products.most_at_once <= catalog.LOOKUPS_AT_ONCE
 
 
-def test_what_nobody_waits_for_is_not_asked(on_moto, products):
-    """200 requests of a cart of 100 lines, of which the first are too slow: the others do not fill the queue."""
+def test_requests_after_the_deadline_are_not_sent(on_moto, products):
+    """A cart of 100 lines needs 200 requests. The first ones are too slow: the others must not fill the queue."""
     app = on_moto().application
     products.fault = hangs
     with app.app_context(), pytest.raises(CatalogUnavailable):
@@ -491,7 +491,7 @@ def test_what_nobody_waits_for_is_not_asked(on_moto, products):
     assert len(products.requests) <= 2 * catalog.LOOKUPS_AT_ONCE
 
 
-def test_its_token_and_our_request_id_go_along(on_moto, user, products, capsys):
+def test_token_and_request_id_are_sent(on_moto, user, products, capsys):
     client = on_moto(catalog_token=TOKEN)
     products.sell()
     add(client, user, headers={"X-Request-ID": "abc"})
@@ -504,21 +504,21 @@ def test_its_token_and_our_request_id_go_along(on_moto, user, products, capsys):
     assert not any("Authorization" in headers for _, headers in products.requests)
 
 
-def test_a_token_is_not_shown_where_it_is_refused():
+def test_refused_token_setting_is_not_printed():
     with pytest.raises(ConfigError) as refused:
         Config.from_env({"CATALOG_TOKEN": "s3cret\nX-Evil: 1"})
     assert "CATALOG_TOKEN=(a secret)" in str(refused.value)
     assert "s3cret" not in str(refused.value)
 
 
-def test_a_base_path_is_kept(on_moto, user, products):
+def test_base_path_of_the_url_is_kept(on_moto, user, products):
     client = on_moto(catalog_url=f"{products.url}/api/v1/")
-    products.fault = says(GOOD)
-    assert problem(add(client, user)) == (503, "catalog-unavailable")  # it says the same of the stock
+    products.fault = answers_with(GOOD)
+    assert problem(add(client, user)) == (503, "catalog-unavailable")  # the same answer for the stock
     assert sorted(products.paths) == ["/api/v1/products/42", "/api/v1/products/42/inventory"]
 
 
-def test_the_document_says_what_is_required(on_moto, moto_store):
+def test_openapi_document_states_the_required_fields(on_moto, moto_store):
     def item(client):
         document = json.loads(client.get("/openapi.json").data)
         return document["components"]["schemas"]["Item"]["required"]
@@ -531,22 +531,22 @@ def test_the_document_says_what_is_required(on_moto, moto_store):
 IMPORTED = "import sys; import wsgi; print('cart.carts.catalog' in sys.modules, *sorted(sys.modules))"
 
 
-def test_off_it_costs_no_import_and_on_its_own_module_alone():
-    """urllib3 is there for botocore's sake."""
+def test_catalogue_module_is_imported_only_if_configured():
+    """urllib3 is imported by botocore."""
 
     def imported(**environ: str) -> set[str]:
         command = [sys.executable, "-c", IMPORTED]
         environ |= {"AWS_EC2_METADATA_DISABLED": "true"}
-        ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
-        return set(ended.stdout.split())
+        process = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
+        return set(process.stdout.split())
 
     off, on = imported(), imported(CATALOG_URL="http://127.0.0.1:1")
     assert "cart.carts.catalog" not in off
     assert on - off == {"cart.carts.catalog", "cart.model.validation", "True"}
 
 
-def test_in_workers_that_were_forked(dynamodb_local_url, tmp_path, products):
-    """gunicorn's, made of one app before they were: each has connections and threads of its own."""
+def test_catalogue_works_in_forked_workers(dynamodb_local_url, tmp_path, products):
+    """gunicorn forks its workers from one app: each must have its own connections and threads."""
     products.sell(stock=500)
     environ = {"CATALOG_URL": products.url, "CATALOG_TOKEN": TOKEN, "CATALOG_CACHE_SECONDS": "0"}
     environ |= {"DYNAMODB_TABLE_NAME": f"forked-{uuid.uuid4().hex[:8]}"}
@@ -555,12 +555,12 @@ def test_in_workers_that_were_forked(dynamodb_local_url, tmp_path, products):
 
         def add_five(number: int) -> list[int]:
             caller = Caller(url)
-            told = [caller.ask("POST", "/cart/u/items", body) for _ in range(5)]
+            answers = [caller.ask("POST", "/cart/u/items", body) for _ in range(5)]
             caller.connection.close()
-            return [one.status for one in told if one]
+            return [answer.status for answer in answers if answer]
 
         assert list(chain(*at_once(16, add_five))) == [201] * 80
-        products.fault = says("", 401)
+        products.fault = answers_with("", 401)
         caller = Caller(url)
         assert caller.ask("POST", "/cart/u/items", body).problem == "catalog-unavailable"
         assert caller.ask("GET", "/cart/u").body["total_items"] == 80

@@ -20,7 +20,7 @@ def units(client, user) -> int:
     return client.get(f"/cart/{user}").json["total_items"]
 
 
-def test_a_repeat_is_answered_as_the_first_was(client, user):
+def test_repeat_returns_the_first_answer(client, user):
     first = add(client, user)
     client.put(f"/cart/{user}/items/42", json={"quantity": 7})
     for _ in range(3):
@@ -33,7 +33,7 @@ def test_a_repeat_is_answered_as_the_first_was(client, user):
     assert units(client, user) == 7
 
 
-def test_the_payload_counts_not_how_it_is_written(client, user):
+def test_payloads_are_compared_by_value_not_by_text(client, user):
     add(client, user)
     text = '{"price":19.990,  "quantity": 2, "product_name": "Espresso cup", "product_id": 42}'
     again = client.post(f"/cart/{user}/items", data=text, content_type="application/json", headers=KEY)
@@ -41,7 +41,7 @@ def test_the_payload_counts_not_how_it_is_written(client, user):
     assert units(client, user) == 2
 
 
-def test_another_payload_under_the_key_is_422(client, user):
+def test_key_with_another_payload_is_422(client, user):
     add(client, user)
     for changes in ({"quantity": 3}, {"price": 1}, {"product_id": 43}):
         response = add(client, user, **changes)
@@ -50,12 +50,12 @@ def test_another_payload_under_the_key_is_422(client, user):
     assert units(client, user) == 2
 
 
-def test_a_key_is_of_one_cart(client, user):
+def test_key_belongs_to_one_cart(client, user):
     assert add(client, user).status_code == add(client, user + "2").status_code == 201
     assert units(client, user) == units(client, user + "2") == 2
 
 
-def test_another_key_is_another_request(client, user):
+def test_other_key_is_another_request(client, user):
     for number in range(3):
         add(client, user, {"Idempotency-Key": f'"{number}"'})
     assert units(client, user) == 6
@@ -66,15 +66,15 @@ def test_quotes_are_not_part_of_the_key(client, user):
     assert add(client, user, {"Idempotency-Key": "abc"}).headers["Idempotency-Replayed"] == "true"
 
 
-@pytest.mark.parametrize("bad", ["", '""', '"a', "a b", '"' + "x" * 256 + '"', '"é"', "(a)"])
-def test_a_key_of_another_form_is_422(client, user, store, bad):
-    response = add(client, user, {"Idempotency-Key": bad})
+@pytest.mark.parametrize("invalid_key", ["", '""', '"a', "a b", '"' + "x" * 256 + '"', '"é"', "(a)"])
+def test_malformed_key_is_422(client, user, store, invalid_key):
+    response = add(client, user, {"Idempotency-Key": invalid_key})
     assert response.status_code == 422
     assert "Idempotency-Key" in response.get_json(force=True)["errors"]
     assert store.rows(user) == []
 
 
-def test_after_a_day_the_key_is_free(client, user, store):
+def test_key_can_be_used_again_after_a_day(client, user, store):
     add(client, user)
     (record,) = store.rows(f"IDEMPOTENCY#{user}")
     assert 86_300 < int(record["ttl"]["N"]) - time.time() <= 86_400
@@ -83,7 +83,7 @@ def test_after_a_day_the_key_is_free(client, user, store):
     assert units(client, user) == 5
 
 
-def test_what_was_refused_is_not_kept(client, user, store):
+def test_refusal_is_not_recorded(client, user, store):
     assert add(client, user, quantity=0).status_code == 422
     assert add(client, user, headers={}, quantity=998).status_code == 201
     assert add(client, user).status_code == 409
@@ -92,23 +92,23 @@ def test_what_was_refused_is_not_kept(client, user, store):
     assert add(client, user).status_code == 201
 
 
-def test_the_answer_is_kept_even_where_it_could_not_be_given_again(client, user):
+def test_repeat_at_the_limit_returns_the_first_answer(client, user):
     first = add(client, user, quantity=999)
     assert add(client, user, quantity=999).data == first.data
 
 
-def test_an_expired_line_starts_afresh(client, user, store):
+def test_keyed_add_to_an_expired_line_starts_a_new_line(client, user, store):
     store.put(user, 42, quantity={"N": "500"}, ttl={"N": "1"}, version={"N": "8"})
     line = add(client, user).json
     assert (line["quantity"], line["version"]) == (2, 9)
     assert units(client, user) == 2
 
 
-def test_what_it_costs(client, user, table, store):
+def test_cost_of_keyed_adds(client, user, table, store):
     for headers, operations, cost in (
-        (KEY, ["GetItem", "Query", "TransactWriteItems"], None),  # a new line: its cart's lines are counted
+        (KEY, ["GetItem", "Query", "TransactWriteItems"], None),  # a new line: the cart's lines are counted
         ({"Idempotency-Key": '"b"'}, ["GetItem", "TransactWriteItems"], 5),
-        ({}, ["UpdateItem"], 1),  # without the header, nothing changes in cost
+        ({}, ["UpdateItem"], 1),  # without the header, the cost is unchanged
     ):
         with billed(table) as bill:
             add(client, user, headers)
@@ -120,7 +120,7 @@ def test_what_it_costs(client, user, table, store):
 # --- If-Match and If-None-Match
 
 
-def test_a_line_is_changed_only_as_it_was_read(client, user):
+def test_put_with_if_match_changes_only_the_read_version(client, user):
     etag = add(client, user, {}).headers["ETag"]
     first = client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers={"If-Match": etag})
     second = client.put(f"/cart/{user}/items/42", json={"quantity": 6}, headers={"If-Match": etag})
@@ -132,18 +132,18 @@ def test_a_line_is_changed_only_as_it_was_read(client, user):
     assert units(client, user) == 5
 
 
-def test_a_line_is_removed_only_as_it_was_read(client, user):
+def test_delete_with_if_match_removes_only_the_read_version(client, user):
     etag = add(client, user, {}).headers["ETag"]
     add(client, user, {})
     lost = client.delete(f"/cart/{user}/items/42", headers={"If-Match": etag})
     assert (lost.status_code, lost.get_json(force=True)["current"]["quantity"]) == (412, 4)
     now = f'"{client.get(f"/cart/{user}").json["items"][0]["version"]}"'
     assert client.delete(f"/cart/{user}/items/42", headers={"If-Match": f'"1", {now}'}).status_code == 204
-    gone = client.delete(f"/cart/{user}/items/42", headers={"If-Match": now})
-    assert (gone.status_code, gone.get_json(force=True)["current"]) == (412, None)
+    answer = client.delete(f"/cart/{user}/items/42", headers={"If-Match": now})
+    assert (answer.status_code, answer.get_json(force=True)["current"]) == (412, None)
 
 
-def test_a_line_that_was_removed_and_added_again_is_another(client, user):
+def test_readded_line_has_another_etag(client, user):
     etag = add(client, user, {}).headers["ETag"]
     client.delete(f"/cart/{user}/items/42")
     add(client, user, {})
@@ -151,17 +151,17 @@ def test_a_line_that_was_removed_and_added_again_is_another(client, user):
 
 
 @pytest.mark.parametrize(("tag", "status"), [("*", 200), ('"nonsense"', 412), ('W/"1"', 412), ('"-1"', 412)])
-def test_other_forms_of_if_match(client, user, tag, status):
+def test_all_forms_of_if_match_are_understood(client, user, tag, status):
     add(client, user, {})
     headers = {"If-Match": tag}
     assert client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers=headers).status_code == status
-    # RFC 9110, section 13.2.1: what would fail without the condition fails as it would
+    # RFC 9110, section 13.2.1: a request that fails without the condition fails in the same way with it
     assert client.put(f"/cart/{user}/items/43", json={"quantity": 5}, headers=headers).status_code == 404
 
 
 @pytest.mark.parametrize("tag", ['"unterminated', ",", "", " "])
-def test_an_if_match_that_cannot_be_read_is_not_left_out(client, user, tag):
-    """To go on without it would overwrite what the caller has not seen."""
+def test_malformed_if_match_is_not_ignored(client, user, tag):
+    """Ignoring it would overwrite what the caller has not read."""
     add(client, user, {})
     headers, line = {"If-Match": tag}, f"/cart/{user}/items/42"
     for method, path, body in (
@@ -172,17 +172,17 @@ def test_an_if_match_that_cannot_be_read_is_not_left_out(client, user, tag):
     ):
         answer = client.open(path, method=method, json=body, headers=headers)
         assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["If-Match"])
-    assert [one["quantity"] for one in client.get(f"/cart/{user}").json["items"]] == [2]
-    assert client.delete(line, headers={"If-Match": '""'}).status_code == 412  # no line's
+    assert [line["quantity"] for line in client.get(f"/cart/{user}").json["items"]] == [2]
+    assert client.delete(line, headers={"If-Match": '""'}).status_code == 412  # of no line
 
 
-def test_more_etags_than_a_condition_takes(client, user):
+def test_too_many_etags_are_refused(client, user):
     tags = ", ".join(f'"{number}"' for number in range(51))
     response = client.put(f"/cart/{user}/items/42", json={"quantity": 5}, headers={"If-Match": tags})
     assert (response.status_code, list(response.get_json(force=True)["errors"])) == (422, ["If-Match"])
 
 
-def test_a_cart_is_cleared_only_as_it_was_read(client, user):
+def test_clear_with_if_match_clears_only_the_read_version(client, user):
     add(client, user, {})
     etag = client.get(f"/cart/{user}").headers["ETag"]
     add(client, user, {}, product_id=43)
@@ -195,7 +195,7 @@ def test_a_cart_is_cleared_only_as_it_was_read(client, user):
     assert units(client, user) == 0
 
 
-def test_a_cart_is_sent_only_if_it_has_changed(client, user):
+def test_unchanged_cart_is_304(client, user):
     add(client, user, {})
     first = client.get(f"/cart/{user}")
     for tag in (first.headers["ETag"], f"W/{first.headers['ETag']}", "*", f'"x", {first.headers["ETag"]}'):
@@ -207,7 +207,7 @@ def test_a_cart_is_sent_only_if_it_has_changed(client, user):
     assert changed.status_code == 200
 
 
-def test_an_expired_line_changes_the_etag_of_its_cart(client, user, store):
+def test_expired_line_changes_the_etag_of_its_cart(client, user, store):
     add(client, user, {})
     etag = client.get(f"/cart/{user}").headers["ETag"]
     store.expire(user)
@@ -217,7 +217,7 @@ def test_an_expired_line_changes_the_etag_of_its_cart(client, user, store):
 # --- lines of a cart
 
 
-def test_a_cart_has_at_most_its_lines(client, user, store):
+def test_cart_cannot_exceed_the_maximum_lines(client, user, store):
     for product_id in range(1, 100):
         store.put(user, product_id)
     store.put(user, 500, ttl={"N": "1"})  # expired: it does not count
@@ -229,7 +229,7 @@ def test_a_cart_has_at_most_its_lines(client, user, store):
         assert (problem["type"], problem["limit"]) == ("urn:cart:problem:lines-limit", 100)
         assert add(client, user, {}, product_id=500).status_code == 409
     assert len(client.get(f"/cart/{user}").json["items"]) == 100
-    assert add(client, user, {}, product_id=100).status_code == 201  # a line that is there takes more
+    assert add(client, user, {}, product_id=100).status_code == 201  # an existing line accepts more units
 
 
 # --- races
@@ -241,7 +241,7 @@ def real_app(real_store):
 
 
 @pytest.mark.parametrize("round_number", range(5))
-def test_the_same_key_at_the_same_moment(real_app, user, round_number):
+def test_concurrent_requests_with_one_key_are_applied_once(real_app, user, round_number):
     answers = at_once(8, lambda _: add(real_app.test_client(), user))
     assert [answer.status_code for answer in answers] == [201] * 8
     assert len({answer.data for answer in answers}) == 1
@@ -250,22 +250,22 @@ def test_the_same_key_at_the_same_moment(real_app, user, round_number):
 
 
 def test_keyed_and_plain_adds_to_one_line_sum_exactly(real_app, user):
-    def ten(number: int) -> int:
+    def add_ten(number: int) -> int:
         client = real_app.test_client()
-        done = 0
+        added_count = 0
         for turn in range(10):
             headers = {"Idempotency-Key": f'"{number}-{turn}"'} if number % 2 else {}
             while (answer := add(client, user, headers, quantity=1)).status_code == 429:
                 time.sleep(0.05)
-            done += answer.status_code == 201
-        return done
+            added_count += answer.status_code == 201
+        return added_count
 
-    assert sum(at_once(8, ten)) == 80
+    assert sum(at_once(8, add_ten)) == 80
     assert units(real_app.test_client(), user) == 80
 
 
 @pytest.mark.parametrize("round_number", range(10))
-def test_two_puts_with_one_etag(real_app, user, round_number):
+def test_one_of_two_concurrent_puts_with_one_etag_is_refused(real_app, user, round_number):
     etag = add(real_app.test_client(), user, {}).headers["ETag"]
 
     def put(number: int) -> int:
@@ -275,7 +275,7 @@ def test_two_puts_with_one_etag(real_app, user, round_number):
     assert sorted(at_once(2, put)) == [200, 412]
 
 
-def test_new_lines_that_race_for_the_last_places_never_pass_the_limit(real_app, real_store, user):
+def test_concurrent_new_lines_never_exceed_the_limit(real_app, real_store, user):
     for product_id in range(1, 96):
         real_store.put(user, product_id)
     answers = at_once(16, lambda number: add(real_app.test_client(), user, {}, product_id=1000 + number).status_code)

@@ -1,4 +1,4 @@
-"""Bad input: a 4xx that names the field, as a problem, and nothing written."""
+"""Invalid input: a 4xx problem that names the field, and nothing is written."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from cart.http.converters import UserId
 from tests.support.project import ROOT
 from tests.support.stores import CUP
 
-ENGINES = ["moto", "dynamodb-local"]  # what is refused does not reach the engine: two are enough
+ENGINES = ["moto", "dynamodb-local"]  # refused requests do not reach the engine, so two engines are enough
 JSON = "application/json"
 
 
 def body_with(field: str, literal: str) -> str:
-    """CUP as JSON text with one field replaced by a literal, which need not be valid JSON."""
+    """Return CUP as JSON text with one field replaced by a literal, which may be invalid JSON."""
     return json.dumps(CUP | {field: "LITERAL"}).replace('"LITERAL"', literal)
 
 
@@ -42,7 +42,7 @@ def nothing_written(user, store):
 
 
 @pytest.mark.parametrize("literal", ["2", "2.0", "2.00"])
-def test_every_way_to_write_a_good_quantity(client, user, literal):
+def test_every_valid_form_of_a_quantity_is_accepted(client, user, literal):
     text = body_with("quantity", literal)
     response = client.post(f"/cart/{user}/items", data=text, content_type=JSON)
     assert (response.status_code, response.json["quantity"]) == (201, 2)
@@ -67,7 +67,7 @@ QUANTITIES = [
 
 
 @pytest.mark.parametrize("literal", QUANTITIES)
-def test_quantity(client, user, nothing_written, literal):
+def test_invalid_quantity_is_refused(client, user, nothing_written, literal):
     text = body_with("quantity", literal)
     assert_refused(client.post(f"/cart/{user}/items", data=text, content_type=JSON), "quantity", 422)
     put = client.put(f"/cart/{user}/items/42", data=f'{{"quantity": {literal}}}', content_type=JSON)
@@ -81,20 +81,20 @@ def test_quantity(client, user, nothing_written, literal):
         *["1e99999999999999999999", "19.99" + "0" * 50 + "1", '"12.5"', "true", "null", "{}", "1" + "0" * 400],
     ],
 )
-def test_price(client, user, nothing_written, literal):
+def test_invalid_price_is_refused(client, user, nothing_written, literal):
     text = body_with("price", literal)
     assert_refused(client.post(f"/cart/{user}/items", data=text, content_type=JSON), "price", 422)
 
 
 @pytest.mark.parametrize("literal", ["0.01", "1", "1e2", "19.990", "9999999.99", "0.1e1"])
-def test_every_way_to_write_a_good_price(client, user, literal):
+def test_every_valid_form_of_a_price_is_accepted(client, user, literal):
     text = body_with("price", literal)
     response = client.post(f"/cart/{user}/items", data=text, content_type=JSON)
     assert (response.status_code, float(response.json["price"])) == (201, float(literal))
 
 
 @pytest.mark.parametrize("literal", ["0", "-1", "9007199254740992", '"abc"', "1e2", '"7"', "true", "null", "1.5"])
-def test_product_id_in_the_body(client, user, nothing_written, literal):
+def test_invalid_product_id_in_the_body_is_refused(client, user, nothing_written, literal):
     text = body_with("product_id", literal)
     assert_refused(client.post(f"/cart/{user}/items", data=text, content_type=JSON), "product_id", 422)
 
@@ -104,7 +104,7 @@ def test_product_id_in_the_body(client, user, nothing_written, literal):
     ["0", "-1", "+1", "01", "9007199254740992", "abc", "1e2", "1.5", "1.", "01.0", "%20", "1_0", "%D9%A1", "1" * 5000],
 )
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_product_id_in_the_path(client, user, nothing_written, segment, method):
+def test_invalid_product_id_in_the_path_is_refused(client, user, nothing_written, segment, method):
     response = client.open(f"/cart/{user}/items/{segment}", method=method, json={"quantity": 1})
     assert_refused(response, "product_id", 422)
 
@@ -113,24 +113,24 @@ def test_product_id_in_the_path(client, user, nothing_written, segment, method):
     "literal",
     ['""', '" "', '"\\u2003"', json.dumps("x" * 201), '"a\\u0000b"', '"a\\nb"', '"\\ud800"', "1", "null", "[]"],
 )
-def test_product_name(client, user, nothing_written, literal):
+def test_invalid_product_name_is_refused(client, user, nothing_written, literal):
     text = body_with("product_name", literal)
     assert_refused(client.post(f"/cart/{user}/items", data=text, content_type=JSON), "product_name", 422)
 
 
 @pytest.mark.parametrize("name", ["x" * 200, "Tasse à café ☕", "𝒳" * 200, "<b>&\"'\\/", " padded "])
-def test_a_good_name_comes_back_as_it_was(client, user, name):
+def test_valid_name_is_returned_unchanged(client, user, name):
     assert client.post(f"/cart/{user}/items", json=CUP | {"product_name": name}).status_code == 201
     assert client.get(f"/cart/{user}").json["items"][0]["product_name"] == name
 
 
 @pytest.mark.parametrize("field", CUP)
-def test_a_missing_field(client, user, nothing_written, field):
+def test_missing_field_is_refused(client, user, nothing_written, field):
     body = {name: value for name, value in CUP.items() if name != field}
     assert_refused(client.post(f"/cart/{user}/items", json=body), field, 422)
 
 
-def test_an_unknown_field(client, user, nothing_written):
+def test_unknown_field_is_refused(client, user, nothing_written):
     assert_refused(client.post(f"/cart/{user}/items", json=CUP | {"colour": "red"}), "colour", 422)
     assert_refused(client.put(f"/cart/{user}/items/42", json={"quantity": 1, "price": 1}), "price", 422)
 
@@ -157,25 +157,25 @@ def test_an_unknown_field(client, user, nothing_written):
     ids=lambda value: str(value[:12]) if isinstance(value, bytes) else value,
 )
 @pytest.mark.parametrize(("method", "path"), [("POST", "items"), ("PUT", "items/42")])
-def test_body(client, user, nothing_written, method, path, body, status):
+def test_invalid_body_is_refused(client, user, nothing_written, method, path, body, status):
     response = client.open(f"/cart/{user}/{path}", method=method, data=body, content_type=JSON)
     assert_refused(response, "body", status)
 
 
-def test_a_body_of_64_kib_is_read(client, user):
+def test_body_of_64_kib_is_accepted(client, user):
     text = json.dumps(CUP).ljust(64 * 1024)
     assert client.post(f"/cart/{user}/items", data=text, content_type=JSON).status_code == 201
 
 
 def chunked(client, user, body: bytes):
-    """A body of no declared length, as gunicorn hands it on."""
+    """Send a body without a Content-Length, as gunicorn passes it on."""
     stream = {"wsgi.input_terminated": True}
     path = f"/cart/{user}/items"
     return client.post(path, input_stream=BytesIO(body), content_type=JSON, environ_overrides=stream)
 
 
-def test_a_chunked_body_is_not_cut_off(client, user, store):
-    """What comes after 64 KiB counts: a whole item, blanks up to there, and more."""
+def test_chunked_body_is_not_truncated(client, user, store):
+    """A whole item is followed by blanks up to 64 KiB, and more: the part after 64 KiB counts too."""
     whole = json.dumps(CUP).ljust(64 * 1024).encode()
     for body in (whole + b"garbage", whole + b" ", b"x" * 100_000):
         assert_refused(chunked(client, user, body), "body", 413)
@@ -183,7 +183,7 @@ def test_a_chunked_body_is_not_cut_off(client, user, store):
     assert chunked(client, user, whole).status_code == 201
 
 
-def test_a_body_that_cannot_be_read_is_a_400(client, user, nothing_written):
+def test_unreadable_body_is_400(client, user, nothing_written):
     class Broken(BytesIO):
         def readinto(self, buffer):
             raise RuntimeError("invalid chunk size")
@@ -198,13 +198,13 @@ def test_a_body_that_cannot_be_read_is_a_400(client, user, nothing_written):
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml"])
-def test_another_content_type(client, user, nothing_written, content_type):
+def test_other_content_type_is_refused(client, user, nothing_written, content_type):
     response = client.post(f"/cart/{user}/items", data=json.dumps(CUP), content_type=content_type)
     assert_refused(response, "Content-Type", 415)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
-def test_json_by_any_spelling(client, user, content_type):
+def test_every_form_of_the_json_content_type_is_accepted(client, user, content_type):
     response = client.post(f"/cart/{user}/items", data=json.dumps(CUP), content_type=content_type)
     assert response.status_code == 201
 
@@ -228,7 +228,7 @@ SLASHED = ["a/b", "a%2Fb", "%2F", "..%2Fb"]
 
 
 @pytest.mark.parametrize("user_id", BAD_USER_IDS)
-def test_user_id(client, user_id):
+def test_invalid_user_id_is_refused(client, user_id):
     for response in (
         client.get(f"/cart/{user_id}"),
         client.delete(f"/cart/{user_id}"),
@@ -240,7 +240,7 @@ def test_user_id(client, user_id):
 
 
 @pytest.mark.parametrize("user_id", SLASHED)
-def test_a_user_id_with_a_slash_is_another_path(client, user_id):
+def test_user_id_with_a_slash_is_another_path(client, user_id):
     assert_refused(client.get(f"/cart/{user_id}"), "user_id", 404)
     assert_refused(client.post(f"/cart/{user_id}/items", json=CUP), "user_id", 404)
 
@@ -248,14 +248,14 @@ def test_a_user_id_with_a_slash_is_another_path(client, user_id):
 @pytest.mark.parametrize(
     "user_id", ["x" * 128, "a", "._:@|=+,-", "auth0|5f7c8ec7c33c6c004bbafe82", "%61", "a%40b.example"]
 )
-def test_a_good_user_id(client, user_id):
+def test_valid_user_id_is_accepted(client, user_id):
     assert client.get(f"/cart/{user_id}").status_code == 200
     assert client.post(f"/cart/{user_id}/items", json=CUP).status_code == 201
     assert client.delete(f"/cart/{user_id}").status_code == 204
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/cart/u/", "/cart/u/items/1/2", "/health/", "/CART/u", "//cart/u"])
-def test_an_unknown_route(client, path):
+def test_unknown_route_is_404(client, path):
     response = client.get(path)
     assert (response.status_code, response.mimetype) == (404, "application/problem+json")
     assert response.get_json(force=True)["type"] == "urn:cart:problem:not-found"
@@ -273,7 +273,7 @@ def test_an_unknown_route(client, path):
         ("DELETE", "/openapi.json", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_a_wrong_method(client, method, path, allowed):
+def test_wrong_method_is_405_with_the_allowed_ones(client, method, path, allowed):
     response = client.open(path, method=method)
     assert (response.status_code, response.mimetype) == (405, "application/problem+json")
     assert set(response.headers["Allow"].split(", ")) == allowed
@@ -284,27 +284,27 @@ def test_a_wrong_method(client, method, path, allowed):
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*CUP, "x"]), inner),
 ).map(lambda value: json.dumps(value).encode()))  # fmt: skip
 @settings(max_examples=200, deadline=None)
-def test_no_body_whatever_makes_a_5xx(app, body):
+def test_no_body_causes_a_5xx(app, body):
     response = app.test_client().post("/cart/fuzz/items", data=body, content_type=JSON)
     assert response.status_code < 500
 
 
-def test_a_range_that_cannot_be_had_is_a_problem_of_the_client(client):
+def test_unsatisfiable_range_is_a_client_error(client):
     response = client.get("/docs/swagger-ui.css", headers={"Range": "bytes=999999999-"})
     assert (response.status_code, response.mimetype) == (416, "application/problem+json")
     assert response.get_json(force=True)["status"] == 416
 
 
-def test_no_user_id_names_a_partition_of_ours():
-    """By the source: what is written to `user_id` otherwise begins with one of these."""
+def test_no_user_id_equals_an_internal_partition():
+    """By the source: every other value written to `user_id` begins with one of these prefixes."""
     prefixes = {value for value in vars(keys).values() if isinstance(value, str) and value.endswith("#")}
     assert {keys.IDEMPOTENCY, keys.SHARE, keys.PRICE_JOBS, keys.TOTALS, keys.COUNTED, keys.REBUILD} <= prefixes
     assert not [prefix for prefix in prefixes if UserId.form.fullmatch(prefix)]
 
 
 def test_every_key_prefix_is_defined_in_one_module():
-    found = {path.name for path in (ROOT / "cart").rglob("*.py") if re.search(r'f?"[A-Z]{2,}#["{]', path.read_text())}
-    assert found == {"keys.py"}
+    modules = {path.name for path in (ROOT / "cart").rglob("*.py") if re.search(r'f?"[A-Z]{2,}#["{]', path.read_text())}
+    assert modules == {"keys.py"}
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_every_key_prefix_is_defined_in_one_module():
         "GET /analytics/summary?from=2026-11-01&from=2026-11-02",
     ],
 )
-def test_a_parameter_that_stands_twice_is_refused(client, path):
+def test_repeated_parameter_is_refused(client, path):
     method, _, path = path.partition(" ")
     answer = client.open(path, method=method)
     assert answer.status_code == 422

@@ -1,4 +1,4 @@
-"""Merge on login, and copies of a shared cart: what moves, what is told, what it costs, and races on DynamoDB Local."""
+"""Merge on login, and copies of a shared cart: moved lines, receipts, cost, and concurrent requests on real engines."""
 
 import random
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ def receipt(answer) -> dict[int, dict]:
     return {line["product_id"]: line for line in answer.json["lines"]}
 
 
-def shown(client, user) -> dict:
+def read_cart(client, user) -> dict:
     return client.get(f"/cart/{user}?include=saved").json
 
 
 def quantities(client, user, place="items") -> dict[int, int]:
-    return {line["product_id"]: line["quantity"] for line in shown(client, user)[place]}
+    return {line["product_id"]: line["quantity"] for line in read_cart(client, user)[place]}
 
 
 def add(client, user, product_id, quantity, place="items", **changes):
@@ -48,7 +48,7 @@ def add(client, user, product_id, quantity, place="items", **changes):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "there", "coming", "result", "cut"),
+    ("strategy", "target_quantity", "source_quantity", "result", "cut"),
     [
         ("sum", 2, 3, 5, 0),
         ("sum", 998, 3, 999, 2),
@@ -59,11 +59,13 @@ def add(client, user, product_id, quantity, place="items", **changes):
     ],
 )
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_strategies(client, user, guest, strategy, there, coming, result, cut, dry_run):
-    add(client, user, 42, there)
-    add(client, guest, 42, coming)
+def test_strategy_decides_quantity_and_cut(
+    client, user, guest, strategy, target_quantity, source_quantity, result, cut, dry_run
+):
+    add(client, user, 42, target_quantity)
+    add(client, guest, 42, source_quantity)
     add(client, guest, 7, 1)
-    before = shown(client, user), shown(client, guest)
+    before = read_cart(client, user), read_cart(client, guest)
     answer = merge(client, user, guest, strategy=strategy, dry_run=dry_run)
     lines = receipt(answer)
     price = Decimal("19.99")
@@ -72,8 +74,8 @@ def test_strategies(client, user, guest, strategy, there, coming, result, cut, d
         "product_name": "Espresso cup",
         "place": "cart",
         "rule": strategy,
-        "source": {"quantity": coming, "price": price},
-        "target": {"quantity": there, "price": price},
+        "source": {"quantity": source_quantity, "price": price},
+        "target": {"quantity": target_quantity, "price": price},
         "result": {"quantity": result, "price": price},
         "price_from": "source",
         "cut": cut,
@@ -85,28 +87,28 @@ def test_strategies(client, user, guest, strategy, there, coming, result, cut, d
     assert merged["total_items"] == result + 1
     assert merged["total_price"] == (result + 1) * price
     if dry_run:
-        assert (shown(client, user), shown(client, guest)) == before
+        assert (read_cart(client, user), read_cart(client, guest)) == before
     else:
-        assert shown(client, user) == merged
-        assert shown(client, guest)["items"] == []
+        assert read_cart(client, user) == merged
+        assert read_cart(client, guest)["items"] == []
 
 
-def test_sum_is_the_default(client, user, guest):
+def test_sum_is_the_default_strategy(client, user, guest):
     add(client, user, 42, 1)
     add(client, guest, 42, 1)
     assert merge(client, user, guest).json["strategy"] == "sum"
     assert quantities(client, user) == {42: 2}
 
 
-def test_again_changes_nothing(client, user, guest):
+def test_second_merge_changes_nothing(client, user, guest):
     add(client, guest, 42, 3)
     first = merge(client, user, guest)
     again = merge(client, user, guest)
     assert again.json["lines"] == []
-    assert again.json["cart"] == first.json["cart"] == shown(client, user)
+    assert again.json["cart"] == first.json["cart"] == read_cart(client, user)
 
 
-def test_what_is_saved_comes_along(client, user, guest, store):
+def test_saved_lines_are_merged_too(client, user, guest, store):
     add(client, guest, 42, 3, "saved")
     add(client, guest, 7, 999, "saved")
     add(client, user, 7, 2, "saved")
@@ -120,7 +122,7 @@ def test_what_is_saved_comes_along(client, user, guest, store):
 
 @pytest.mark.parametrize(("ours", "theirs", "winner"), [(EARLY, LATE, "source"), (LATE, EARLY, "target")])
 @pytest.mark.parametrize("strategy", ["sum", "max", "keep", "replace"])
-def test_the_newer_price_wins(client, user, guest, store, ours, theirs, winner, strategy):
+def test_newer_price_is_kept(client, user, guest, store, ours, theirs, winner, strategy):
     store.put(user, 42, priced_at={"S": ours}, price={"N": "1.00"}, product_name={"S": "ours"})
     store.put(guest, 42, priced_at={"S": theirs}, price={"N": "2.00"}, product_name={"S": "theirs"})
     line = receipt(merge(client, user, guest, strategy=strategy))[42]
@@ -130,7 +132,7 @@ def test_the_newer_price_wins(client, user, guest, store, ours, theirs, winner, 
     assert line["result"]["price"] == item["price"]
 
 
-def test_a_quantity_that_was_set_later_makes_no_price_newer(client, user, guest):
+def test_later_set_quantity_makes_no_price_newer(client, user, guest):
     add(client, user, 42, 1, price=1)
     add(client, guest, 42, 1, price=2)
     client.put(f"/cart/{user}/items/42", json={"quantity": 5})
@@ -138,14 +140,14 @@ def test_a_quantity_that_was_set_later_makes_no_price_newer(client, user, guest)
     assert client.get(f"/cart/{user}").json["total_price"] == 12
 
 
-def test_lines_keep_their_order(client, user, guest):
+def test_merged_lines_keep_their_order(client, user, guest):
     for owner, product_id in ((guest, 5), (user, 4), (guest, 3), (user, 2), (guest, 2)):
         add(client, owner, product_id, 1)
     merge(client, user, guest)
     assert list(quantities(client, user)) == [5, 4, 3, 2]
 
 
-def test_lines_over_the_limit_stay_and_are_told(client, user, guest, store):
+def test_lines_over_the_limit_stay_and_are_reported(client, user, guest, store):
     app = create_app(replace(store.config, cart_max_lines=3))
     small = app.test_client()
     for product_id in (1, 2):
@@ -155,8 +157,8 @@ def test_lines_over_the_limit_stay_and_are_told(client, user, guest, store):
         add(small, guest, product_id, 5)
         add(small, guest, product_id, 5, "saved")
     answer = merge(small, user, guest)
-    told = [(line["place"], line["product_id"], line["reason"]) for line in answer.json["lines"]]
-    assert sorted(told) == sorted(
+    reported = [(line["place"], line["product_id"], line["reason"]) for line in answer.json["lines"]]
+    assert sorted(reported) == sorted(
         (p, i, r) for p in ("cart", "saved") for i, r in ((9, None), (2, None), (8, "lines-limit"))
     )
     for line in answer.json["lines"]:
@@ -171,14 +173,14 @@ def test_lines_over_the_limit_stay_and_are_told(client, user, guest, store):
     assert quantities(small, user) == {2: 6, 9: 5, 8: 5}
 
 
-def test_a_limit_that_was_lowered_cuts_what_moves(client, user, guest, store):
+def test_lowered_limit_cuts_moved_quantities(client, user, guest, store):
     add(client, guest, 42, 900)
     small = create_app(replace(store.config, cart_max_quantity=10)).test_client()
     line = receipt(merge(small, user, guest))[42]
     assert (line["result"]["quantity"], line["cut"], line["reason"]) == (10, 890, "quantity-limit")
 
 
-def test_expired_is_absent(client, user, guest, store):
+def test_expired_lines_are_not_merged(client, user, guest, store):
     store.put(user, 42, quantity={"N": "500"}, ttl={"N": "1"}, version={"N": "8"})
     store.put(user, 7, quantity={"N": "500"}, ttl={"N": "1"})
     store.put(guest, 42, quantity={"N": "3"})
@@ -189,7 +191,7 @@ def test_expired_is_absent(client, user, guest, store):
     assert (line["quantity"], line["version"]) == (3, 9)
 
 
-def test_merged_lines_begin_a_life(client, user, guest, store):
+def test_merged_lines_get_a_new_expiry(client, user, guest, store):
     store.put(guest, 42)
     merge(client, user, guest)
     (row,) = store.rows(user)
@@ -200,7 +202,7 @@ def test_merged_lines_begin_a_life(client, user, guest, store):
     assert 149 * 86_400 < lives["SAVED#7"] - lives["ITEM#42"] < 151 * 86_400
 
 
-def test_a_merge_changes_the_etag_of_what_it_changed(client, user, guest):
+def test_merge_changes_the_etags_of_changed_carts(client, user, guest):
     add(client, user, 42, 1)
     etag = client.put(f"/cart/{user}/items/42", json={"quantity": 2}).headers["ETag"]
     add(client, guest, 42, 1)
@@ -224,13 +226,13 @@ def test_a_merge_changes_the_etag_of_what_it_changed(client, user, guest):
         ({"source_user_id": "g", "target": "x"}, "target"),
     ],
 )
-def test_what_is_refused(client, user, body, field):
+def test_invalid_merge_is_refused_with_its_field(client, user, body, field):
     answer = client.post(f"/cart/{user}/merge", json=body)
     assert answer.status_code == 422
     assert field in answer.get_json(force=True)["errors"]
 
 
-def test_a_cart_is_not_merged_into_itself(client, user):
+def test_merge_of_a_cart_into_itself_is_refused(client, user):
     answer = merge(client, user, user)
     assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["source_user_id"])
 
@@ -238,7 +240,7 @@ def test_a_cart_is_not_merged_into_itself(client, user):
 # --- idempotency
 
 
-def test_a_repeat_has_the_same_receipt(client, user, guest, store):
+def test_repeat_returns_the_same_receipt(client, user, guest, store):
     add(client, guest, 42, 3)
     first = merge(client, user, guest, KEY)
     add(client, guest, 42, 3)
@@ -248,15 +250,15 @@ def test_a_repeat_has_the_same_receipt(client, user, guest, store):
     assert merge(client, user, guest, KEY, strategy="max").status_code == 422
 
 
-def test_the_receipt_of_nothing_is_kept_too(client, user, guest):
+def test_empty_receipt_is_recorded_too(client, user, guest):
     first = merge(client, user, guest, KEY)
     add(client, guest, 42, 3)
     assert merge(client, user, guest, KEY).data == first.data
     assert quantities(client, guest) == {42: 3}
 
 
-def test_the_longest_receipt_can_be_kept(real_app, real_store, user):
-    """A row has 400 KB at most; the JSON of this answer has more."""
+def test_longest_receipt_fits_into_a_row(real_app, real_store, user):
+    """A row has at most 400 KB; the JSON of this receipt is longer."""
     chars = random.Random(1)
     for product_id in range(1, 101):
         for place in ("ITEM", "SAVED"):
@@ -274,7 +276,7 @@ def test_the_longest_receipt_can_be_kept(real_app, real_store, user):
 
 @pytest.mark.parametrize("error", [THROTTLED, REFUSED], ids=["throttled", "away"])
 @pytest.mark.parametrize("headers", [None, KEY])
-def test_a_merge_that_is_half_done_is_not_called_undone(real_app, real_store, user, error, headers):
+def test_half_done_merge_is_not_reported_as_refused(real_app, real_store, user, error, headers):
     for product_id in range(1, 61):
         real_store.put(f"{user}-guest", product_id)
     numbers = count()
@@ -285,8 +287,8 @@ def test_a_merge_that_is_half_done_is_not_called_undone(real_app, real_store, us
 
     client = real_app.test_client()
     with hooked(real_app.extensions["cart_table"], "before", fail, "TransactWriteItems"):
-        told = merge(client, user, f"{user}-guest", headers)
-    assert (told.status_code, told.get_json(force=True)["type"]) == (503, "urn:cart:problem:outcome-unknown")
+        answer = merge(client, user, f"{user}-guest", headers)
+    assert (answer.status_code, answer.get_json(force=True)["type"]) == (503, "urn:cart:problem:outcome-unknown")
     assert 0 < len(real_store.rows(user)) < 60
     again = merge(client, user, f"{user}-guest", headers)
     assert len(again.json["lines"]) == (60 if headers else 60 - 50)
@@ -305,7 +307,7 @@ def test_a_dry_run_keeps_no_record(client, user, guest, store):
 
 @contextmanager
 def transactions(table) -> Iterator[list[int]]:
-    """The number of actions in each transaction that is sent."""
+    """Yield a list that gets the number of actions of each transaction."""
     sizes: list[int] = []
 
     def see(params, **_):
@@ -335,33 +337,33 @@ def real_app(real_store):
         (100, 100, 11, [100, 100]),
     ],
 )
-def test_cost(real_app, real_store, user, lines, in_common, query_units, sizes):
+def test_cost_of_a_merge(real_app, real_store, user, lines, in_common, query_units, sizes):
     table = real_app.extensions["cart_table"]
     for product_id in range(1, lines + 1):
         real_store.put(f"{user}-guest", product_id)
         if product_id <= in_common:
             real_store.put(user, product_id)
-    with billed(table) as bill, transactions(table) as sent:
+    with billed(table) as bill, transactions(table) as transaction_sizes:
         answer = merge(real_app.test_client(), user, f"{user}-guest")
     assert len(answer.json["lines"]) == lines
     assert bill.operations == ["Query", "Query"] + ["TransactWriteItems"] * len(sizes)
-    assert sent == sizes
+    assert transaction_sizes == sizes
     if real_store.engine == "dynamodb-local":  # ministack charges a unit for each Query
         assert bill.units_of["Query"] == query_units
     assert all(sum(len(str(part)) for part in row.items()) < 1024 for row in real_store.rows(user))
 
 
 @pytest.mark.parametrize(("lines", "sizes"), [(0, [1]), (1, [3]), (49, [99]), (50, [99, 3]), (100, [99, 99, 5])])
-def test_cost_with_a_key(real_app, real_store, user, lines, sizes):
+def test_cost_of_a_keyed_merge(real_app, real_store, user, lines, sizes):
     """The record of the answer is in each transaction."""
     table = real_app.extensions["cart_table"]
     for product_id in range(1, lines + 1):
         real_store.put(f"{user}-guest", product_id)
-    with transactions(table) as sent:
+    with transactions(table) as transaction_sizes:
         first = merge(real_app.test_client(), user, f"{user}-guest", KEY)
         again = merge(real_app.test_client(), user, f"{user}-guest", KEY)
     assert (len(first.json["lines"]), again.data) == (lines, first.data)
-    assert sent == [*sizes, sizes[0] if lines == 0 else 1]  # that of the repeat is refused
+    assert transaction_sizes == [*sizes, sizes[0] if lines == 0 else 1]  # the repeat's transaction is refused
 
 
 @pytest.mark.parametrize(("lines", "sizes"), [(1, [1]), (100, [100])])
@@ -370,10 +372,10 @@ def test_cost_of_a_copy(real_app, real_store, user, lines, sizes):
     for product_id in range(1, lines + 1):
         real_store.put(f"{user}-guest", product_id)
     token = client.post(f"/cart/{user}-guest/shares", json={}).json["token"]
-    with billed(table) as bill, transactions(table) as sent:
+    with billed(table) as bill, transactions(table) as transaction_sizes:
         client.post(f"/cart/{user}/copy", json={"share_token": token})
     assert bill.operations == ["GetItem", "Query", "Query", "TransactWriteItems"]
-    assert sent == sizes
+    assert transaction_sizes == sizes
 
 
 # --- races
@@ -381,7 +383,7 @@ def test_cost_of_a_copy(real_app, real_store, user, lines, sizes):
 
 @pytest.mark.parametrize("round_number", range(5))
 @pytest.mark.parametrize("lines", [1, 65])
-def test_logins_at_the_same_moment_move_each_line_once(real_app, real_store, user, round_number, lines):
+def test_concurrent_merges_move_each_line_once(real_app, real_store, user, round_number, lines):
     guest = f"{user}-guest"
     for product_id in range(1, lines + 1):
         real_store.put(guest, product_id)
@@ -398,7 +400,7 @@ def test_logins_at_the_same_moment_move_each_line_once(real_app, real_store, use
     assert real_store.rows(guest) == []
 
 
-def test_the_same_merge_with_one_key_at_the_same_moment(real_app, real_store, user):
+def test_concurrent_merges_with_one_key_return_one_receipt(real_app, real_store, user):
     for product_id in range(1, 66):
         real_store.put(f"{user}-guest", product_id)
     answers = at_once(4, lambda _: until_answered(lambda: merge(real_app.test_client(), user, f"{user}-guest", KEY)))
@@ -409,8 +411,8 @@ def test_the_same_merge_with_one_key_at_the_same_moment(real_app, real_store, us
 
 @pytest.mark.parametrize("round_number", range(5))
 @pytest.mark.parametrize("beside", ["source", "target"])
-def test_a_merge_beside_adds_loses_none(real_app, real_store, user, round_number, beside):
-    """Three threads add to either cart while it is merged; at the end all is there once."""
+def test_merge_during_adds_loses_no_unit(real_app, real_store, user, round_number, beside):
+    """Three threads add to either cart while it is merged; at the end every unit is there once."""
     guest = f"{user}-guest"
     for product_id in range(1, 6):
         real_store.put(guest, product_id)

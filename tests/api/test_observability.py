@@ -1,4 +1,4 @@
-"""Logs are JSON lines on stdout that share the request's id."""
+"""Logs are JSON lines on stdout with the request's id."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.support.stores import CUP
 
 @pytest.fixture
 def logged(store, capsys):
-    """``logged(level, call)``: the log lines of what ``call`` does with a client."""
+    """Return ``logged(level, call)``: the log lines of a call with a client."""
 
     def run(level, call):
         app = create_app(Config(**store.config.__dict__ | {"log_level": level}))
@@ -24,7 +24,7 @@ def logged(store, capsys):
     return run
 
 
-def test_the_lines_of_a_request(logged, user):
+def test_request_logs_its_lines_with_one_id(logged, user):
     response, lines = logged("INFO", lambda client: client.post(f"/cart/{user}/items", json=CUP))
     operation, request = lines
     assert operation["message"] == f"Adding item to cart for user {user}"
@@ -46,23 +46,23 @@ def test_the_lines_of_a_request(logged, user):
         ("DELETE", "", "Clearing cart for user {}"),
     ],
 )
-def test_the_message_of_each_operation(logged, user, method, path, message):
+def test_each_operation_logs_its_message(logged, user, method, path, message):
     _, lines = logged("INFO", lambda client: client.open(f"/cart/{user}{path}", method=method, json={"quantity": 1}))
     assert lines[0]["message"] == message.format(user)
 
 
-def test_the_level_is_kept(logged, user):
+def test_log_level_is_respected(logged, user):
     assert logged("WARNING", lambda client: client.get(f"/cart/{user}"))[1] == []
 
 
-def test_a_request_that_matches_no_route_is_logged_without_its_path(logged):
+def test_unknown_route_is_logged_without_its_path(logged):
     _, (line,) = logged("INFO", lambda client: client.get("/secret/path"))
     assert (line["route"], line["status"]) == (None, 404)
     assert "secret" not in json.dumps(line)
 
 
-def test_all_hooks_are_the_apps_own(moto_store):
-    """``CartFlask`` calls no others."""
+def test_app_has_no_blueprint_hooks(moto_store):
+    """``CartFlask`` calls only the app's own hooks."""
     app = create_app(replace(moto_store.config, auth_mode="gateway", cors_origins="https://shop.example"))
     for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
         assert [scope for scope, registered in hooks.items() if registered] == [None]
@@ -70,7 +70,7 @@ def test_all_hooks_are_the_apps_own(moto_store):
     assert not app.teardown_appcontext_funcs
 
 
-def test_a_traceback_is_one_line_and_stays_in_the_log(logged, user, monkeypatch):
+def test_traceback_is_one_log_line_and_not_in_the_answer(logged, user, monkeypatch):
     monkeypatch.setattr("cart.carts.views.respond", lambda *_, **__: 1 / 0)
     response, lines = logged("INFO", lambda client: client.get(f"/cart/{user}"))
     assert response.status_code == 500
@@ -79,18 +79,18 @@ def test_a_traceback_is_one_line_and_stays_in_the_log(logged, user, monkeypatch)
     assert "Zero" not in response.get_data(as_text=True)
 
 
-@pytest.mark.parametrize("sane", ["abc-123", "Root=1-67891233-abcdef012345678912345678", "a" * 128])
-def test_a_sane_id_of_the_caller_is_kept(client, user, sane):
-    assert client.get(f"/cart/{user}", headers={"X-Request-ID": sane}).headers["X-Request-ID"] == sane
+@pytest.mark.parametrize("request_id", ["abc-123", "Root=1-67891233-abcdef012345678912345678", "a" * 128])
+def test_valid_request_id_of_the_caller_is_used(client, user, request_id):
+    assert client.get(f"/cart/{user}", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] == request_id
 
 
-@pytest.mark.parametrize("insane", ["", "a" * 129, "a b", 'x"y', "<script>", "é"])
-def test_another_is_not(client, user, insane):
-    response = client.get(f"/cart/{user}", headers={"X-Request-ID": insane})
+@pytest.mark.parametrize("request_id", ["", "a" * 129, "a b", 'x"y', "<script>", "é"])
+def test_invalid_request_id_of_the_caller_is_replaced(client, user, request_id):
+    response = client.get(f"/cart/{user}", headers={"X-Request-ID": request_id})
     assert re.fullmatch("[0-9a-f]{32}", response.headers["X-Request-ID"])
 
 
-def test_the_id_of_api_gateway_or_else_of_lambda(client):
+def test_request_id_comes_from_api_gateway_or_lambda(client):
     class Context:
         aws_request_id = "lambda-1"
 
@@ -101,6 +101,6 @@ def test_the_id_of_api_gateway_or_else_of_lambda(client):
         assert response.headers["X-Request-ID"] == expected
 
 
-def test_each_request_has_an_id_of_its_own(client):
+def test_each_request_has_its_own_id(client):
     ids = {client.get("/health").headers["X-Request-ID"] for _ in range(5)}
     assert len(ids) == 5

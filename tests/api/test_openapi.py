@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, kept in tests/openapi.json, and true of the service that serves it."""
+"""The OpenAPI document is complete, stored in tests/openapi.json, and agrees with the service."""
 
 import json
 import os
@@ -26,13 +26,13 @@ def document():
 
 
 def responses(document, operation):
-    """Status to response, with references followed."""
+    """Return the responses by status, with references resolved."""
     for status, response in operation["responses"].items():
         name = response.get("$ref", "").removeprefix("#/components/responses/")
         yield status, document["components"]["responses"][name] if name else response
 
 
-def test_the_snapshot_is_current(document):
+def test_stored_document_is_current(document):
     assert document == json.loads(SNAPSHOT.read_text()), "flask --app wsgi openapi write tests/openapi.json"
 
 
@@ -47,7 +47,7 @@ def test_every_route_is_documented(document):
     assert routes == {name for name, _ in operations(document)}
 
 
-def test_each_operation_has_its_statuses_with_an_example_of_each_body(document):
+def test_each_operation_has_its_statuses_and_examples(document):
     assert document["openapi"] == "3.1.0"
     for name, operation in operations(document):
         statuses = operation["responses"].keys()
@@ -59,17 +59,19 @@ def test_each_operation_has_its_statuses_with_an_example_of_each_body(document):
             if status in ("204", "304"):
                 assert "content" not in response
                 continue
-            good = ["application/json", "text/csv"] if "/analytics/" in name else ["application/json"]
-            assert list(response["content"]) == (good if status < "300" else ["application/problem+json"]), name
+            media_types = ["application/json", "text/csv"] if "/analytics/" in name else ["application/json"]
+            assert list(response["content"]) == (media_types if status < "300" else ["application/problem+json"]), name
             for content in response["content"].values():
-                examples = [one["value"] for one in content.get("examples", {}).values()] or [content["example"]]
+                examples = [example["value"] for example in content.get("examples", {}).values()] or [
+                    content["example"]
+                ]
                 assert all(examples), name
             for example in examples if status >= "300" else []:
                 assert example["status"] == int(status)
             assert ("Retry-After" in response.get("headers", {})) == (status in ("429", "503")), name
 
 
-def test_every_problem_is_documented_or_of_no_operation(document):
+def test_every_problem_is_documented_or_belongs_to_no_operation(document):
     documented = {
         example["value"]["type"]
         for _, operation in operations(document)
@@ -82,7 +84,7 @@ def test_every_problem_is_documented_or_of_no_operation(document):
     assert kinds == documented | of_no_operation
 
 
-def test_docs_serve_nothing_from_elsewhere():
+def test_docs_load_nothing_from_other_hosts():
     client = create_app(Config()).test_client()
     page = client.get("/docs").get_data(as_text=True)
     assert "http://" not in page + "https://" not in page
@@ -93,8 +95,9 @@ def test_docs_serve_nothing_from_elsewhere():
     assert client.get("/docs/%2e%2e/__init__.py").status_code == 404
 
 
-def test_schemathesis_finds_nothing(tmp_path):
-    """All phases and all checks, but for what tests/schemathesis.toml says, against gunicorn and a moto of its own."""
+@pytest.mark.slow
+def test_schemathesis_finds_no_failure(tmp_path):
+    """All phases and checks run, except those that tests/schemathesis.toml excludes. gunicorn has its own moto."""
     name = f"schemathesis-{os.getpid()}"
     environ = {"DYNAMODB_TABLE_NAME": name, "LOG_LEVEL": "WARNING"}
     with engines.moto() as moto_url, serving(moto_url, tmp_path / "log", **environ) as url:
@@ -113,12 +116,12 @@ def test_schemathesis_finds_nothing(tmp_path):
         ]
         command += [
             "--max-examples=40",
-            f"--seed={os.environ.get('SCHEMATHESIS_SEED', '20261125')}",  # one that CI has seen
+            f"--seed={os.environ.get('SCHEMATHESIS_SEED', '20261125')}",  # a seed that CI has run
             "--no-color",
             "--generation-database=none",
             "--warnings=off",
         ]
-        ended = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=tmp_path,
             env=os.environ | {"SHARE_TOKEN": token, "CURSOR": cursor},
@@ -127,5 +130,5 @@ def test_schemathesis_finds_nothing(tmp_path):
             timeout=300,
             check=False,
         )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "No issues found" in ended.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "No issues found" in process.stdout

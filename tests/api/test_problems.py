@@ -1,4 +1,4 @@
-"""Problems: each has a detail that says what happened and what to do, which its title does not."""
+"""Problems: each has a detail with the reason and the remedy, which is more than its title."""
 
 import re
 
@@ -23,7 +23,7 @@ def assert_detail_is_more(problem: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_a_detail_of_its_own(kind):
+def test_every_problem_type_has_its_own_detail(kind):
     assert "detail" in vars(kind)
     problem = kind()
     assert_detail_is_more({"title": problem.title, "detail": problem.detail})
@@ -51,17 +51,17 @@ def closed():
         ("POST", "/cart/u/validate", 409, "no-catalog"),
     ],
 )
-def test_what_the_api_answers(client, method, path, status, kind):
+def test_problem_of_each_request_has_a_detail(client, method, path, status, kind):
     answer = client.open(path, method=method)
     assert (answer.status_code, answer.get_json(force=True)["type"]) == (status, f"urn:cart:problem:{kind}")
     assert_detail_is_more(answer.get_json(force=True))
 
 
-def test_no_catalog_says_what_to_set(client):
+def test_missing_catalogue_problem_names_the_setting(client):
     assert "Set CATALOG_URL" in client.post("/cart/u/validate").get_json(force=True)["detail"]
 
 
-def test_a_throttled_request(client, monkeypatch):
+def test_throttled_request_has_a_detail(client, monkeypatch):
     def throttle() -> None:
         raise Throttled
 
@@ -72,13 +72,13 @@ def test_a_throttled_request(client, monkeypatch):
 
 
 @pytest.mark.parametrize(("environ", "status"), [({}, 401), (OF_BOB, 403)])
-def test_a_request_without_the_right(closed, environ, status):
+def test_refused_access_has_a_detail(closed, environ, status):
     answer = closed.get("/cart/alice", environ_overrides=environ)
     assert answer.status_code == status
     assert_detail_is_more(answer.get_json(force=True))
 
 
-def test_a_defect(client, monkeypatch):
+def test_defect_has_a_detail(client, monkeypatch):
     monkeypatch.setattr(client.application.extensions["cart_table"], "check", lambda: 1 / 0)
     answer = client.get("/health/ready")
     assert answer.status_code == 500

@@ -1,4 +1,4 @@
-"""Links to a cart: who sees what, who may change what, and that a link that is not good tells nothing."""
+"""Share links: who may read or change a cart by a link, and that an invalid link reveals nothing."""
 
 import hashlib
 import json
@@ -35,88 +35,92 @@ def quantities(client, user) -> dict[int, int]:
     return {line["product_id"]: line["quantity"] for line in client.get(f"/cart/{user}").json["items"]}
 
 
-def test_a_link_shows_the_cart_and_not_whose_it_is(client, user):
+def test_link_shows_the_cart_without_its_owner(client, user):
     fill(client, user)
     answer = client.post(f"/cart/{user}/shares", json={})
-    made = answer.json
-    assert answer.headers["Location"] == f"/shared/{made['token']}"
-    assert len(made["token"]) == 32  # 192 bits in base64
-    shown = client.get(f"/shared/{made['token']}")
+    share_created = answer.json
+    assert answer.headers["Location"] == f"/shared/{share_created['token']}"
+    assert len(share_created["token"]) == 32  # 192 bits in base64
+    answer_by_link = client.get(f"/shared/{share_created['token']}")
     cart = client.get(f"/cart/{user}").json
     cart.pop("user_id")
-    assert shown.json == cart | {"access": "view", "expires_at": made["expires_at"]}
-    assert user not in shown.get_data(as_text=True) + str(shown.headers)
+    assert answer_by_link.json == cart | {"access": "view", "expires_at": share_created["expires_at"]}
+    assert user not in answer_by_link.get_data(as_text=True) + str(answer_by_link.headers)
 
 
-def test_defaults_and_life(client, user, store):
-    made = share(client, user)
-    for owner in (f"SHARE#{made['share_id']}", f"SHARES#{user}"):
+def test_link_has_a_default_access_and_expiry(client, user, store):
+    share_created = share(client, user)
+    for owner in (f"SHARE#{share_created['share_id']}", f"SHARES#{user}"):
         (row,) = store.rows(owner)
         assert 6.9 * DAY_SECONDS < int(row["ttl"]["N"]) - time.time() <= 7 * DAY_SECONDS
     again = share(client, user, "edit", expires_in_days=365)
-    assert again["expires_at"] > made["expires_at"]
+    assert again["expires_at"] > share_created["expires_at"]
     assert again["created_at"].endswith("Z")
     assert again["expires_at"].endswith("Z")
 
 
 def unzipped(value: bytes) -> str:
-    """Of a long answer that was kept."""
+    """Return the text of a recorded answer, which is compressed if it is long."""
     return zlib.decompress(value).decode()
 
 
-def test_the_token_is_not_kept(client, user, store):
-    made = share(client, user)
-    client.get(f"/shared/{made['token']}")
+def test_token_is_not_stored(client, user, store):
+    share_created = share(client, user)
+    client.get(f"/shared/{share_created['token']}")
     scanned = store.client.scan(TableName=store.config.dynamodb_table_name)["Items"]
-    assert made["token"] not in json.dumps(scanned, default=unzipped)
-    assert made["share_id"] == hashlib.sha256(made["token"].encode()).hexdigest()
+    assert share_created["token"] not in json.dumps(scanned, default=unzipped)
+    assert share_created["share_id"] == hashlib.sha256(share_created["token"].encode()).hexdigest()
 
 
-def test_the_token_is_not_kept_with_a_keyed_add_either(client, user, store):
-    made = share(client, user, "edit")
-    client.post(f"/shared/{made['token']}/items", json=CUP, headers=KEY)
-    assert made["token"] not in json.dumps(store.rows(f"IDEMPOTENCY#{user}"), default=unzipped)
+def test_token_is_not_stored_with_a_keyed_add(client, user, store):
+    share_created = share(client, user, "edit")
+    client.post(f"/shared/{share_created['token']}/items", json=CUP, headers=KEY)
+    assert share_created["token"] not in json.dumps(store.rows(f"IDEMPOTENCY#{user}"), default=unzipped)
 
 
-def test_the_token_is_not_logged(store, user, capsys):
+def test_token_is_not_logged(store, user, capsys):
     client = create_app(replace(store.config, log_level="DEBUG")).test_client()
     try:
-        made = share(client, user, "edit")
-        client.get(f"/shared/{made['token']}")
-        client.post(f"/shared/{made['token']}/items", json=CUP)
-        copy(client, user + "2", made["token"])
+        share_created = share(client, user, "edit")
+        client.get(f"/shared/{share_created['token']}")
+        client.post(f"/shared/{share_created['token']}/items", json=CUP)
+        copy(client, user + "2", share_created["token"])
         logged = capsys.readouterr().out
     finally:
         logging.getLogger("cart").setLevel("WARNING")
     assert '"/shared/{token}"' in logged
-    assert made["token"] not in logged
+    assert share_created["token"] not in logged
 
 
-def test_list_and_revoke(client, user, store):
-    made = [share(client, user, access) for access in ("view", "edit", "view")]
+def test_links_are_listed_and_revoked(client, user, store):
+    created = [share(client, user, access) for access in ("view", "edit", "view")]
     listed = client.get(f"/cart/{user}/shares").json["shares"]
-    assert listed == [{name: value for name, value in one.items() if name != "token"} for one in made]
-    path = f"/cart/{user}/shares/{made[1]['share_id']}"
+    assert listed == [
+        {name: value for name, value in created_share.items() if name != "token"} for created_share in created
+    ]
+    path = f"/cart/{user}/shares/{created[1]['share_id']}"
     for _ in range(2):
         assert client.delete(path).status_code == 204
-        assert client.get(f"/shared/{made[1]['token']}").status_code == 404
-    assert client.get(f"/shared/{made[0]['token']}").status_code == 200
-    assert [one["share_id"] for one in client.get(f"/cart/{user}/shares").json["shares"]] == [
-        made[0]["share_id"],
-        made[2]["share_id"],
+        assert client.get(f"/shared/{created[1]['token']}").status_code == 404
+    assert client.get(f"/shared/{created[0]['token']}").status_code == 200
+    assert [created_share["share_id"] for created_share in client.get(f"/cart/{user}/shares").json["shares"]] == [
+        created[0]["share_id"],
+        created[2]["share_id"],
     ]
-    assert store.rows(f"SHARE#{made[1]['share_id']}") == []
+    assert store.rows(f"SHARE#{created[1]['share_id']}") == []
 
 
-def test_nobody_revokes_the_link_of_another(client, user):
-    made = share(client, user)
-    assert client.delete(f"/cart/{user}-other/shares/{made['share_id']}").status_code == 204  # as if there were none
-    assert client.get(f"/shared/{made['token']}").status_code == 200
+def test_link_of_another_user_cannot_be_revoked(client, user):
+    share_created = share(client, user)
+    assert (
+        client.delete(f"/cart/{user}-other/shares/{share_created['share_id']}").status_code == 204
+    )  # the same answer as for an unknown link
+    assert client.get(f"/shared/{share_created['token']}").status_code == 200
     assert len(client.get(f"/cart/{user}/shares").json["shares"]) == 1
 
 
 @pytest.mark.parametrize("share_id", ["x", "a" * 63, "A" * 64, "a" * 5000, "a" * 63 + "%0a"])
-def test_a_share_id_of_another_form(client, user, share_id):
+def test_malformed_share_id_is_refused(client, user, share_id):
     answer = client.delete(f"/cart/{user}/shares/{share_id}")
     assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["share_id"])
 
@@ -131,8 +135,8 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-def test_unknown_revoked_and_expired_are_one(client, user, store, table, request_):
-    """The same answer for the same single read: nothing tells which it was, and nobody can measure it."""
+def test_unknown_revoked_and_expired_links_get_the_same_answer(client, user, store, table, request_):
+    """The answer and its single read are the same, so neither its text nor its time tells which it was."""
     fill(client, user)
     revoked, expired = share(client, user, "edit"), share(client, user, "edit")
     client.delete(f"/cart/{user}/shares/{revoked['share_id']}")
@@ -159,7 +163,7 @@ def test_expired_links_are_not_listed(client, user, store):
     assert client.get(f"/cart/{user}/shares").json == {"shares": []}
 
 
-def test_a_link_to_see_changes_nothing(client, user):
+def test_view_link_cannot_change_the_cart(client, user):
     fill(client, user)
     token = share(client, user)["token"]
     for name in ("add", "set", "remove"):
@@ -169,7 +173,7 @@ def test_a_link_to_see_changes_nothing(client, user):
     assert quantities(client, user) == {42: 2}
 
 
-def test_a_link_to_edit_changes_it_by_the_owners_rules(client, user):
+def test_edit_link_changes_the_cart_by_the_owners_rules(client, user):
     token = share(client, user, "edit")["token"]
     added = client.post(f"/shared/{token}/items", json=CUP)
     assert (added.status_code, added.headers["Location"]) == (201, f"/shared/{token}/items/42")
@@ -186,7 +190,7 @@ def test_a_link_to_edit_changes_it_by_the_owners_rules(client, user):
     assert quantities(client, user) == {}
 
 
-def test_what_a_link_answers_never_names_the_owner(client, user):
+def test_answers_by_link_never_contain_the_owner(client, user):
     token = share(client, user, "edit")["token"]
     answers = [
         client.post(f"/shared/{token}/items", json=CUP),
@@ -202,14 +206,16 @@ def test_what_a_link_answers_never_names_the_owner(client, user):
         assert user not in answer.get_data(as_text=True) + str(answer.headers)
 
 
-def test_a_keyed_add_through_a_link_is_done_once(client, user):
+def test_keyed_add_by_link_is_applied_once(client, user):
     token = share(client, user, "edit")["token"]
     answers = [client.post(f"/shared/{token}/items", json=CUP, headers=KEY) for _ in range(2)]
     assert answers[0].data == answers[1].data
     assert answers[1].headers["Idempotency-Replayed"] == "true"
     assert answers[0].headers["Location"] == answers[1].headers["Location"]
     assert quantities(client, user) == {42: 2}
-    assert client.post(f"/cart/{user}/items", json=CUP, headers=KEY).status_code == 422  # it came with another request
+    assert (
+        client.post(f"/cart/{user}/items", json=CUP, headers=KEY).status_code == 422
+    )  # another request has used the key
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,7 @@ def test_a_keyed_add_through_a_link_is_done_once(client, user):
         ({"token": "mine"}, "token"),
     ],
 )
-def test_what_is_refused(client, user, body, field):
+def test_invalid_share_is_refused_with_its_field(client, user, body, field):
     answer = client.post(f"/cart/{user}/shares", json=body)
     assert answer.status_code == 422
     assert field in answer.get_json(force=True)["errors"]
@@ -232,29 +238,29 @@ def test_what_is_refused(client, user, body, field):
 # --- copy
 
 
-def test_a_copy_joins_and_leaves_the_source(client, user):
-    other = f"{user}-other"
+def test_copy_adds_to_the_target_and_keeps_the_source(client, user):
+    other_user = f"{user}-other"
     fill(client, user, quantity=3)
     fill(client, user, product_id=7)
     client.post(f"/cart/{user}/saved", json=CUP)
-    fill(client, other)
+    fill(client, other_user)
     token = share(client, user)["token"]
-    dry = copy(client, other, token, dry_run=True)
-    assert quantities(client, other) == {42: 2}
-    done = copy(client, other, token)
-    assert {line["product_id"]: line["result"]["quantity"] for line in done.json["lines"]} == {42: 5, 7: 2}
-    assert {line["product_id"]: line["rule"] for line in done.json["lines"]} == {42: "sum", 7: "copy"}
-    assert dry.json["lines"] == done.json["lines"]
-    assert done.json["cart"] == client.get(f"/cart/{other}?include=saved").json
-    assert done.json["cart"]["saved"] == []
+    dry = copy(client, other_user, token, dry_run=True)
+    assert quantities(client, other_user) == {42: 2}
+    answer = copy(client, other_user, token)
+    assert {line["product_id"]: line["result"]["quantity"] for line in answer.json["lines"]} == {42: 5, 7: 2}
+    assert {line["product_id"]: line["rule"] for line in answer.json["lines"]} == {42: "sum", 7: "copy"}
+    assert dry.json["lines"] == answer.json["lines"]
+    assert answer.json["cart"] == client.get(f"/cart/{other_user}?include=saved").json
+    assert answer.json["cart"]["saved"] == []
     assert quantities(client, user) == {42: 3, 7: 2}
-    copy(client, other, token, strategy="max")
-    assert quantities(client, other) == {42: 5, 7: 2}
-    copy(client, other, token)
-    assert quantities(client, other) == {42: 8, 7: 4}
+    copy(client, other_user, token, strategy="max")
+    assert quantities(client, other_user) == {42: 5, 7: 2}
+    copy(client, other_user, token)
+    assert quantities(client, other_user) == {42: 8, 7: 4}
 
 
-def test_a_keyed_copy_is_done_once(client, user):
+def test_keyed_copy_is_applied_once(client, user):
     fill(client, user)
     token = share(client, user)["token"]
     answers = [copy(client, f"{user}-other", token, KEY) for _ in range(2)]
@@ -262,33 +268,33 @@ def test_a_keyed_copy_is_done_once(client, user):
     assert quantities(client, f"{user}-other") == {42: 2}
 
 
-def test_a_cart_is_not_copied_into_itself(client, user):
+def test_copy_of_a_cart_into_itself_is_refused(client, user):
     answer = copy(client, user, share(client, user)["token"])
     assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["share_token"])
 
 
 @pytest.mark.parametrize("token", [None, "", 7, "x" * 201])
-def test_a_token_of_another_form(client, user, token):
+def test_malformed_token_is_refused(client, user, token):
     answer = copy(client, user, token)
     assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["share_token"])
 
 
-def test_a_lone_surrogate_is_an_unknown_token(client, user):
+def test_lone_surrogate_is_an_unknown_token(client, user):
     body = '{"share_token": "\\ud800"}'
     answer = client.post(f"/cart/{user}/copy", data=body, content_type="application/json")
     assert answer.status_code == 404
 
 
-def test_what_it_costs(client, user, table, store):
+def test_cost_of_requests_by_link(client, user, table, store):
     fill(client, user)
     with billed(table) as bill:
-        made = share(client, user, "edit")
+        share_created = share(client, user, "edit")
     assert bill.operations == ["TransactWriteItems"]
     for method, path, body, operations in (
-        ("GET", f"/shared/{made['token']}", None, ["GetItem", "Query"]),
-        ("POST", f"/shared/{made['token']}/items", CUP, ["GetItem", "UpdateItem"]),
+        ("GET", f"/shared/{share_created['token']}", None, ["GetItem", "Query"]),
+        ("POST", f"/shared/{share_created['token']}/items", CUP, ["GetItem", "UpdateItem"]),
         ("GET", f"/cart/{user}/shares", None, ["Query"]),
-        ("DELETE", f"/cart/{user}/shares/{made['share_id']}", None, ["DeleteItem", "DeleteItem"]),
+        ("DELETE", f"/cart/{user}/shares/{share_created['share_id']}", None, ["DeleteItem", "DeleteItem"]),
     ):
         with billed(table) as bill:
             client.open(path, method=method, json=body)

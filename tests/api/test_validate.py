@@ -1,4 +1,4 @@
-"""A cart is checked against the catalogue, and put right: each line once, whatever else happens to it."""
+"""A cart is validated against the catalogue, and fixed: each line once, whatever happens at the same time."""
 
 import random
 import threading
@@ -10,10 +10,10 @@ import pytest
 from cart import create_app
 from tests.support.capacity import billed
 from tests.support.concurrency import at_once
-from tests.support.crashes import deaths, put, units
+from tests.support.crashes import crash_points, put, units
 from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.problems import KEY, problem
-from tests.support.products_service import says
+from tests.support.products_service import answers_with
 from tests.support.stores import CUP
 
 
@@ -27,10 +27,10 @@ def validate(client, user, fix=False, headers=None):
 
 
 def lists(client, user) -> dict[str, dict[int, tuple[int, Decimal]]]:
-    """Units and price of each line in the cart, and of what is saved."""
-    shown = client.get(f"/cart/{user}?include=saved").json
+    """Return units and price of each line in the cart, and of each saved line."""
+    cart = client.get(f"/cart/{user}?include=saved").json
     return {
-        place: {one["product_id"]: (one["quantity"], one["price"]) for one in shown[name]}
+        place: {line["product_id"]: (line["quantity"], line["price"]) for line in cart[name]}
         for place, name in (("cart", "items"), ("saved", "saved"))
     }
 
@@ -40,8 +40,8 @@ AS_READ = {"product_name": "Espresso cup", "quantity": 2, "price": Decimal("19.9
 
 
 @pytest.fixture
-def all_sorts(store, user, products):
-    """Of each product one line of 2 at 19.99; and what is wrong with it."""
+def expected_problems(store, user, products):
+    """A cart with one line of 2 at 19.99 for each kind of problem; return the problems by product."""
     for product_id in range(1, 8):
         store.put(user, product_id, added_at={"S": f"2026-01-01T00:00:0{product_id}.000000Z"})
     store.put(user, 9, ttl={"N": "1"})
@@ -62,18 +62,21 @@ def all_sorts(store, user, products):
     }
 
 
-def test_it_says_of_each_line_what_is_wrong_and_writes_nothing(client, user, store, table, all_sorts):
+def test_validate_reports_the_problems_of_each_line_and_writes_nothing(client, user, store, table, expected_problems):
     before = store.rows(user)
     with billed(table) as bill:
         answer = validate(client, user, headers=KEY)
     assert answer.status_code == 200
-    lines = [{"product_id": one, **AS_READ, "problems": problems} for one, problems in all_sorts.items()]
+    lines = [
+        {"product_id": product_id, **AS_READ, "problems": problems}
+        for product_id, problems in expected_problems.items()
+    ]
     assert answer.json == {"valid": False, "lines": lines}
     assert bill.operations == ["Query"]
     assert store.rows(user) == before
 
 
-def test_a_cart_that_is_well_is_valid(client, user, store, products):
+def test_cart_without_problems_is_valid(client, user, store, products):
     assert validate(client, user).json == {"valid": True, "lines": []}
     assert products.requests == []
     products.sell(42)
@@ -82,14 +85,14 @@ def test_a_cart_that_is_well_is_valid(client, user, store, products):
     assert validate(client, user, fix=True).json["valid"] is True
 
 
-def test_fix_puts_right_what_is_wrong(client, user, store, table, all_sorts):
-    before = {one["product_id"]: one for one in client.get(f"/cart/{user}").json["items"]}
+def test_fix_corrects_each_problem(client, user, store, table, expected_problems):
+    before = {line["product_id"]: line for line in client.get(f"/cart/{user}").json["items"]}
     with billed(table) as bill:
         receipt = validate(client, user, fix=True).json
     assert bill.operations == ["Query", "TransactWriteItems"]
     assert receipt["valid"] is True
-    fixes = {one["product_id"]: one.get("fix") for one in receipt["lines"]}
-    assert {one["product_id"]: one["problems"] for one in receipt["lines"]} == all_sorts
+    fixes = {line["product_id"]: line.get("fix") for line in receipt["lines"]}
+    assert {line["product_id"]: line["problems"] for line in receipt["lines"]} == expected_problems
     old, new = Decimal("19.99"), Decimal("21.50")
     assert fixes == {
         1: None,
@@ -115,7 +118,7 @@ def test_fix_puts_right_what_is_wrong(client, user, store, table, all_sorts):
     assert row["priced_at"] == row["updated_at"] != row["added_at"]
 
 
-def test_to_fix_again_is_to_do_nothing(client, user, store, table, all_sorts):
+def test_second_fix_changes_nothing(client, user, store, table, expected_problems):
     first = validate(client, user, fix=True).json
     before = store.rows(user)
     with billed(table) as bill:
@@ -128,13 +131,13 @@ def test_to_fix_again_is_to_do_nothing(client, user, store, table, all_sorts):
     assert validate(client, user).json["valid"] is True
 
 
-def test_it_joins_what_is_saved(client, user, store, products):
-    """By the rules of save-for-later: units add up, those beyond the limit are cut, the newer price wins."""
+def test_fixed_line_joins_a_saved_one(client, user, store, products):
+    """As in save-for-later: units are added, units beyond the limit are cut, the newer price is kept."""
     products.sell(1, "5.00", stock=0)
-    for product_id, there in ((1, "998"), (2, "3")):
+    for product_id, saved_quantity in ((1, "998"), (2, "3")):
         store.put(user, product_id)
         newer = {"S": "2026-06-01T00:00:00.000000Z"}
-        saved = {"item_id": {"S": f"SAVED#{product_id}"}, "quantity": {"N": there}, "price": {"N": "7.77"}}
+        saved = {"item_id": {"S": f"SAVED#{product_id}"}, "quantity": {"N": saved_quantity}, "price": {"N": "7.77"}}
         store.put(user, product_id, priced_at=newer, **saved)
     fixes = [line["fix"] for line in validate(client, user, fix=True).json["lines"]]
     assert fixes == [
@@ -144,7 +147,7 @@ def test_it_joins_what_is_saved(client, user, store, products):
     assert lists(client, user) == {"cart": {}, "saved": {1: (999, Decimal(5)), 2: (5, Decimal("7.77"))}}
 
 
-def test_what_finds_no_room_stays_and_the_receipt_says_so(store, user, products):
+def test_line_stays_if_the_saved_list_is_full(store, user, products):
     client = create_app(replace(store.config, catalog_url=products.url, cart_max_lines=2)).test_client()
     for product_id in (1, 2, 3):
         store.put(user, product_id, added_at={"S": f"2026-01-01T00:00:0{product_id}.000000Z"})
@@ -153,7 +156,7 @@ def test_what_finds_no_room_stays_and_the_receipt_says_so(store, user, products)
     receipt = validate(client, user, fix=True).json
     assert receipt["valid"] is False
     actions = {line["product_id"]: line["fix"]["action"] for line in receipt["lines"]}
-    assert actions == {1: "left", 2: "left", 3: "saved_for_later"}  # the last joins a line that is there
+    assert actions == {1: "left", 2: "left", 3: "saved_for_later"}  # the last joins an existing line
     assert lists(client, user)["cart"].keys() == {1, 2}
     assert receipt["cart"] == client.get(f"/cart/{user}?include=saved").json
     client.delete(f"/cart/{user}/saved/9")
@@ -164,10 +167,10 @@ def test_what_finds_no_room_stays_and_the_receipt_says_so(store, user, products)
     }
 
 
-def test_with_a_key_the_receipt_is_given_again(client, user, store, products, all_sorts):
+def test_keyed_repeat_returns_the_same_receipt(client, user, store, products, expected_problems):
     first = validate(client, user, fix=True, headers=KEY)
     products.sell(1, "99.00", 1)
-    for fault in (None, says("", 500)):
+    for fault in (None, answers_with("", 500)):
         products.fault = fault
         again = validate(client, user, fix=True, headers=KEY)
         assert (again.status_code, again.data) == (200, first.data)
@@ -178,48 +181,48 @@ def test_with_a_key_the_receipt_is_given_again(client, user, store, products, al
 
 
 @pytest.mark.parametrize("fix", [False, True])
-def test_a_catalogue_that_is_not_well_is_503_and_nothing_is_written(client, user, store, products, fix, all_sorts):
+def test_failing_catalogue_is_503_and_nothing_is_written(client, user, store, products, fix, expected_problems):
     before = store.rows(user)
-    products.fault = says("{}")
+    products.fault = answers_with("{}")
     assert problem(validate(client, user, fix, KEY)) == (503, "catalog-unavailable")
     assert store.rows(user) == before
     assert store.rows(f"IDEMPOTENCY#{user}") == []
 
 
 @pytest.mark.parametrize("fix", [False, True])
-def test_without_a_catalogue_it_says_so(moto_store, user, fix):
+def test_validate_without_a_catalogue_is_refused(moto_store, user, fix):
     client = create_app(moto_store.config).test_client()
     moto_store.put(user, 42)
     assert problem(validate(client, user, fix)) == (409, "no-catalog")
 
 
 @pytest.mark.parametrize("fix", ["", "1", "True", "yes"])
-def test_fix_is_true_or_false(client, user, fix):
+def test_other_values_of_fix_are_refused(client, user, fix):
     answer = client.post(f"/cart/{user}/validate?fix={fix}")
     assert problem(answer) == (422, "invalid-input")
     assert "fix" in answer.get_json(force=True)["errors"]
     assert client.post(f"/cart/{user}/validate?fix=false").status_code == 200
 
 
-def test_a_change_in_between_is_seen(client, user, store, products):
-    """An add comes after the cart was read, before it is put right: its units are cut too, and none is lost."""
+def test_add_during_a_fix_is_included(client, user, store, products):
+    """An add comes after the cart was read and before it is fixed: its units are cut too, and none is lost."""
     products.sell(42, stock=5)
     store.put(user, 42, quantity={"N": "7"})
-    others = [lambda: store.put(user, 42, quantity={"N": "9"}, version={"N": "2"})]
+    writes = [lambda: store.put(user, 42, quantity={"N": "9"}, version={"N": "2"})]
 
-    def another(handler):
-        if others:
-            others.pop()()
+    def write_once(handler):
+        if writes:
+            writes.pop()()
         return False
 
-    products.fault = another
+    products.fault = write_once
     receipt = validate(client, user, fix=True, headers=KEY).json
     (line,) = receipt["lines"]
     assert (line["quantity"], line["fix"]["cut"]) == (9, 4)
     assert lists(client, user)["cart"] == {42: (5, Decimal("19.99"))}
 
 
-def test_a_line_that_is_removed_in_between_stays_removed(client, user, store, products):
+def test_line_removed_during_a_fix_stays_removed(client, user, store, products):
     products.sell(42, stock=0)
     store.put(user, 42)
 
@@ -234,8 +237,8 @@ def test_a_line_that_is_removed_in_between_stays_removed(client, user, store, pr
     assert store.rows(user) == []
 
 
-def test_fixes_race_adds(real_store, user, products):
-    """Adds of a service that has an older word of the stock, and fixes: no unit is lost or made, and it ends right."""
+def test_concurrent_fixes_and_adds_lose_no_unit(real_store, user, products):
+    """A service with older stock data adds while carts are fixed: no unit is lost or made, and the result is right."""
     products.sell(1, stock=0)
     products.sell(2, "21.50", stock=99)
     without = create_app(real_store.config)
@@ -266,8 +269,8 @@ def test_fixes_race_adds(real_store, user, products):
 
 
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
-def test_a_whole_cart_is_put_right(real_store, user, products, headers):
-    """100 lines, each of which is to be saved, and take two rows: more than one transaction."""
+def test_fix_of_100_lines_takes_several_transactions(real_store, user, products, headers):
+    """Each of 100 lines is moved to the saved list and takes two rows: more than one transaction."""
     app = create_app(replace(real_store.config, catalog_url=products.url))
     for product_id in range(1, 101):
         real_store.put(user, product_id)
@@ -284,20 +287,20 @@ def test_a_whole_cart_is_put_right(real_store, user, products, headers):
 
 
 @pytest.mark.parametrize(("action", "stock", "units"), [("changed", 1, 4), ("saved_for_later", 0, 8)])
-def test_what_a_fix_costs(real_store, user, products, action, stock, units):
-    """4 units a line, and those of the index for one that moves: 2 where it comes, and 2 where it goes."""
+def test_cost_of_a_fix(real_store, user, products, action, stock, units):
+    """4 units for each line, and the index units of a moved line: 2 for the new row, and 2 for the deleted one."""
     app = create_app(replace(real_store.config, catalog_url=products.url))
     products.sell(42, stock=stock)
     real_store.put(user, 42)
     with billed(app.extensions["cart_table"]) as bill:
-        assert done(validate(app.test_client(), user, fix=True).json) == {42: action}
+        assert actions_of(validate(app.test_client(), user, fix=True).json) == {42: action}
     assert bill.units_of["Query"] == 1
     if real_store.engine == "dynamodb-local":  # ministack charges the index's part once
         assert bill.units_of["TransactWriteItems"] == units
     assert bill.units_of.keys() == {"Query", "TransactWriteItems"}
 
 
-# --- what dies, or fails, in the middle
+# --- crashes and failures in the middle
 
 BEFORE = {("cart", 1): 5, ("cart", 2): 5, ("cart", 3): 5, ("cart", 4): 5, ("cart", 5): 2, ("saved", 2): 3}
 RIGHT = {("saved", 1): 5, ("saved", 2): 8, ("cart", 3): 4, ("cart", 4): 5, ("cart", 5): 2}
@@ -311,43 +314,47 @@ def sell_too_little(products) -> None:
     products.sell(5)
 
 
-def assert_put_right(client, store, user, receipt) -> None:
-    """Each line once: what was done, by however many runs, and what is there."""
+def assert_fixed(client, store, user, receipt) -> None:
+    """Assert that each line was fixed once, by any number of runs, and has the right state."""
     assert receipt["valid"] is True
     assert units(store, user) == RIGHT
     assert receipt["cart"] == client.get(f"/cart/{user}?include=saved").json
-    prices = {one["product_id"]: one["price"] for one in receipt["cart"]["items"]}
+    prices = {line["product_id"]: line["price"] for line in receipt["cart"]["items"]}
     assert prices == {3: Decimal("21.50"), 4: Decimal("21.50"), 5: Decimal("19.99")}
 
 
-def done(receipt) -> dict[int, str]:
+def actions_of(receipt) -> dict[int, str]:
     assert len({line["product_id"] for line in receipt["lines"]}) == len(receipt["lines"])
     return {line["product_id"]: line["fix"]["action"] for line in receipt["lines"] if "fix" in line}
 
 
+@pytest.mark.parametrize("real_store", ["dynamodb-local"], indirect=True)  # it takes seconds
 @pytest.mark.parametrize("headers", [{}, KEY], ids=["no key", "key"])
-def test_a_fix_that_dies_anywhere_can_be_run_again(real_store, user, products, headers, monkeypatch):
-    """Before and after each request, of which two or more are transactions; with a key, the receipt is whole."""
+def test_crashed_fix_can_be_repeated(real_store, user, products, headers, monkeypatch):
+    """It crashes before and after each request; there are two or more transactions.
+
+    With a key, the receipt is complete.
+    """
     monkeypatch.setattr("cart.carts.receipts.TRANSACTION_ROWS", 4)
     app = create_app(replace(real_store.config, catalog_url=products.url))
     client, store, table = app.test_client(), real_store, app.extensions["cart_table"]
     sell_too_little(products)
 
-    def fix(one: str):
-        return validate(client, one, fix=True, headers=headers)
+    def fix(cart: str):
+        return validate(client, cart, fix=True, headers=headers)
 
     points = []
-    for one, point in deaths(table, user, fix, lambda one: put(store, one, BEFORE)):
+    for cart, point in crash_points(table, user, fix, lambda cart: put(store, cart, BEFORE)):
         points.append(point)
-        left = {product_id for product_id in ACTIONS if store_has_as_before(store, one, product_id)}
-        assert sum(units(store, one).values()) in (25, 24), point  # one unit is cut, no other is lost
-        again = fix(one)
+        unfixed = {product_id for product_id in ACTIONS if store_has_as_before(store, cart, product_id)}
+        assert sum(units(store, cart).values()) in (25, 24), point  # one unit is cut, no other is lost
+        again = fix(cart)
         assert again.status_code == 200, point
-        assert_put_right(client, store, one, again.json)
-        assert done(again.json) == {one: ACTIONS[one] for one in (ACTIONS if headers else left)}, point
-        third = fix(one)
-        assert (third.data == again.data) if headers else (done(third.json) == {}), point
-        assert units(store, one) == RIGHT, point
+        assert_fixed(client, store, cart, again.json)
+        assert actions_of(again.json) == {cart: ACTIONS[cart] for cart in (ACTIONS if headers else unfixed)}, point
+        third = fix(cart)
+        assert (third.data == again.data) if headers else (actions_of(third.json) == {}), point
+        assert units(store, cart) == RIGHT, point
     assert len(points) == 2 * (1 + (4 if headers else 2))
 
 
@@ -357,29 +364,30 @@ def store_has_as_before(store, user: str, product_id: int) -> bool:
     return row is not None and row["version"]["N"] == "1"
 
 
-def test_fixes_through_a_network_that_fails(real_store, user, products, monkeypatch):
-    """With a key, and as often as it takes: each line is put right once, and the receipt tells of each."""
+@pytest.mark.parametrize("real_store", ["dynamodb-local"], indirect=True)  # it takes seconds
+def test_fixes_through_a_failing_network_fix_each_line_once(real_store, user, products, monkeypatch):
+    """With a key, a fix is repeated until it is answered: each line is fixed once, and the receipt lists all."""
     monkeypatch.setattr("cart.carts.receipts.TRANSACTION_ROWS", 4)
-    monkeypatch.setattr("cart.dynamodb.retries.RETRY_FOR_SECONDS", 0)  # else hardly a failure would be seen
+    monkeypatch.setattr("cart.dynamodb.retries.RETRY_FOR_SECONDS", 0)  # otherwise few faults would happen
     sell_too_little(products)
     seed = 20240607
     rng = random.Random(seed)
     with fault_proxy(real_store.config.dynamodb_endpoint_url, seed) as proxy:
-        proxy.kinds = [one for one in Fault if one not in (Fault.LATE, Fault.SLOW_ANSWER)]
+        proxy.kinds = [fault for fault in Fault if fault not in (Fault.LATE, Fault.SLOW_ANSWER)]
         settings = {"dynamodb_endpoint_url": proxy.url, "catalog_url": products.url}
         client = create_app(replace(real_store.config, **settings)).test_client()
-        told = set()
+        listed_products = set()
         for number in range(15):
-            one, key = f"{user}-{number}", {"Idempotency-Key": f"{rng.getrandbits(64):x}"}
-            put(real_store, one, BEFORE)
+            fault, key = f"{user}-{number}", {"Idempotency-Key": f"{rng.getrandbits(64):x}"}
+            put(real_store, fault, BEFORE)
             proxy.rate = 0.35
-            answer = validate(client, one, fix=True, headers=key)
+            answer = validate(client, fault, fix=True, headers=key)
             while answer.status_code != 200:
                 assert answer.status_code in (429, 503)
-                told.add(answer.get_json(force=True)["type"].rpartition(":")[2])
-                answer = validate(client, one, fix=True, headers=key)
+                listed_products.add(answer.get_json(force=True)["type"].rpartition(":")[2])
+                answer = validate(client, fault, fix=True, headers=key)
             proxy.rate = 0
-            assert_put_right(client, real_store, one, answer.json)
-            assert done(answer.json) == ACTIONS
-    assert "outcome-unknown" in told
+            assert_fixed(client, real_store, fault, answer.json)
+            assert actions_of(answer.json) == ACTIONS
+    assert "outcome-unknown" in listed_products
     assert all(proxy.counts[kind] for kind in proxy.kinds)

@@ -1,6 +1,6 @@
-"""The whole cycle with plain `zappa`, against moto in the place of AWS.
+"""The whole deployment cycle with plain `zappa`, against moto instead of AWS.
 
-moto runs no functions without Docker: the zip that it was given is fetched back from it, and run as Lambda runs it.
+moto runs no functions without Docker: the uploaded zip is fetched from it, and run as Lambda runs it.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ from tests.support.local_stage import (
     content,
     copy_project,
     header,
+    output_of,
     pattern_event,
     rest_event,
     run,
-    said,
     scheduled_event,
     settings,
     unpack,
@@ -62,7 +62,7 @@ RULES = {
 PRICE = {"product_id": 42, "price": 21.5, "changed_at": "2026-11-23T14:00:00Z"}
 JOB = hashlib.sha256(b"42 21.50 2026-11-23T14:00:00.000000Z").hexdigest()[:32]
 
-# What undeploy leaves, and how docs/operations.md lists it
+# What undeploy does not delete, by the names in docs/operations.md
 STAYS = {
     f"table {TABLE}": "the table",
     f"bucket {BUCKET}": "the S3 bucket",
@@ -74,7 +74,7 @@ STAYS = {
 
 @dataclass
 class Aws:
-    """moto, and what is on it."""
+    """moto, and the resources in it."""
 
     url: str
 
@@ -86,7 +86,7 @@ class Aws:
         return self.client("lambda").get_function(FunctionName=NAME)
 
     def environ(self) -> dict[str, str]:
-        """That of the function, and moto for AWS."""
+        """Return the function's environment, with moto as AWS."""
         variables = self.function()["Configuration"]["Environment"]["Variables"]
         return variables | {"AWS_ENDPOINT_URL": self.url}
 
@@ -95,51 +95,53 @@ class Aws:
         return {(row["user_id"]["S"], row["item_id"]["S"]): row for row in rows}
 
     def inventory(self) -> set[str]:
-        """Everything of the kinds that Zappa makes, but for the objects in the bucket."""
+        """List everything that Zappa makes, except the objects in the bucket."""
         stacks = self.client("cloudformation").describe_stacks()["Stacks"]
         return {
-            *(f"function {one['FunctionName']}" for one in self.client("lambda").list_functions()["Functions"]),
-            *(f"api {one['name']}" for one in self.client("apigateway").get_rest_apis()["items"]),
-            *(f"http api {one['Name']}" for one in self.client("apigatewayv2").get_apis()["Items"]),
-            *(f"stack {one['StackName']}" for one in stacks),
-            *(f"rule {one['Name']}" for one in self.client("events").list_rules()["Rules"]),
-            *(f"topic {one['TopicArn']}" for one in self.client("sns").list_topics()["Topics"]),
-            *(f"role {one['RoleName']}" for one in self.client("iam").list_roles()["Roles"]),
-            *(f"policy {one['PolicyName']}" for one in self.client("iam").list_policies(Scope="Local")["Policies"]),
-            *(f"bucket {one['Name']}" for one in self.client("s3").list_buckets()["Buckets"]),
-            *(f"log group {one['logGroupName']}" for one in self.client("logs").describe_log_groups()["logGroups"]),
-            *(f"queue {one.rpartition('/')[2]}" for one in self.client("sqs").list_queues().get("QueueUrls", [])),
-            *(f"mapping to {one['FunctionArn'].rpartition(':')[2]}" for one in self.mappings()),
-            *(f"table {one}" for one in self.client("dynamodb").list_tables()["TableNames"]),
+            *(f"function {entry['FunctionName']}" for entry in self.client("lambda").list_functions()["Functions"]),
+            *(f"api {entry['name']}" for entry in self.client("apigateway").get_rest_apis()["items"]),
+            *(f"http api {entry['Name']}" for entry in self.client("apigatewayv2").get_apis()["Items"]),
+            *(f"stack {entry['StackName']}" for entry in stacks),
+            *(f"rule {entry['Name']}" for entry in self.client("events").list_rules()["Rules"]),
+            *(f"topic {entry['TopicArn']}" for entry in self.client("sns").list_topics()["Topics"]),
+            *(f"role {entry['RoleName']}" for entry in self.client("iam").list_roles()["Roles"]),
+            *(f"policy {entry['PolicyName']}" for entry in self.client("iam").list_policies(Scope="Local")["Policies"]),
+            *(f"bucket {entry['Name']}" for entry in self.client("s3").list_buckets()["Buckets"]),
+            *(f"log group {entry['logGroupName']}" for entry in self.client("logs").describe_log_groups()["logGroups"]),
+            *(f"queue {entry.rpartition('/')[2]}" for entry in self.client("sqs").list_queues().get("QueueUrls", [])),
+            *(f"mapping to {entry['FunctionArn'].rpartition(':')[2]}" for entry in self.mappings()),
+            *(f"table {entry}" for entry in self.client("dynamodb").list_tables()["TableNames"]),
         }
 
     def mappings(self) -> list[dict[str, Any]]:
         return self.client("lambda").list_event_source_mappings()["EventSourceMappings"]
 
     def objects(self) -> list[str]:
-        return [one["Key"] for one in self.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+        return [entry["Key"] for entry in self.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])]
 
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    """moto with the additions of ``moto_plugin``, and on it the stage's table, as `table create` makes it."""
+    """moto with the additions of ``moto_plugin``, and the stage's table, as `table create` makes it."""
     port = engines.free_port()
     plugin = ROOT / "tests" / "support" / "moto_plugin.py"
     with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log:
         command = [sys.executable, str(plugin), "-H", engines.HOST, "-p", str(port)]
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            made = Aws(f"http://{engines.HOST}:{port}")
-            assert engines.wait_until_listens(made.url, 60, lambda: process.poll() is None), Path(log.name).read_text()
-            provision.create(made.client("dynamodb"), TABLE, lambda _: None)
-            yield made
+            fake_aws = Aws(f"http://{engines.HOST}:{port}")
+            assert engines.wait_until_listens(fake_aws.url, 60, lambda: process.poll() is None), Path(
+                log.name
+            ).read_text()
+            provision.create(fake_aws.client("dynamodb"), TABLE, lambda _: None)
+            yield fake_aws
         finally:
             engines.stop(process)
 
 
 @dataclass
 class Deployment:
-    """Stage `local` once deployed, then updated with more memory and one more variable."""
+    """Stage `local` after its deployment, and after an update with more memory and one more variable."""
 
     aws: Aws
     deployed: dict[str, Any]
@@ -154,9 +156,9 @@ def cycle(aws, project, tmp_path_factory):
     folder = copy_project(tmp_path_factory.mktemp("deployed"))
 
     def do(*arguments: str) -> str:
-        ended = zappa(folder, *arguments, AWS_ENDPOINT_URL=aws.url)
-        assert ended.returncode == 0, said(ended)
-        return ended.stdout
+        process = zappa(folder, *arguments, AWS_ENDPOINT_URL=aws.url)
+        assert process.returncode == 0, output_of(process)
+        return process.stdout
 
     assert "Deployment complete" in do("deploy", "local")
     deployed = aws.function()
@@ -174,25 +176,25 @@ def change_settings(folder: Path) -> None:
     (folder / "zappa_settings.json").write_text(json.dumps(stages))
 
 
-def test_deploy_made_the_function_of_the_settings(cycle):
-    made, wanted = cycle.deployed["Configuration"], settings()["local"]
-    assert made["Runtime"] == wanted["runtime"]
-    assert made["Handler"] == wanted["lambda_handler"]
-    assert made["Timeout"] == wanted["timeout_seconds"]
-    assert made["MemorySize"] == wanted["memory_size"]
-    assert made["Environment"]["Variables"] == wanted["aws_environment_variables"]
-    assert made["Role"].endswith(ROLE)
+def test_deploy_makes_the_function_of_the_settings(cycle):
+    configuration, stage_settings = cycle.deployed["Configuration"], settings()["local"]
+    assert configuration["Runtime"] == stage_settings["runtime"]
+    assert configuration["Handler"] == stage_settings["lambda_handler"]
+    assert configuration["Timeout"] == stage_settings["timeout_seconds"]
+    assert configuration["MemorySize"] == stage_settings["memory_size"]
+    assert configuration["Environment"]["Variables"] == stage_settings["aws_environment_variables"]
+    assert configuration["Role"].endswith(ROLE)
 
 
-def test_deploy_gave_it_the_policy_of_its_stage(cycle):
+def test_deploy_attaches_the_policy_of_the_stage(cycle):
     iam = cycle.aws.client("iam")
     assert iam.list_attached_role_policies(RoleName=ROLE)["AttachedPolicies"] == []
     (name,) = iam.list_role_policies(RoleName=ROLE)["PolicyNames"]
-    given = iam.get_role_policy(RoleName=ROLE, PolicyName=name)["PolicyDocument"]
-    assert given == json.loads((ROOT / "deploy/policies/local.json").read_text())
+    policy = iam.get_role_policy(RoleName=ROLE, PolicyName=name)["PolicyDocument"]
+    assert policy == json.loads((ROOT / "deploy/policies/local.json").read_text())
 
 
-def test_update_changed_what_the_settings_changed(cycle):
+def test_update_applies_changed_settings(cycle):
     before, after = cycle.deployed["Configuration"], cycle.updated["Configuration"]
     assert (before["MemorySize"], after["MemorySize"]) == (settings()["local"]["memory_size"], 768)
     added = after["Environment"]["Variables"].items() - before["Environment"]["Variables"].items()
@@ -200,55 +202,61 @@ def test_update_changed_what_the_settings_changed(cycle):
     assert before["CodeSha256"] != after["CodeSha256"]
 
 
-def test_status_tells(cycle):
+def test_status_reports_the_deployment(cycle):
     assert cycle.status["Lambda Name"] == NAME
-    assert cycle.status["Lambda Versions"] == 3  # $LATEST, and one for each time
+    assert cycle.status["Lambda Versions"] == 3  # $LATEST, and one version for each deployment
     assert re.fullmatch(r"https://\w+\.execute-api\.us-east-1\.amazonaws\.com/local", cycle.status["API Gateway URL"])
     assert cycle.status["Num. Event Rules"] == len(RULES)
 
 
-def test_the_rules_call_the_function(cycle):
-    """Two by the clock; and one by a pattern, which Zappa hands to EventBridge as it is in the settings."""
+def test_rules_call_the_function(cycle):
+    """Two rules have a schedule. One has a pattern, which Zappa passes to EventBridge as it is in the settings."""
     events, function = cycle.aws.client("events"), cycle.updated["Configuration"]["FunctionArn"]
-    rules = {one["Name"]: one for one in events.list_rules()["Rules"]}
+    rules = {rule["Name"]: rule for rule in events.list_rules()["Rules"]}
     assert rules.keys() == RULES
     for name in RULES:
         (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
         assert function.startswith(target["Arn"])
-    (source,) = [one["event_source"] for one in settings()["local"]["events"] if "event_source" in one]
+    (source,) = [rule["event_source"] for rule in settings()["local"]["events"] if "event_source" in rule]
     assert json.loads(rules[f"{NAME}-price-changed"]["EventPattern"]) == source["event_pattern"]
     policy = json.loads(cycle.aws.client("lambda").get_policy(FunctionName=NAME)["Policy"])
-    allowed = [one["Condition"]["ArnLike"]["AWS:SourceArn"] for one in policy["Statement"]]
+    allowed = [rule["Condition"]["ArnLike"]["AWS:SourceArn"] for rule in policy["Statement"]]
     assert {rule["Arn"] for rule in rules.values()} <= set(allowed)
 
 
-def test_the_function_is_subscribed_to_the_stream_once(cycle):
-    """By deploy, and brought in line by update."""
-    (made,) = cycle.aws.mappings()
+def test_function_is_subscribed_to_the_stream_once(cycle):
+    """Deploy subscribes it, and update corrects the subscription."""
+    (mapping,) = cycle.aws.mappings()
     table = cycle.aws.client("dynamodb").describe_table(TableName=TABLE)["Table"]
-    assert made["EventSourceArn"] == table["LatestStreamArn"]
-    assert made["FunctionArn"].endswith(f":function:{NAME}")
-    assert made["StartingPosition"] == "TRIM_HORIZON"
-    assert made.items() >= settings()["local"]["table_stream"].items() - {("BatchSize", 100)}
-    assert made["BatchSize"] == 50  # came with the update
-    assert made["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert made["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{NAME}-uncounted")
-    assert made["FilterCriteria"] == subscription.FilterCriteria
+    assert mapping["EventSourceArn"] == table["LatestStreamArn"]
+    assert mapping["FunctionArn"].endswith(f":function:{NAME}")
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping.items() >= settings()["local"]["table_stream"].items() - {("BatchSize", 100)}
+    assert mapping["BatchSize"] == 50  # set by the update
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"].endswith(f":{NAME}-uncounted")
+    assert mapping["FilterCriteria"] == subscription.FilterCriteria
 
 
-def test_the_filter_lets_lines_and_clears_through_and_nothing_else():
-    """As "Filter rules for event source mappings" has it: all fields of one of the patterns."""
+def test_stream_filter_passes_only_lines_and_clears():
+    """By "Filter rules for event source mappings": all fields of one of the patterns must match."""
 
     def passes(kind, user_id, item_id):
-        told = record(None, image(), user_id, item_id, eventName=kind)
-        lets = any(matches(told, json.loads(one["Pattern"])) for one in subscription.FilterCriteria["Filters"])
-        assert lets == is_counted(told)  # by those who read the stream themselves
+        stream_record = record(None, image(), user_id, item_id, eventName=kind)
+        lets = any(
+            matches(stream_record, json.loads(stream_filter["Pattern"]))
+            for stream_filter in subscription.FilterCriteria["Filters"]
+        )
+        assert lets == is_counted(stream_record)  # by those who read the stream themselves
         return lets
 
-    def matches(told, pattern):
+    def matches(value, pattern):
         if isinstance(pattern, list):
-            return any(told.startswith(one["prefix"]) if isinstance(one, dict) else told == one for one in pattern)
-        return all(matches(told[name], one) for name, one in pattern.items())
+            return any(
+                value.startswith(alternative["prefix"]) if isinstance(alternative, dict) else value == alternative
+                for alternative in pattern
+            )
+        return all(matches(value[name], alternative) for name, alternative in pattern.items())
 
     for kind in ("INSERT", "MODIFY", "REMOVE"):
         assert passes(kind, "ann", "ITEM#42")
@@ -257,7 +265,7 @@ def test_the_filter_lets_lines_and_clears_through_and_nothing_else():
             assert not passes(kind, *own)
 
 
-def test_the_api_hands_every_path_and_method_to_the_function(cycle):
+def test_api_passes_every_path_and_method_to_the_function(cycle):
     gateway = cycle.aws.client("apigateway")
     (api,) = gateway.get_rest_apis()["items"]
     resources = gateway.get_resources(restApiId=api["id"])["items"]
@@ -269,10 +277,10 @@ FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-standalone-preset
 
 
 @dataclass
-class Asked:
-    """The events of one run, each with a name of its own, and what was answered."""
+class EventRun:
+    """The events of one run, each with a name, and their answers."""
 
-    done: Run
+    process: Run
     answers: dict[str, dict[str, Any]]
     aws: Aws
 
@@ -281,13 +289,13 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def asked(cycle, tmp_path_factory):
-    """The deployed zip, fetched back from moto, unpacked, and asked in one process."""
+def event_run(cycle, tmp_path_factory):
+    """The deployed zip, fetched from moto and unpacked, answers all events in one process."""
     folder = tmp_path_factory.mktemp("fetched")
     with urllib.request.urlopen(cycle.updated["Code"]["Location"]) as response:
         (folder / "function.zip").write_bytes(response.read())
     tree = unpack(folder / "function.zip", folder / "task")
-    rules = {one["Name"]: one["Arn"] for one in cycle.aws.client("events").list_rules()["Rules"]}
+    rules = {rule["Name"]: rule["Arn"] for rule in cycle.aws.client("events").list_rules()["Rules"]}
     line = CUP | {"quantity": 3}
     events = {
         "add": rest_event("POST", "/cart/ann/items", line),
@@ -324,12 +332,12 @@ def asked(cycle, tmp_path_factory):
         "read with news": rest_event("GET", "/cart/ann"),
         "carts": rest_event("GET", "/products/42/carts"),
     }
-    done = run(tree, folder, list(events.values()), cycle.aws.environ())
-    return Asked(done, dict(zip(events, done.answers, strict=True)), cycle.aws)
+    process = run(tree, folder, list(events.values()), cycle.aws.environ())
+    return EventRun(process, dict(zip(events, process.answers, strict=True)), cycle.aws)
 
 
-def test_the_app_is_made_before_the_first_event(asked):
-    assert asked.done.made_first
+def test_app_is_made_before_the_first_event(event_run):
+    assert event_run.process.made_first
 
 
 @pytest.mark.parametrize(
@@ -354,27 +362,27 @@ def test_the_app_is_made_before_the_first_event(asked):
         ("encoded twice", 422),
     ],
 )
-def test_status(asked, name, status):
-    assert asked.answers[name]["statusCode"] == status, content(asked.answers[name])
+def test_each_event_gets_its_status(event_run, name, status):
+    assert event_run.answers[name]["statusCode"] == status, content(event_run.answers[name])
 
 
-def test_the_cart_is_whole(asked):
-    cart = asked.json("read")
+def test_cart_has_all_added_lines(event_run):
+    cart = event_run.json("read")
     assert [(line["product_id"], line["quantity"]) for line in cart["items"]] == [(42, 6), (7, 2)]
-    assert cart["items"][0]["product_name"] == "Tåsse"  # came in base64
+    assert cart["items"][0]["product_name"] == "Tåsse"  # sent in base64
     assert (cart["total_items"], cart["total_price"]) == (8, 159.92)
-    assert asked.json("read cleared")["items"] == []
+    assert event_run.json("read cleared")["items"] == []
 
 
-def test_a_price_that_changes_comes_over_eventbridge(asked):
-    cart = asked.json("read with news")
+def test_price_change_from_eventbridge_reaches_the_carts(event_run):
+    cart = event_run.json("read with news")
     assert {line["product_id"]: line.get("current_price") for line in cart["items"]} == {42: 21.5, 7: None}
     assert (cart["price_changes"], cart["total_price"]) == (1, 159.92)
-    assert {one["user_id"] for one in asked.json("carts")["carts"]} == {"ann", "eve", "auth0|eve@x+y"}
+    assert {cart["user_id"] for cart in event_run.json("carts")["carts"]} == {"ann", "eve", "auth0|eve@x+y"}
 
 
-def test_the_rows_are_in_dynamodb(asked):
-    rows = {key: row for key, row in asked.aws.rows().items() if not key[0].startswith("CLEARED#")}
+def test_rows_are_in_the_table(event_run):
+    rows = {key: row for key, row in event_run.aws.rows().items() if not key[0].startswith("CLEARED#")}
     assert rows.keys() == {
         ("ann", "ITEM#42"),
         ("ann", "ITEM#7"),
@@ -386,85 +394,88 @@ def test_the_rows_are_in_dynamodb(asked):
     assert rows["ann", "ITEM#42"]["product_name"] == {"S": "Tåsse"}
 
 
-def test_the_updated_variable_holds(asked):
-    """CART_MAX_QUANTITY=7 came with the update."""
-    assert asked.json("too many")["limit"] == 7
+def test_updated_variable_is_used(event_run):
+    """The update has set CART_MAX_QUANTITY=7."""
+    assert event_run.json("too many")["limit"] == 7
 
 
-def test_location_has_the_stage_where_the_url_has_it(asked):
-    assert header(asked.answers["add"], "Location") == "/local/cart/ann/items/42"
-    assert header(asked.answers["own domain"], "Location") == "/cart/eve/items/42"
+def test_location_has_the_stage_where_the_url_has_it(event_run):
+    assert header(event_run.answers["add"], "Location") == "/local/cart/ann/items/42"
+    assert header(event_run.answers["own domain"], "Location") == "/cart/eve/items/42"
 
 
-def test_a_percent_encoded_user_is_the_same_as_a_plain_one(asked):
-    assert asked.json("encoded") == asked.json("decoded")["items"][0]
-    assert asked.json("decoded")["user_id"] == "auth0|eve@x+y"
+def test_percent_encoded_user_is_the_same_user(event_run):
+    assert event_run.json("encoded") == event_run.json("decoded")["items"][0]
+    assert event_run.json("decoded")["user_id"] == "auth0|eve@x+y"
 
 
-def test_json_goes_as_text(asked):
-    """API Gateway decodes base64 only for clients whose Accept it knows; most would get it as it is."""
+def test_json_is_sent_as_text(event_run):
+    """API Gateway decodes base64 only for known values of Accept; most clients would get the encoded text."""
     problems = ("malformed", "no body", "not there", "wrong method", "too many", "set nothing", "encoded twice")
     for name in (*problems, "read", "add", "openapi", "docs"):
-        assert not asked.answers[name].get("isBase64Encoded"), name
+        assert not event_run.answers[name].get("isBase64Encoded"), name
     for name in problems:
-        assert header(asked.answers[name], "Content-Type") == "application/problem+json"
-        assert asked.json(name)["status"] == asked.answers[name]["statusCode"]
+        assert header(event_run.answers[name], "Content-Type") == "application/problem+json"
+        assert event_run.json(name)["status"] == event_run.answers[name]["statusCode"]
 
 
-def test_the_request_id_is_the_callers_or_the_apis(asked):
-    assert header(asked.answers["own id"], "X-Request-ID") == "mine"
-    assert header(asked.answers["health"], "X-Request-ID") == "of-the-api"
-    assert {line["request_id"] for line in asked.done.log() if line.get("route") == "/health"} == {"mine", "of-the-api"}
+def test_request_id_is_the_callers_or_the_apis(event_run):
+    assert header(event_run.answers["own id"], "X-Request-ID") == "mine"
+    assert header(event_run.answers["health"], "X-Request-ID") == "of-the-api"
+    assert {line["request_id"] for line in event_run.process.log() if line.get("route") == "/health"} == {
+        "mine",
+        "of-the-api",
+    }
 
 
-def test_the_documentation_is_whole(asked):
-    """Byte for byte what is installed here, whether it went as text or as base64."""
+def test_documentation_is_complete(event_run):
+    """It is equal to the installed files byte by byte, whether sent as text or as base64."""
     spec = importlib.util.find_spec("flask_swagger_ui")
     for name in FILES:
-        assert content(asked.answers[name]) == (Path(spec.origin).parent / "dist" / name).read_bytes(), name
-    here = create_app(Config(cart_max_quantity=7)).test_client().get("/openapi.json")
-    assert asked.json("openapi") == json.loads(here.data)
+        assert content(event_run.answers[name]) == (Path(spec.origin).parent / "dist" / name).read_bytes(), name
+    local_answer = create_app(Config(cart_max_quantity=7)).test_client().get("/openapi.json")
+    assert event_run.json("openapi") == json.loads(local_answer.data)
 
 
 @pytest.mark.parametrize(
     ("name", "page"), [("docs", f"https://{API}/local/docs"), ("docs on own domain", f"https://{SHOP}/docs")]
 )
-def test_the_page_finds_its_files_beside_it(asked, name, page):
-    text = content(asked.answers[name]).decode()
-    found = [urljoin(page, link) for link in re.findall(r'(?:src|href)="([^"#]+)"', text)]
-    assert f"{page}/swagger-ui-bundle.js" in found
-    assert all(link.startswith(f"{page}/") for link in found)
+def test_page_links_to_files_of_its_stage(event_run, name, page):
+    text = content(event_run.answers[name]).decode()
+    links = [urljoin(page, link) for link in re.findall(r'(?:src|href)="([^"#]+)"', text)]
+    assert f"{page}/swagger-ui-bundle.js" in links
+    assert all(link.startswith(f"{page}/") for link in links)
     (contract,) = re.findall(r'url: "([^"]+)"', text)
     assert urljoin(page, contract) == page.replace("/docs", "/openapi.json")
 
 
-def test_the_log_is_lines_of_json_and_has_no_event_in_it(asked):
-    lines = asked.done.printed.splitlines()
-    assert lines.pop(0) == "Instancing.."  # Zappa's, once in the life of a process
+def test_log_has_json_lines_and_no_events(event_run):
+    lines = event_run.process.printed.splitlines()
+    assert lines.pop(0) == "Instancing.."  # Zappa's line, once in each process
     assert {json.loads(line)["level"] for line in lines} == {"INFO"}
-    assert "X-Forwarded" not in asked.done.printed
-    assert asked.done.traced == ""
+    assert "X-Forwarded" not in event_run.process.printed
+    assert event_run.process.traced == ""
 
 
-def test_what_is_scheduled_reports_the_size_of_the_table(asked):
-    (report,) = [line for line in asked.done.log() if "TableItems" in line]
+def test_schedule_reports_the_table_size(event_run):
+    (report,) = [line for line in event_run.process.log() if "TableItems" in line]
     assert report["Environment"] == "local"
 
 
-def test_a_stage_that_does_not_exist_is_one_line(project):
-    ended = zappa(project, "status", "nosuch")
-    assert ended.returncode != 0
-    lines = said(ended).splitlines()
-    # Zappa asks PyPI for its newest version, and says so where PyPI cannot be reached
+def test_unknown_stage_prints_one_line(project):
+    process = zappa(project, "status", "nosuch")
+    assert process.returncode != 0
+    lines = output_of(process).splitlines()
+    # Zappa asks PyPI for its newest version, and prints a line if PyPI cannot be reached
     (line,) = (line for line in lines if "pypi.org" not in line)
     assert line == "Error: Please define stage 'nosuch' in your Zappa settings."
 
 
-def test_no_active_environment_is_said(project):
-    ended = zappa(project, "package", "local", VIRTUAL_ENV=None, PATH="/usr/bin:/bin")
-    assert ended.returncode != 0
-    assert "requires an active virtual environment" in said(ended)
-    assert "Traceback" not in said(ended)
+def test_missing_virtual_environment_is_reported(project):
+    process = zappa(project, "package", "local", VIRTUAL_ENV=None, PATH="/usr/bin:/bin")
+    assert process.returncode != 0
+    assert "requires an active virtual environment" in output_of(process)
+    assert "Traceback" not in output_of(process)
 
 
 @pytest.mark.parametrize(
@@ -474,23 +485,23 @@ def test_no_active_environment_is_said(project):
         ("local", f"set {client.CREDENTIALS}"),
     ],
 )
-def test_make_says_what_is_wrong_before_it_begins(project, stage, line):
-    """Where plain Zappa has a traceback: without credentials."""
+def test_make_reports_missing_requirements_before_it_deploys(project, stage, line):
+    """Plain Zappa prints a traceback without credentials."""
     nobody = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environ = kept | nobody | {"AWS_EC2_METADATA_DISABLED": "true"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environ = inherited | nobody | {"AWS_EC2_METADATA_DISABLED": "true"}
     command = [sys.executable, "-m", "deploy.stages", "deploy", stage]
-    ended = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert said(ended).strip() == f"cart: {line}"
+    process = subprocess.run(command, cwd=project, env=environ, capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert output_of(process).strip() == f"cart: {line}"
 
 
-def test_rollback_then_undeploy_leaves_only_what_the_docs_name(cycle, asked):
-    """The last two, in this order: each undoes what the other tests look at."""
+def test_rollback_and_undeploy_leave_only_the_documented_resources(cycle, event_run):
+    """It runs last and in this order, since each step undoes what the other tests read."""
     aws = cycle.aws
     cycle.zappa("rollback", "local", "-n", "1")
     assert aws.function()["Configuration"]["CodeSha256"] == cycle.deployed["Configuration"]["CodeSha256"]
-    assert aws.function()["Configuration"]["MemorySize"] == 768  # the code goes back, the settings do not
+    assert aws.function()["Configuration"]["MemorySize"] == 768  # rollback restores the code, but not the settings
 
     aws.client("logs").create_log_group(logGroupName=LOG_GROUP)  # as Lambda does with the first event
     assert aws.inventory() - STAYS.keys() == {
@@ -498,11 +509,11 @@ def test_rollback_then_undeploy_leaves_only_what_the_docs_name(cycle, asked):
         *(f"rule {name}" for name in RULES),
     }
     subscription.unsubscribe(aws.client, NAME, TABLE)
-    assert len(aws.mappings()) == 1  # as long as there is a function
+    assert len(aws.mappings()) == 1  # while the function exists
     cycle.undeploy()
     subscription.unsubscribe(aws.client, NAME, TABLE)
     assert aws.inventory() == STAYS.keys()
-    # in stage `local` alone, by its delete_s3_zip: the zips of deploy and update; no template, nothing of rollback
+    # zips of deploy and update, which only stage `local` deletes (delete_s3_zip); no template, nothing of rollback
     assert [re.sub(r"\d+", "N", key) for key in aws.objects()] == [f"{NAME}-N.zip"] * 2
     assert aws.rows()
 

@@ -1,4 +1,4 @@
-"""Metrics in the log, and what `flask monitoring create` makes of them in CloudWatch (moto)."""
+"""Metrics in the log, and the dashboard and alarms that `flask monitoring create` makes in CloudWatch (moto)."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ def app(store):
 
 @pytest.fixture
 def metrics_of(app, capsys):
-    """``metrics_of(method, path, body)``: what CloudWatch would read from the request's log line."""
+    """Return ``metrics_of(method, path, body)``: the metrics that CloudWatch reads from the request's log line."""
 
     def call(method, path, body=None):
         app.test_client().open(path, method=method, json=body)
@@ -33,11 +33,11 @@ def metrics_of(app, capsys):
     return call
 
 
-def test_metrics_of_each_request(metrics_of, user, store):
-    real = store.engine != "moto"  # moto does not model units, but answers some
+def test_each_request_logs_its_metrics(metrics_of, user, store):
+    real = store.engine != "moto"  # moto does not model units, but reports some
 
-    def expected(units, **others):
-        return {"Requests": 1, "DynamoDBRequests": 1, "DynamoDBCapacityUnits": units, **others}
+    def expected(units, **other_metrics):
+        return {"Requests": 1, "DynamoDBRequests": 1, "DynamoDBCapacityUnits": units, **other_metrics}
 
     metrics_of("POST", f"/cart/{user}/items", CUP)
     added = metrics_of("POST", f"/cart/{user}/items", CUP | {"quantity": 3})
@@ -54,12 +54,12 @@ def test_metrics_of_each_request(metrics_of, user, store):
     }
 
 
-def test_failures_are_counted(metrics_of, user, app, monkeypatch):
+def test_failed_requests_are_counted(metrics_of, user, app, monkeypatch):
     monkeypatch.setattr(app.extensions["cart_table"], "name", "nothing-there")
     assert metrics_of("GET", f"/cart/{user}") == {"Requests": 1, "DynamoDBRequests": 1, "Errors5xx": 1}
 
 
-def test_the_size_of_the_table(app, store, user, capsys, monkeypatch):
+def test_table_size_is_logged_as_a_metric(app, store, user, capsys, monkeypatch):
     store.put(user, 1)
     monkeypatch.setattr(wsgi, "app", app)
     capsys.readouterr()
@@ -69,7 +69,7 @@ def test_the_size_of_the_table(app, store, user, capsys, monkeypatch):
     assert values["TableSize"] >= 0
 
 
-def test_no_namespace_no_metrics(store, user, capsys):
+def test_without_a_namespace_no_metrics_are_logged(store, user, capsys):
     create_app(replace(store.config, log_level="INFO")).test_client().get(f"/cart/{user}")
     assert "_aws" not in capsys.readouterr().out
 
@@ -82,7 +82,7 @@ def moto_clients(moto_url, monkeypatch):
     return {name: boto3.client(name, region_name="us-east-1") for name in ("cloudwatch", "logs")}
 
 
-def test_create_makes_one_dashboard_and_the_alarms_and_can_be_run_again(moto_clients, store):
+def test_repeated_create_makes_one_dashboard_and_the_alarms(moto_clients, store):
     config = replace(store.config, environment="staging", metrics_namespace="Shop")
     for days in (7, 30):
         options = ["--retention-days", str(days), "--topic-arn", "arn:aws:sns:us-east-1:123456789012:ops"]
@@ -101,29 +101,29 @@ def test_create_makes_one_dashboard_and_the_alarms_and_can_be_run_again(moto_cli
     assert all(alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:123456789012:ops"] for alarm in alarms)
 
 
-def test_alarms_on_changes_that_are_not_counted(store):
-    """They look at what the mapping and its queue of failures are of."""
-    alarms = {one["AlarmName"]: one for one in monitoring.alarms(replace(store.config, environment="dev"))}
+def test_alarms_watch_changes_that_are_not_counted(store):
+    """The alarms are on the stream's mapping and on its failure queue."""
+    alarms = {alarm["AlarmName"]: alarm for alarm in monitoring.alarms(replace(store.config, environment="dev"))}
     age, given_up = alarms["cart-dev-iterator-age"], alarms["cart-dev-changes-given-up"]
     assert age["Dimensions"] == [{"Name": "FunctionName", "Value": "cart-dev"}]
     assert (
         age["Threshold"] < settings()["dev"]["table_stream"]["MaximumRecordAgeInSeconds"] * 1000
-    )  # before any is lost
+    )  # before any record is lost
     assert given_up["Dimensions"] == [{"Name": "QueueName", "Value": "cart-dev-uncounted"}]
     assert alarms["cart-dev-changes-failed"]["MetricName"] in METRICS
 
 
-def test_the_dashboard_is_whole(store):
+def test_dashboard_has_all_metrics(store):
     config = replace(store.config, environment="dev", metrics_namespace="Shop")
     widgets = monitoring.dashboard(config)["widgets"]
-    shown = {tuple(metric[:2]) for widget in widgets for metric in widget["properties"]["metrics"]}
-    assert shown >= {("AWS/Lambda", name) for name in ("Invocations", "Duration", "Errors", "IteratorAge")}
-    assert ("AWS/SQS", "ApproximateNumberOfMessagesVisible") in shown
-    assert shown >= {
+    shown_metrics = {tuple(metric[:2]) for widget in widgets for metric in widget["properties"]["metrics"]}
+    assert shown_metrics >= {("AWS/Lambda", name) for name in ("Invocations", "Duration", "Errors", "IteratorAge")}
+    assert ("AWS/SQS", "ApproximateNumberOfMessagesVisible") in shown_metrics
+    assert shown_metrics >= {
         ("AWS/DynamoDB", name)
         for name in ("ConsumedReadCapacityUnits", "ConsumedWriteCapacityUnits", "SuccessfulRequestLatency")
     }
-    assert {name for namespace, name in shown if namespace == "Shop"} == METRICS.keys()
+    assert {name for namespace, name in shown_metrics if namespace == "Shop"} == METRICS.keys()
     places = [(widget["x"], widget["y"]) for widget in widgets]
     assert len(set(places)) == len(places)
     assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)

@@ -1,4 +1,4 @@
-"""What `zappa package local` ships: nothing but the app and what it runs on, ready to be read and not compiled."""
+"""What `zappa package local` ships: only the app and its dependencies, with valid bytecode."""
 
 import hashlib
 import importlib.util
@@ -19,10 +19,10 @@ from tests.support.local_stage import (
     STRAYS,
     content,
     copy_project,
+    output_of,
     pattern_event,
     rest_event,
     run,
-    said,
     scheduled_event,
     settings,
     unpack,
@@ -104,7 +104,7 @@ def is_metadata(name: str) -> bool:
     return name.endswith(".dist-info")
 
 
-def test_only_what_is_allowed_is_in_it(names):
+def test_package_has_only_allowed_files(names):
     tops = {name.parts[0] for name in names}
     assert {top for top in tops if not is_metadata(top)} == APP | ZAPPAS | LIBRARIES
     pinned = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
@@ -118,7 +118,7 @@ def test_only_what_is_allowed_is_in_it(names):
     assert not NEVER & {part for name in names for part in name.parts}
 
 
-def test_all_of_the_app_is_in_it(names):
+def test_package_has_the_whole_app(names):
     shipped = {str(name) for name in names if name.parts[0] == "cart" and name.suffix != ".pyc"}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "cart").rglob("*.py")}
     commands = {name for name in sources if name.startswith("cart/commands/")}
@@ -128,22 +128,22 @@ def test_all_of_the_app_is_in_it(names):
     assert shipped.isdisjoint(commands)
 
 
-def test_nothing_that_lay_about_is_in_it(zipped, names):
+def test_package_has_no_stray_files(zipped, names):
     assert not {PurePosixPath(name) for name in STRAYS} & set(names)
     assert not any(SECRET.encode() in zipped.read(entry) for entry in zipped.infolist())
 
 
-def test_the_page_takes_little_of_it(zipped):
+def test_analytics_page_is_small(zipped):
     sizes = {entry.filename: entry.compress_size for entry in zipped.infolist() if "/pages/" in entry.filename}
     assert sum(sizes.values()) <= MAX_PAGES_ZIPPED, sizes
 
 
-def test_it_is_small(package, zipped):
+def test_package_is_small(package, zipped):
     assert package.stat().st_size <= MAX_ZIPPED
     assert sum(entry.file_size for entry in zipped.infolist()) <= MAX_UNZIPPED
 
 
-def test_every_module_has_bytecode_that_is_valid_whatever_its_date(zipped, names):
+def test_every_module_has_hash_based_bytecode(zipped, names):
     sources = {name for name in names if name.suffix == ".py" and "__pycache__" not in name.parts}
     bytecode = {name.parent / "__pycache__" / f"{name.stem}.cpython-311.pyc" for name in sources}
     zappa_makes_late = {"zappa_settings", "__init__"}  # at the root
@@ -154,7 +154,7 @@ def test_every_module_has_bytecode_that_is_valid_whatever_its_date(zipped, names
         assert (magic, flags) == (importlib.util.MAGIC_NUMBER, UNCHECKED_HASH), name
 
 
-def test_compiled_parts_are_for_lambda(zipped, names):
+def test_compiled_libraries_are_for_lambda(zipped, names):
     extensions = [name for name in names if name.suffix == ".so"]
     assert extensions
     for name in extensions:
@@ -168,10 +168,13 @@ def test_compiled_parts_are_for_lambda(zipped, names):
 
 
 @pytest.fixture(scope="module")
-def ran(tree, own_moto_url, tmp_path_factory):
-    """Each operation, the documentation and its files, and what is scheduled, by the package in a read-only folder."""
+def package_run(tree, own_moto_url, tmp_path_factory):
+    """A run of the package in a read-only folder:
+
+    each operation, the documentation and its files, and the schedules.
+    """
     store = make_store("moto", own_moto_url)
-    scheduled = [one["function"] for one in settings()["local"]["events"] if "expression" in one]
+    scheduled = [event["function"] for event in settings()["local"]["events"] if "expression" in event]
     cart, line = "/cart/packed", "/cart/packed/items/42"
     events = [
         rest_event("POST", f"{cart}/items", CUP),
@@ -209,15 +212,15 @@ def ran(tree, own_moto_url, tmp_path_factory):
     with products_service() as catalog:
         catalog.sell(42)
         environ["CATALOG_URL"] = catalog.url
-        done = run(tree, tmp_path_factory.mktemp("run"), events, environ, "-v")
+        run_of_package = run(tree, tmp_path_factory.mktemp("run"), events, environ, "-v")
     assert snapshot(tree) == before
-    done.aggregates = Aggregates(store.client, store.config)
-    return done
+    run_of_package.aggregates = Aggregates(store.client, store.config)
+    return run_of_package
 
 
 @pytest.fixture(scope="module")
-def shopped(tree, moto_store, tmp_path_factory):
-    """A process in which somebody shops, and nothing else happens."""
+def shopper_run(tree, moto_store, tmp_path_factory):
+    """A process in which a shopper sends requests, and nothing else happens."""
     environ = {
         "DYNAMODB_ENDPOINT_URL": moto_store.config.dynamodb_endpoint_url,
         "DYNAMODB_TABLE_NAME": moto_store.config.dynamodb_table_name,
@@ -231,12 +234,12 @@ def snapshot(tree: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in tree.rglob("*")}
 
 
-def test_it_answers_every_operation(ran):
-    statuses = [answer["statusCode"] for answer in ran.answers if answer and "statusCode" in answer]
+def test_package_answers_every_operation(package_run):
+    statuses = [answer["statusCode"] for answer in package_run.answers if answer and "statusCode" in answer]
     of_prices, of_analytics = [200, 201, 200, 200, 202, 200], [200] * (1 + len(ASSETS) + 1)
     assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4, *of_prices, *of_analytics]
-    assert b"swagger-ui" in content(ran.answers[9])
-    answers = [answer for answer in ran.answers if answer and "statusCode" in answer]
+    assert b"swagger-ui" in content(package_run.answers[9])
+    answers = [answer for answer in package_run.answers if answer and "statusCode" in answer]
     page, *assets, summary = answers[-len(of_analytics) :]
     assert b"Cart analytics" in content(page)
     for name, answer in zip(ASSETS, assets, strict=True):
@@ -245,24 +248,24 @@ def test_it_answers_every_operation(ran):
     assert content(summary).startswith(b"day,lines_added,")
 
 
-def test_it_counts_what_the_stream_tells(ran):
-    """Whatever the ARN of the stream; and says which records failed, which Zappa's handler would not do."""
-    assert ran.answers[-1] == {"batchItemFailures": [{"itemIdentifier": POISON["dynamodb"]["SequenceNumber"]}]}
-    assert ran.aggregates.product(42) == ProductTotals(42, 2, 5, Decimal("99.95"))
-    (line,) = [line for line in ran.log() if "Counted" in line["message"]]
+def test_package_counts_stream_records(package_run):
+    """It counts for any ARN of the stream, and returns the failed records; Zappa's handler would not do so."""
+    assert package_run.answers[-1] == {"batchItemFailures": [{"itemIdentifier": POISON["dynamodb"]["SequenceNumber"]}]}
+    assert package_run.aggregates.product(42) == ProductTotals(42, 2, 5, Decimal("99.95"))
+    (line,) = [line for line in package_run.log() if "Counted" in line["message"]]
     assert line["message"] == "Counted 3 of 4 changes"
 
 
-def test_nothing_of_the_aggregates_is_loaded_for_a_shopper(shopped):
-    assert [answer["statusCode"] for answer in shopped.answers] == [201, 204]
+def test_shopper_requests_load_no_analytics_module(shopper_run):
+    assert [answer["statusCode"] for answer in shopper_run.answers] == [201, 204]
     of_shoppers = {"cart.analytics", "cart.analytics.page", "cart.analytics.schemas", "cart.analytics.views"}
-    assert {name for name in shopped.modules if name.startswith("cart.analytics")} == of_shoppers
-    assert "cart.events" not in shopped.modules
+    assert {name for name in shopper_run.modules if name.startswith("cart.analytics")} == of_shoppers
+    assert "cart.events" not in shopper_run.modules
 
 
-def test_what_eventbridge_sends_reaches_the_cart(ran):
-    """Zappa's handler would drop it."""
-    read, accepted, job, _, done = [answer and json.loads(content(answer)) for answer in ran.answers[16:21]]
+def test_eventbridge_event_reaches_the_cart(package_run):
+    """Zappa's handler would drop the event."""
+    read, accepted, job, _, done = [answer and json.loads(content(answer)) for answer in package_run.answers[16:21]]
     (line,) = read["items"]
     assert (line["price"], line["current_price"], read["price_changes"]) == (19.99, 21.5, 1)
     assert (accepted["items"][0]["price"], accepted["price_changes"]) == (21.5, 0)
@@ -270,20 +273,20 @@ def test_what_eventbridge_sends_reaches_the_cart(ran):
     assert (done["status"], done["changed"]) == ("done", 1)
 
 
-def test_nothing_is_compiled_at_the_start(ran, tree):
-    """By Python's own account (``-v``) of where the code of each module came from."""
-    compiled = set(re.findall(rf"^# code object from {tree}/(.*)$", ran.traced, re.MULTILINE))
-    assert compiled == {"zappa_settings.py"}  # made by Zappa after it has packed; 25 lines
-    read = set(re.findall(r"^# code object from '(.*\.pyc)'$", ran.traced, re.MULTILINE))
-    loaded = {cached for cached in ran.modules.values() if cached and cached.startswith(str(tree))}
+def test_no_module_is_compiled_at_the_start(package_run, tree):
+    """Python reports (``-v``) from which file it loads each module's code."""
+    compiled = set(re.findall(rf"^# code object from {tree}/(.*)$", package_run.traced, re.MULTILINE))
+    assert compiled == {"zappa_settings.py"}  # written by Zappa after packaging; 25 lines
+    read = set(re.findall(r"^# code object from '(.*\.pyc)'$", package_run.traced, re.MULTILINE))
+    loaded = {cached for cached in package_run.modules.values() if cached and cached.startswith(str(tree))}
     assert loaded - read == {f"{tree}/__pycache__/zappa_settings.cpython-311.pyc"}
     assert f"{tree}/cart/carts/__pycache__/views.cpython-311.pyc" in read
 
 
-def test_the_app_needs_all_of_its_modules_that_are_shipped(names, ran):
+def test_every_shipped_module_of_the_app_is_loaded(names, package_run):
     sources = {name for name in names if name.parts[0] == "cart" and name.suffix == ".py"}
     modules = {".".join(name.with_suffix("").parts) for name in sources if name.stem != "__init__"}
-    assert modules <= ran.modules.keys(), "what the app never imports belongs into cart/commands or deploy"
+    assert modules <= package_run.modules.keys(), "what the app never imports belongs into cart/commands or deploy"
 
 
 @pytest.mark.parametrize(
@@ -304,12 +307,12 @@ def test_the_app_needs_all_of_its_modules_that_are_shipped(names, ran):
     ],
     ids=["python", "architecture", "library"],
 )
-def test_what_cannot_be_built_is_one_line(project, tmp_path, name, text, changed, line):
+def test_failed_build_prints_one_line(project, tmp_path, name, text, changed, line):
     copy = copy_project(tmp_path / "copy")
     before = (copy / name).read_text()
     assert text in before
     (copy / name).write_text(before.replace(text, changed))
-    ended = zappa(copy, "package", "local")
-    assert ended.returncode != 0
-    assert line in said(ended).splitlines()
-    assert "Traceback" not in said(ended)
+    process = zappa(copy, "package", "local")
+    assert process.returncode != 0
+    assert line in output_of(process).splitlines()
+    assert "Traceback" not in output_of(process)

@@ -1,4 +1,4 @@
-"""A stage's function may do what the code does, to what is the stage's own, and nothing else."""
+"""A stage's function may do exactly what the code does, and only to the stage's own resources."""
 
 import json
 import re
@@ -30,13 +30,13 @@ def policy_of(stage: str) -> dict:
 
 
 def statements(stage: str) -> list[tuple[set[str], set[str]]]:
-    """Of each statement the actions and the resources."""
-    made = policy_of(stage)
-    assert made["Version"] == "2012-10-17"
-    for one in made["Statement"]:
-        assert one.keys() == {"Sid", "Effect", "Action", "Resource"}
-        assert one["Effect"] == "Allow"
-    return [(as_set(one["Action"]), as_set(one["Resource"])) for one in made["Statement"]]
+    """Return the actions and resources of each statement."""
+    policy = policy_of(stage)
+    assert policy["Version"] == "2012-10-17"
+    for statement in policy["Statement"]:
+        assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
+        assert statement["Effect"] == "Allow"
+    return [(as_set(statement["Action"]), as_set(statement["Resource"])) for statement in policy["Statement"]]
 
 
 def as_set(one_or_more: str | list[str]) -> set[str]:
@@ -44,13 +44,13 @@ def as_set(one_or_more: str | list[str]) -> set[str]:
 
 
 def actions_on(stage: str, service: str) -> tuple[set[str], set[str]]:
-    (found,) = [pair for pair in statements(stage) if any(action.startswith(f"{service}:") for action in pair[0])]
-    return found
+    (pairs,) = [pair for pair in statements(stage) if any(action.startswith(f"{service}:") for action in pair[0])]
+    return pairs
 
 
-def on(stage: str, resource: str) -> tuple[set[str], set[str]]:
-    (found,) = [pair for pair in statements(stage) if resource in pair[1]]
-    return found
+def statement_on(stage: str, resource: str) -> tuple[set[str], set[str]]:
+    (pairs,) = [pair for pair in statements(stage) if resource in pair[1]]
+    return pairs
 
 
 @dataclass
@@ -73,26 +73,28 @@ def catalog():
 
 @pytest.fixture(scope="module")
 def calls(own_moto_url, catalog):
-    """All that is asked of DynamoDB and EventBridge while everything the service can do is done."""
+    """All operations of DynamoDB and EventBridge that are called while every feature is used."""
     store = make_store("moto", own_moto_url)
     app = create_app(replace(store.config, catalog_url=catalog.url, catalog_cache_seconds=0))
-    seen = Calls()
+    recorded = Calls()
 
-    def see(operation, params, **_):
-        seen.operations.add(operation)
-        # a transaction needs the permission of each thing in it, and none of its own
-        parts = [part for one in params.get("TransactItems", []) for part in one.items()]
-        seen.actions |= {f"{kind}Item" for kind, _ in parts} or {operation}
-        seen.tables |= {action["TableName"] for _, action in parts}
-        seen.indexes |= {params["IndexName"]} if "IndexName" in params else set()
-        seen.tables |= params["RequestItems"].keys() if "RequestItems" in params else {params.get("TableName")} - {None}
+    def record_call(operation, params, **_):
+        recorded.operations.add(operation)
+        # a transaction needs the permissions of its actions, and none for itself
+        parts = [part for item in params.get("TransactItems", []) for part in item.items()]
+        recorded.actions |= {f"{kind}Item" for kind, _ in parts} or {operation}
+        recorded.tables |= {action["TableName"] for _, action in parts}
+        recorded.indexes |= {params["IndexName"]} if "IndexName" in params else set()
+        recorded.tables |= (
+            params["RequestItems"].keys() if "RequestItems" in params else {params.get("TableName")} - {None}
+        )
 
-    def see_events(operation, params, **_):
-        seen.event_actions.add(operation)
-        seen.buses |= {entry.get("EventBusName", "default") for entry in params["Entries"]}
+    def record_event_call(operation, params, **_):
+        recorded.event_actions.add(operation)
+        recorded.buses |= {entry.get("EventBusName", "default") for entry in params["Entries"]}
 
-    app.extensions["cart_table"].client.on("before", see)
-    store.put("u", 42, ttl={"N": "1"})  # an expired line, to be revived
+    app.extensions["cart_table"].client.on("before", record_call)
+    store.put("u", 42, ttl={"N": "1"})  # an expired line, to which the adds start a new one
     put_product(store, 41, 1, 1, 19_99)
     exercised = exercise_all(app)
     assert exercised == {rule.endpoint for rule in app.url_map.iter_rules() if rule.endpoint.partition(".")[0] in OURS}
@@ -104,7 +106,7 @@ def calls(own_moto_url, catalog):
             CREDENTIALS | {"AWS_ENDPOINT_URL": own_moto_url, "AWS_LAMBDA_FUNCTION_NAME": "cart"}
         ).items():
             patch.setenv(name, value)
-        app.extensions["cart_bus"].client.on("before", see_events)
+        app.extensions["cart_bus"].client.on("before", record_event_call)
         report_table_size({}, None)
         for number in range(2):
             store.put(f"u{number}", 42)
@@ -116,8 +118,8 @@ def calls(own_moto_url, catalog):
     assert aggregates.top("units", 1) == [aggregates.product(42)]
     assert [day.lines_added for day in aggregates.days(DAY, DAY)] == [1]
     assert aggregates.totals().units == 2
-    assert seen.tables == {store.config.dynamodb_table_name}
-    return seen
+    assert recorded.tables == {store.config.dynamodb_table_name}
+    return recorded
 
 
 GATEWAYS = {"dynamodb/table.py", "prices/job_rows.py", "analytics/totals.py", "analytics/counter.py"}
@@ -167,11 +169,11 @@ def requests():
 
 
 def exercise_all(app) -> set[str]:
-    """Make all requests, each told what the one before it was answered; the value is the endpoints that answered."""
-    asked, answer, endpoints = requests(), None, set()
+    """Send all requests, each made from the previous answer; return the endpoints that answered."""
+    request_generator, answer, endpoints = requests(), None, set()
     with suppress(StopIteration):
         while True:
-            endpoint, answer = exercise(app, *asked.send(answer))
+            endpoint, answer = exercise(app, *request_generator.send(answer))
             endpoints.add(endpoint)
     return endpoints
 
@@ -183,48 +185,54 @@ def exercise(app, method, path, body, headers=None):
     return app.url_map.bind("").match(path.partition("?")[0], method)[0], answer.json if answer.is_json else None
 
 
-def test_every_call_that_the_code_can_make_was_made(calls):
-    """By the source, which names each operation where it is called."""
+def test_every_operation_in_the_source_was_called(calls):
+    """The source names each operation where it is called."""
     source = "".join(SOURCES[name] for name in sorted(GATEWAYS))
     named = set(re.findall(r'call\(\s*(?:self|table)\.client,\s*"(\w+)"|self\.client\.(\w+)[(,]', source))
-    assert {one or other for one, other in named} == {xform_name(operation) for operation in calls.operations}
+    assert {method or operation_name for method, operation_name in named} == {
+        xform_name(operation) for operation in calls.operations
+    }
 
 
-def test_nothing_else_calls_dynamodb():
+def test_no_other_module_calls_dynamodb():
     callers = {name for name, text in SOURCES.items() if re.search(r"dynamodb\.client import .*\bcall\b", text)}
-    assert callers == GATEWAYS | {"commands/rebuild.py"}  # the last is a command's, with its user's credentials
+    assert callers == GATEWAYS | {
+        "commands/rebuild.py"
+    }  # the last is of a command, which uses the credentials of its user
 
 
-def test_the_only_user_of_dynamodb_is_the_gateway():
+def test_only_the_gateway_uses_dynamodb():
     users = {name for name, text in SOURCES.items() if re.search(r"^import boto3", text, re.M)}
     assert users == {"dynamodb/client.py"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_dynamodb_what_is_called_and_no_more_on_the_own_table(stage, calls):
+def test_policy_allows_exactly_the_called_operations_on_the_own_table(stage, calls):
     arn = f"arn:aws:dynamodb:*:*:table/{stage}-carts"
-    actions, resources = on(stage, arn)
+    actions, resources = statement_on(stage, arn)
     assert actions == {f"dynamodb:{action}" for action in calls.actions}
     assert resources == {arn, *(f"{arn}/index/{index}" for index in calls.indexes)}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_lambda_reads_the_own_stream_for_the_function(stage):
-    """ "Process Amazon DynamoDB records with Lambda": what its role must permit."""
-    actions, resources = on(stage, f"arn:aws:dynamodb:*:*:table/{stage}-carts/stream/*")
-    assert actions == {f"dynamodb:{one}" for one in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}
+def test_policy_allows_lambda_to_read_the_own_stream(stage):
+    """ "Process Amazon DynamoDB records with Lambda" lists what the role must permit."""
+    actions, resources = statement_on(stage, f"arn:aws:dynamodb:*:*:table/{stage}-carts/stream/*")
+    assert actions == {
+        f"dynamodb:{action_name}" for action_name in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")
+    }
     assert len(resources) == 1
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_is_given_up_goes_to_the_own_queue(stage):
+def test_policy_allows_failed_records_only_to_the_own_queue(stage):
     actions, resources = actions_on(stage, "sqs")
     assert actions == {"sqs:SendMessage"}
     assert resources == {f"arn:aws:sqs:*:*:{subscription.uncounted_queue(f'cart-{stage}')}"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_logs_to_the_own_group(stage):
+def test_policy_allows_logs_only_to_the_own_group(stage):
     actions, resources = actions_on(stage, "logs")
     assert actions == LOGS
     group = f"arn:aws:logs:*:*:log-group:/aws/lambda/cart-{stage}"
@@ -232,7 +240,7 @@ def test_logs_to_the_own_group(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_invokes_itself_alone(stage):
+def test_policy_allows_only_its_own_invocation(stage):
     actions, resources = actions_on(stage, "lambda")
     assert actions == {"lambda:InvokeFunction"}
     function = f"arn:aws:lambda:*:*:function:cart-{stage}"
@@ -240,62 +248,62 @@ def test_invokes_itself_alone(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_events_what_is_called_and_no_more_on_the_default_bus(stage, calls):
-    """A bus of one's own, EVENT_BUS_NAME, is to be added."""
+def test_policy_allows_exactly_the_called_event_operations(stage, calls):
+    """A permission for another bus, EVENT_BUS_NAME, must be added."""
     actions, resources = actions_on(stage, "events")
     assert actions == {f"events:{action}" for action in calls.event_actions}
     assert resources == {f"arn:aws:events:*:*:event-bus/{bus}" for bus in calls.buses}
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_no_wildcard_where_it_would_widen(stage):
+def test_policy_has_no_wide_wildcard(stage):
     for actions, resources in statements(stage):
         assert not any("*" in action or "?" in action for action in actions)
         for arn in resources:
-            *_, region, account, what = arn.split(":", 5)
+            *_, region, account, resource = arn.split(":", 5)
             assert (region, account) == ("*", "*")  # the stage's file is the same in every account
-            assert not what.startswith("*")
+            assert not resource.startswith("*")
     assert len(statements(stage)) == 6
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stages_differ_by_their_name_alone(stage):
+def test_policies_of_stages_differ_only_by_name(stage):
     text = (ROOT / "deploy" / "policies" / f"{stage}.json").read_text()
     assert text.replace(stage, "STAGE") == (ROOT / "deploy/policies/dev.json").read_text().replace("dev", "STAGE")
 
 
-def test_the_files_of_the_stages_are_as_their_templates_have_them():
+def test_files_of_the_stages_equal_their_templates():
     for path, text in stage_files.render().items():
         assert path.read_text() == text, "run python -m deploy.stage_files"
 
 
-def test_there_is_a_policy_for_each_stage():
+def test_each_stage_has_a_policy():
     assert set(settings()) == set(STAGES)
     assert {path.stem for path in (ROOT / "deploy" / "policies").iterdir()} == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_settings_of_a_stage(stage):
-    made = settings()[stage]
-    assert made["attach_policy"] == f"deploy/policies/{stage}.json"
-    environ = made["aws_environment_variables"]
+def test_settings_of_each_stage_are_complete(stage):
+    stage_settings = settings()[stage]
+    assert stage_settings["attach_policy"] == f"deploy/policies/{stage}.json"
+    environ = stage_settings["aws_environment_variables"]
     assert environ["ENVIRONMENT"] == stage
     assert environ["DYNAMODB_TABLE_NAME"] == f"{stage}-carts"
     assert environ["INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT"] == "1"
-    assert "environment_variables" not in made  # those would be in the zip
-    assert made["project_name"] == "cart"
-    assert made["runtime"] == "python3.11"
-    assert made["architecture"] == "x86_64"
-    assert made["keep_warm"] is False
-    assert made["debug"] is False
-    assert made["log_level"] == environ["LOG_LEVEL"] == "INFO"
-    assert type(made["num_retained_versions"]) is int
-    assert "base_path" not in made
-    assert made.get("apigateway_version", "v1") == "v1"  # the other drops authorizers
+    assert "environment_variables" not in stage_settings  # these would be in the zip
+    assert stage_settings["project_name"] == "cart"
+    assert stage_settings["runtime"] == "python3.11"
+    assert stage_settings["architecture"] == "x86_64"
+    assert stage_settings["keep_warm"] is False
+    assert stage_settings["debug"] is False
+    assert stage_settings["log_level"] == environ["LOG_LEVEL"] == "INFO"
+    assert type(stage_settings["num_retained_versions"]) is int
+    assert "base_path" not in stage_settings
+    assert stage_settings.get("apigateway_version", "v1") == "v1"  # the other API type drops authorizers
 
 
-def test_stages_differ_by_little_else():
-    """So that what was tried on one holds on the next."""
+def test_settings_of_stages_differ_only_in_the_listed_ones():
+    """A result on one stage then holds on the next."""
     own = {"attach_policy", "aws_environment_variables", "events"}
     shared = [{name: value for name, value in settings()[stage].items() if name not in own} for stage in STAGES[:3]]
     assert shared[0] == shared[1] == shared[2]
@@ -303,7 +311,7 @@ def test_stages_differ_by_little_else():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_events_of_stages_differ_by_their_name_alone(stage):
-    """So that two stages of one account have rules of their own."""
-    first, this = (json.dumps(settings()[name]["events"]) for name in ("dev", stage))
-    assert this == first.replace("dev", stage)
+def test_events_of_stages_differ_only_by_name(stage):
+    """Two stages of one account then have separate rules."""
+    expected, this = (json.dumps(settings()[name]["events"]) for name in ("dev", stage))
+    assert this == expected.replace("dev", stage)

@@ -1,4 +1,4 @@
-"""A restore from point-in-time recovery, as docs/operations.md describes it. moto stands in for DynamoDB."""
+"""A restore from point-in-time recovery, as docs/operations.md describes it. moto replaces DynamoDB."""
 
 import uuid
 from dataclasses import replace
@@ -10,8 +10,11 @@ from cart import create_app
 from tests.support.stores import CUP, make_store
 
 
-def test_a_restored_table_is_brought_in_line(moto_url):
-    """A restored table has no TTL, recovery and stream: `table status` says so, and `table create` turns them on."""
+def test_create_corrects_a_restored_table(moto_url):
+    """A restored table has no TTL, recovery or stream:
+
+    `table status` reports this, and `table create` turns them on.
+    """
     store = make_store("moto", moto_url, with_stream=True)
     create_app(store.config).test_client().post("/cart/anna/items", json=CUP)
     restored = replace(store.config, dynamodb_table_name=f"restored-{uuid.uuid4().hex[:8]}")
@@ -32,6 +35,6 @@ def test_a_restored_table_is_brought_in_line(moto_url):
 
 
 def differing_aspects(runner: FlaskCliRunner) -> list[str]:
-    """Return what `table status` says must be different."""
+    """Return the aspects that `table status` reports as different."""
     output = runner.invoke(args=["table", "status"]).output
     return [line.partition(":")[0] for line in output.splitlines() if "must be" in line]

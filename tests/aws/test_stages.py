@@ -10,7 +10,7 @@ RECORDED = (ROOT / "tests/aws/zappa_status.txt").read_text()
 URL = "https://lsb675prui.execute-api.us-east-1.amazonaws.com/local"
 
 
-def test_the_recorded_output_begins_with_a_warning():
+def test_recorded_output_begins_with_a_warning():
     assert RECORDED.startswith("Warning! You may have a namespace collision")
     assert not RECORDED.startswith("{")
 
@@ -25,13 +25,13 @@ def test_the_recorded_output_begins_with_a_warning():
         ("HTTPSConnectionPool(host='pypi.org', port=443): {}\n", "\n\n"),
     ],
 )
-def test_the_status_is_read_whatever_is_printed_beside_it(before, after):
+def test_status_is_read_whatever_else_is_printed(before, after):
     status = read_status(before + RECORDED + after)
     assert status["API Gateway URL"] == URL
     assert status["Lambda Name"] == "cart-local"
 
 
 @pytest.mark.parametrize("output", ["", "Warning!\n", '{"Lambda Name": "cart-local"}\n', "{broken\n"])
-def test_output_without_a_url_is_one_line(output):
+def test_output_without_a_url_prints_one_line(output):
     with pytest.raises(SystemExit, match=r"^cart: zappa status --json printed no API Gateway URL: .*$"):
         read_status(output)

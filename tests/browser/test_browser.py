@@ -1,4 +1,4 @@
-"""Swagger UI in a real browser: served by us, whole, and able to call the API under a prefix."""
+"""Swagger UI in a real browser: the service serves all of its files, and it can call the API under a prefix."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,6 +12,8 @@ from tests.support.browser import FLAGS, listening
 from tests.support.project import missing
 from tests.support.stores import CUP
 from tests.support.tokens import AUDIENCE, ISSUER, RSA_KEY, pem, token
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def base_url(app, prefix) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("store", ["moto"], indirect=True)
-def test_get_cart_is_tried_out(page, app, base_url, prefix, user, tmp_path):
+def test_get_cart_can_be_tried_out(page, app, base_url, prefix, user, tmp_path):
     app.test_client().post(f"/cart/{user}/items", json=CUP)
     requested: list[str] = []
     problems: list[str] = []
@@ -64,7 +66,7 @@ def test_get_cart_is_tried_out(page, app, base_url, prefix, user, tmp_path):
     assert problems == []
 
 
-def test_authorize_lets_get_cart_through(page, moto_store, user, tmp_path):
+def test_authorize_gives_access_to_get_cart(page, moto_store, user, tmp_path):
     keys = {"auth_mode": "jwt", "auth_public_key": pem(RSA_KEY), "auth_issuer": ISSUER, "auth_audience": AUDIENCE}
     with listening(create_app(replace(moto_store.config, **keys)), "/dev") as url:
         page.goto(f"{url}/dev/docs")

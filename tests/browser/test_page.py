@@ -1,4 +1,4 @@
-"""The page /analytics in a real browser: what it shows, to whom, and that it asks nobody but us."""
+"""The page /analytics in a real browser: its content and its access; it loads nothing from other hosts."""
 
 import hashlib
 import os
@@ -28,6 +28,8 @@ from tests.support.stores import CUP, Store, make_store
 from tests.support.streams import by_ttl, stream_of
 from tests.support.tokens import AUDIENCE, ISSUER, RSA_KEY, pem, token
 
+pytestmark = pytest.mark.slow
+
 UPLOT = {  # of `npm pack uplot@1.6.32`: dist/uPlot.iife.min.js, dist/uPlot.min.css and LICENSE
     "uplot.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
     "uplot.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
@@ -37,7 +39,7 @@ DESK = {"width": 1200, "height": 1000}
 PHONE = {"width": 360, "height": 740}
 NOON = time(12)
 TODAY = datetime.now(UTC).date()
-ADDED = {"light": (11, 110, 93), "dark": (79, 186, 163)}  # the colour of the bars, as analytics.css has it
+ADDED = {"light": (11, 110, 93), "dark": (79, 186, 163)}  # the colour of the bars in analytics.css
 TILES = {"#value-now": "1,234,567.89", "#units-now": "2,044", "#lines-now": "812"}
 
 
@@ -76,11 +78,11 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """A page on the shop's API below a stage, and what it asked for and complained of."""
+    """A page of the shop's API below a stage, with its requested URLs and its complaints."""
 
     page: Page
     url: str
-    asked: list[str] = field(default_factory=list)
+    requested_urls: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def readout(self, name: str) -> str:
@@ -89,30 +91,34 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser, tmp_path: Path):
-    """``with visit(app) as seen``: opens the page, and looks afterwards that nothing left the machine."""
+    """Return ``visit(app)``, which opens the page and asserts at its end that no request left the machine."""
 
     @contextmanager
     def open_page(app, query="", prefix="/dev", theme="light", size=None, quiet=True) -> Iterator[Visit]:
         context = browser.new_context(viewport=size or DESK, color_scheme=theme, locale="en-GB")
         with listening(app, prefix) as url, context as opened:
-            opened.clock.set_fixed_time(datetime.combine(TODAY, NOON, UTC))  # whatever midnight comes
-            seen = Visit(opened.new_page(), f"{url}{prefix}/analytics")
-            seen.page.on("request", lambda request: seen.asked.append(request.url))
-            seen.page.on("console", lambda line: seen.complaints.append(line.text))
-            seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-            seen.page.goto(f"{seen.url}{query}")
-            expect(seen.page.locator("#figures")).to_have_attribute("aria-busy", "false")
-            yield seen
-            seen.page.screenshot(path=tmp_path / "page.png", full_page=True)
-            assert [one for one in seen.asked if not one.startswith((f"{url}{prefix}/", "blob:"))] == []
-            # a policy that is violated is complained of, and so is each answer of 4xx
-            assert seen.complaints == [] or not quiet
+            opened.clock.set_fixed_time(datetime.combine(TODAY, NOON, UTC))  # whether or not midnight passes
+            page_visit = Visit(opened.new_page(), f"{url}{prefix}/analytics")
+            page_visit.page.on("request", lambda request: page_visit.requested_urls.append(request.url))
+            page_visit.page.on("console", lambda line: page_visit.complaints.append(line.text))
+            page_visit.page.on("pageerror", lambda error: page_visit.complaints.append(str(error)))
+            page_visit.page.goto(f"{page_visit.url}{query}")
+            expect(page_visit.page.locator("#figures")).to_have_attribute("aria-busy", "false")
+            yield page_visit
+            page_visit.page.screenshot(path=tmp_path / "page.png", full_page=True)
+            assert [
+                requested_url
+                for requested_url in page_visit.requested_urls
+                if not requested_url.startswith((f"{url}{prefix}/", "blob:"))
+            ] == []
+            # a violated policy and each 4xx answer cause a complaint
+            assert page_visit.complaints == [] or not quiet
 
     return open_page
 
 
 def pixels(page: Page, chart: str, colour: tuple[int, int, int]) -> int:
-    """How many of a chart's pixels have this colour."""
+    """Return how many pixels of a chart have this colour."""
     return page.evaluate(
         """([chart, r, g, b]) => {
             const canvas = document.querySelector(`${chart} canvas`);
@@ -129,13 +135,13 @@ def pixels(page: Page, chart: str, colour: tuple[int, int, int]) -> int:
 
 
 @pytest.mark.parametrize(("theme", "prefix"), [("light", "/dev"), ("dark", ""), ("light", "")])
-def test_it_shows_what_is_in_the_table(visit, shop, theme, prefix):
-    with visit(shop, theme=theme, prefix=prefix) as seen:
-        page = seen.page
+def test_page_shows_the_aggregates_of_the_table(visit, shop, theme, prefix):
+    with visit(shop, theme=theme, prefix=prefix) as page_visit:
+        page = page_visit.page
         for tile, text in TILES.items():
             expect(page.locator(tile)).to_have_text(text)
-        assert seen.readout("added").startswith("3,004.35 ")  # 30 times 100.00, and 0.00 to 0.29
-        assert seen.readout("abandoned").startswith("375.00 12.5% of value added ")
+        assert page_visit.readout("added").startswith("3,004.35 ")  # 30 times 100.00, and 0.00 to 0.29
+        assert page_visit.readout("abandoned").startswith("375.00 12.5% of value added ")
         days = page.locator("#added-rows tr")
         assert days.count() == 30
         expect(days.first).to_contain_text(f"{TODAY.day} ")
@@ -146,41 +152,41 @@ def test_it_shows_what_is_in_the_table(visit, shop, theme, prefix):
             ["Product 42", "9", "20", "400.00"],
             ["Product 9007199254740991", "2", "3", "5,000,000.00"],
         ]
-        other = "dark" if theme == "light" else "light"
+        other_theme = "dark" if theme == "light" else "light"
         assert pixels(page, "#added-chart", ADDED[theme]) > 1000
-        assert pixels(page, "#added-chart", ADDED[other]) == 0
+        assert pixels(page, "#added-chart", ADDED[other_theme]) == 0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_a_phone(visit, shop, theme):
-    with visit(shop, theme=theme, size=PHONE) as seen:
-        seen.page.locator("summary").first.click()
-        seen.page.locator("summary").last.click()
-        assert seen.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-        assert seen.page.evaluate("document.querySelector('.products table').scrollWidth") <= PHONE["width"] - 64
-        assert seen.page.locator("#added-chart canvas").bounding_box()["width"] <= PHONE["width"] - 64
+def test_page_fits_on_a_phone(visit, shop, theme):
+    with visit(shop, theme=theme, size=PHONE) as page_visit:
+        page_visit.page.locator("summary").first.click()
+        page_visit.page.locator("summary").last.click()
+        assert page_visit.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+        assert page_visit.page.evaluate("document.querySelector('.products table').scrollWidth") <= PHONE["width"] - 64
+        assert page_visit.page.locator("#added-chart canvas").bounding_box()["width"] <= PHONE["width"] - 64
 
 
-def test_the_chosen_theme_is_drawn_and_remembered(visit, shop):
-    with visit(shop) as seen:
-        seen.page.get_by_role("button", name="Dark theme").click()
+def test_chosen_theme_is_drawn_and_remembered(visit, shop):
+    with visit(shop) as page_visit:
+        page_visit.page.get_by_role("button", name="Dark theme").click()
         for _ in range(2):
-            expect(seen.page.get_by_role("button", name="Light theme")).to_be_visible()
-            assert pixels(seen.page, "#added-chart", ADDED["dark"]) > 1000
-            assert seen.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 21, 19)"
-            seen.page.reload()
-            expect(seen.page.locator("#added-chart canvas")).to_be_visible()
+            expect(page_visit.page.get_by_role("button", name="Light theme")).to_be_visible()
+            assert pixels(page_visit.page, "#added-chart", ADDED["dark"]) > 1000
+            assert page_visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(19, 21, 19)"
+            page_visit.page.reload()
+            expect(page_visit.page.locator("#added-chart canvas")).to_be_visible()
 
 
-def test_a_day_is_read_by_pointer_and_by_keys(visit, shop):
-    with visit(shop) as seen:
-        page, chart = seen.page, seen.page.locator("#abandoned-chart")
-        whole = seen.readout("abandoned")
+def test_values_of_a_day_are_shown_by_pointer_and_keys(visit, shop):
+    with visit(shop) as page_visit:
+        page, chart = page_visit.page, page_visit.page.locator("#abandoned-chart")
+        whole = page_visit.readout("abandoned")
         page.locator("#abandoned-chart .u-over").hover(position={"x": 2, "y": 60})
-        assert seen.readout("abandoned").startswith("25.00 24.9% of value added ")  # 29 days ago
-        assert seen.readout("added").startswith("100.29 ")  # both charts point at the same day
+        assert page_visit.readout("abandoned").startswith("25.00 24.9% of value added ")  # 29 days ago
+        assert page_visit.readout("added").startswith("100.29 ")  # both charts point at the same day
         page.mouse.move(2, 2)
-        assert seen.readout("abandoned") == whole
+        assert page_visit.readout("abandoned") == whole
 
         chart.focus()
         page.keyboard.press("ArrowLeft")
@@ -189,85 +195,85 @@ def test_a_day_is_read_by_pointer_and_by_keys(visit, shop):
         page.keyboard.press("End")
         assert chart.get_attribute("aria-valuetext").endswith(": 0.00")
         page.keyboard.press("Home")
-        assert seen.readout("abandoned").startswith("25.00 ")
+        assert page_visit.readout("abandoned").startswith("25.00 ")
         page.keyboard.press("Tab")
-        assert seen.readout("abandoned") == whole
+        assert page_visit.readout("abandoned") == whole
 
 
-def test_products_by_units_carts_or_value(visit, shop):
-    with visit(shop) as seen:
-        first = seen.page.locator("#product-rows tr").first
+def test_products_are_sorted_by_units_carts_or_value(visit, shop):
+    with visit(shop) as page_visit:
+        first = page_visit.page.locator("#product-rows tr").first
         for button, product in (("Carts", "Product 42"), ("Value", f"Product {2**53 - 1}"), ("Units", "Product 7")):
-            seen.page.get_by_role("button", name=button, exact=True).click()
+            page_visit.page.get_by_role("button", name=button, exact=True).click()
             expect(first).to_contain_text(product)
-            assert seen.page.locator("[aria-sort=descending]").inner_text() == button
+            assert page_visit.page.locator("[aria-sort=descending]").inner_text() == button
 
 
-def test_the_period_is_chosen_kept_in_the_address_and_found_again(visit, shop):
-    with visit(shop) as seen:
-        days = seen.page.locator("#added-rows tr")
-        seen.page.get_by_role("button", name="7 days").click()
+def test_chosen_period_is_kept_in_the_address(visit, shop):
+    with visit(shop) as page_visit:
+        days = page_visit.page.locator("#added-rows tr")
+        page_visit.page.get_by_role("button", name="7 days").click()
         expect(days).to_have_count(7)
-        assert seen.page.url.endswith("?days=7&sort=units")  # the last 7 days, whenever it is opened
-        seen.page.reload()
+        assert page_visit.page.url.endswith("?days=7&sort=units")  # the last 7 days, whenever it is opened
+        page_visit.page.reload()
         expect(days).to_have_count(7)
-        seen.page.get_by_label("From").fill(str(TODAY - timedelta(59)))
+        page_visit.page.get_by_label("From").fill(str(TODAY - timedelta(59)))
         expect(days).to_have_count(60)
-        seen.page.reload()
+        page_visit.page.reload()
         expect(days).to_have_count(60)
-        seen.page.get_by_role("button", name="1 year").click()  # an area: so many bars would be too thin
+        page_visit.page.get_by_role("button", name="1 year").click()  # an area: so many bars would be too thin
         expect(days).to_have_count(365)
-        assert seen.readout("added").startswith("6,017.70 ")
+        assert page_visit.readout("added").startswith("6,017.70 ")
 
 
-def test_a_period_that_is_refused_says_why_and_can_be_mended(visit, shop):
-    with visit(shop, query="?from=2020-01-01&to=2026-11-23", quiet=False) as seen:
-        expect(seen.page.get_by_role("alert")).to_contain_text("from: At most 366 days")
-        expect(seen.page.get_by_role("button", name="Try again")).to_be_hidden()
-        seen.page.get_by_role("button", name="30 days").click()
-        expect(seen.page.get_by_role("alert")).to_be_hidden()
-        expect(seen.page.locator("#value-now")).to_have_text(TILES["#value-now"])
+def test_refused_period_has_a_reason_and_can_be_corrected(visit, shop):
+    with visit(shop, query="?from=2020-01-01&to=2026-11-23", quiet=False) as page_visit:
+        expect(page_visit.page.get_by_role("alert")).to_contain_text("from: At most 366 days")
+        expect(page_visit.page.get_by_role("button", name="Try again")).to_be_hidden()
+        page_visit.page.get_by_role("button", name="30 days").click()
+        expect(page_visit.page.get_by_role("alert")).to_be_hidden()
+        expect(page_visit.page.locator("#value-now")).to_have_text(TILES["#value-now"])
 
 
-def test_nothing_yet(visit, moto_url):
-    with visit(create_app(make_store("moto", moto_url).config)) as seen:
-        expect(seen.page.get_by_text("Nothing is in any cart yet.")).to_be_visible()
-        expect(seen.page.locator("#value-now")).to_have_text("0.00")
-        expect(seen.page.get_by_text("No product is in any cart now.")).to_be_visible()
-        assert seen.page.get_by_text("Nothing on these days").count() == 2
+def test_page_without_data_explains_itself(visit, moto_url):
+    with visit(create_app(make_store("moto", moto_url).config)) as page_visit:
+        expect(page_visit.page.get_by_text("Nothing is in any cart yet.")).to_be_visible()
+        expect(page_visit.page.locator("#value-now")).to_have_text("0.00")
+        expect(page_visit.page.get_by_text("No product is in any cart now.")).to_be_visible()
+        assert page_visit.page.get_by_text("Nothing on these days").count() == 2
 
 
-def test_a_failure_has_the_request_id_and_can_be_tried_again(visit, shop, monkeypatch):
+def test_failure_shows_the_request_id_and_a_retry_button(visit, shop, monkeypatch):
     def fail(*_):
         raise Unavailable
 
     with monkeypatch.context() as broken:
         broken.setattr(Aggregates, "top", fail)
-        with visit(shop, quiet=False) as seen, nullcontext(seen.page.get_by_role("alert")) as alert:
+        with visit(shop, quiet=False) as page_visit, nullcontext(page_visit.page.get_by_role("alert")) as alert:
             expect(alert).to_contain_text("The cart store is not available")
             assert alert.locator("#error-id").inner_text().startswith("Request ")
-            expect(seen.page.locator(".tiles")).to_be_hidden()
+            expect(page_visit.page.locator(".tiles")).to_be_hidden()
             broken.undo()
             alert.get_by_role("button", name="Try again").click()
-            expect(seen.page.locator("#value-now")).to_have_text(TILES["#value-now"])
+            expect(page_visit.page.locator("#value-now")).to_have_text(TILES["#value-now"])
             expect(alert).to_be_hidden()
 
 
-def test_a_token_is_asked_for_and_kept_in_memory_alone(visit, filled):
+def test_token_is_requested_and_kept_only_in_memory(visit, filled):
     keys = {"auth_mode": "jwt", "auth_public_key": pem(RSA_KEY), "auth_issuer": ISSUER, "auth_audience": AUDIENCE}
     closed = create_app(replace(filled.config, **keys))
     admins = token(scope="carts:admin")
-    with visit(closed, quiet=False) as seen:
-        page, shown = seen.page, seen.page.locator("#value-now")
+    with visit(closed, quiet=False) as page_visit:
+        page, value_now = page_visit.page, page_visit.page.locator("#value-now")
         expect(page.get_by_label("Access token")).to_be_focused()
-        expect(shown).to_be_hidden()
+        expect(value_now).to_be_hidden()
         for text, reason in ((token(exp=1), "has expired"), (token(), "lacks the admin scope")):
             page.get_by_label("Access token").fill(text)
             page.keyboard.press("Enter")
             expect(page.get_by_text(reason)).to_be_visible()
         page.get_by_label("Access token").fill(f"Bearer {admins}")
         page.get_by_role("button", name="Show the figures").click()
-        expect(shown).to_have_text(TILES["#value-now"])
+        expect(value_now).to_have_text(TILES["#value-now"])
 
         with page.expect_download() as saved:
             page.locator("[data-csv=abandonment]").click()
@@ -276,14 +282,16 @@ def test_a_token_is_asked_for_and_kept_in_memory_alone(visit, filled):
         assert lines[0].startswith("day,lines_added,value_added,")
         assert lines[30] == f"{TODAY},9,100.00,0,0.00,0.0000,0.0000"
 
-        kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])")
-        assert admins not in kept + "".join(seen.asked) + "".join(seen.complaints)
+        stored_data = page.evaluate(
+            "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, location.href])"
+        )
+        assert admins not in stored_data + "".join(page_visit.requested_urls) + "".join(page_visit.complaints)
         page.reload()
         expect(page.get_by_label("Access token")).to_be_visible()
 
 
-def test_what_shoppers_do_is_shown(visit, dynamodb_local_url, monkeypatch):
-    """From a request of a shopper, through the table's stream and the function that counts it, onto the page."""
+def test_changes_of_shoppers_reach_the_page(visit, dynamodb_local_url, monkeypatch):
+    """From a shopper's request, through the table's stream and the counting function, to the page."""
     store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
     app = create_app(store.config)
     monkeypatch.setattr(wsgi, "app", app)
@@ -294,15 +302,15 @@ def test_what_shoppers_do_is_shown(visit, dynamodb_local_url, monkeypatch):
     shopper.delete("/cart/alice/items/42")
     count(stream.read())
     store.client.delete_item(TableName=store.config.dynamodb_table_name, Key=row_key("carol", "ITEM#42"))
-    with visit(app) as seen:
-        expect(seen.page.locator("#units-now")).to_have_text("8")
+    with visit(app) as page_visit:
+        expect(page_visit.page.locator("#units-now")).to_have_text("8")
         count([by_ttl(record) for record in stream.read()])
-        seen.page.get_by_role("button", name="Refresh").click()
-        expect(seen.page.locator("#units-now")).to_have_text("7")
-        assert seen.page.locator("#value-now").inner_text() == "109.95"  # 5 at 19.99 and 2 at 5
-        assert seen.readout("added").startswith("169.92 ")
-        assert seen.readout("abandoned").startswith("19.99 11.8% of value added ")
-        products = [" ".join(row.split()) for row in seen.page.locator("#product-rows tr").all_inner_texts()]
+        page_visit.page.get_by_role("button", name="Refresh").click()
+        expect(page_visit.page.locator("#units-now")).to_have_text("7")
+        assert page_visit.page.locator("#value-now").inner_text() == "109.95"  # 5 at 19.99 and 2 at 5
+        assert page_visit.readout("added").startswith("169.92 ")
+        assert page_visit.readout("abandoned").startswith("19.99 11.8% of value added ")
+        products = [" ".join(row.split()) for row in page_visit.page.locator("#product-rows tr").all_inner_texts()]
         assert products == ["Product 42 1 5 99.95", "Product 7 1 2 10.00"]
 
 
@@ -314,7 +322,7 @@ def count(records: list) -> None:
 # --- the files
 
 
-def test_the_page_lets_nothing_else_in(shop):
+def test_page_has_a_strict_content_security_policy(shop):
     answer = shop.test_client().get("/analytics")
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'self';")
@@ -326,7 +334,7 @@ def test_the_page_lets_nothing_else_in(shop):
     assert all(" src=" in tag for tag in text.split("<script")[1:])
 
 
-def test_files_are_known_by_what_they_hold(shop):
+def test_files_have_etags_of_their_content(shop):
     client = shop.test_client()
     for path in ("/analytics", *(f"/analytics/assets/{name}" for name in ASSETS)):
         first = client.get(path)
@@ -338,12 +346,12 @@ def test_files_are_known_by_what_they_hold(shop):
 
 
 @pytest.mark.parametrize("name", ["x.js", "analytics.html", "uplot.LICENSE", "..%2fpage.py", "%2e%2e/page.py", ""])
-def test_no_other_file_is_served(shop, name):
+def test_other_files_are_not_served(shop, name):
     assert shop.test_client().get(f"/analytics/assets/{name}").status_code == 404
 
 
-def test_no_file_of_the_page_is_opened_before_it_is_asked_for():
-    """By Python's own account of the files that it opens, from before the app is imported."""
+def test_page_files_are_opened_only_on_request():
+    """Python reports the files that it opens, from before the app is imported."""
     code = f"""
 import sys
 opened = []
@@ -356,13 +364,13 @@ app.test_client().get("/analytics")
 print(len(before), len(pages()), "cart.analytics.page" in sys.modules)
 """
     environ = os.environ | {"LOG_LEVEL": "ERROR", "AWS_EC2_METADATA_DISABLED": "true"}
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True, check=True
     )
-    assert ended.stdout.split() == ["0", "1", "True"]
+    assert process.stdout.split() == ["0", "1", "True"]
 
 
-def test_uplot_is_as_it_was_published():
+def test_uplot_equals_its_published_files():
     for name, digest in UPLOT.items():
         assert hashlib.sha256((PAGES / name).read_bytes()).hexdigest() == digest, name
     assert {path.name for path in PAGES.iterdir()} == {*ASSETS, "analytics.html", "uplot.LICENSE"}

@@ -1,4 +1,4 @@
-"""What the benchmarks stand on: the canned DynamoDB is right, and a wrong answer ends a run."""
+"""Test the benchmarks: the canned DynamoDB answers correctly, and a wrong answer ends a run."""
 
 import http.client
 import json
@@ -30,7 +30,7 @@ def client(endpoint_url):
 
 
 @pytest.mark.parametrize(("lines", "chunked"), [(0, False), (1, False), (10, True), (50, True), (1000, True)])
-def test_a_canned_answer_is_sent_as_dynamodb_does(endpoint_url, lines, chunked):
+def test_canned_answer_is_sent_as_dynamodb_does(endpoint_url, lines, chunked):
     connection = http.client.HTTPConnection(urlsplit(endpoint_url).netloc, timeout=5)
     body = json.dumps({"ExpressionAttributeValues": {":user_id": {"S": f"bench-{lines}"}}})
     for _ in range(2):  # on one connection
@@ -44,12 +44,12 @@ def test_a_canned_answer_is_sent_as_dynamodb_does(endpoint_url, lines, chunked):
 
 
 @pytest.mark.parametrize("lines", [0, 1, 10, 50, 1000])
-def test_the_service_reads_a_canned_cart(client, lines):
+def test_service_reads_a_canned_cart(client, lines):
     assert body_of(client.get(f"/cart/bench-{lines}")) == canned.cart(lines)
 
 
 @pytest.mark.parametrize("name", ["POST", "POST with key", "PUT"])
-def test_the_service_writes_to_a_canned_cart(client, name):
+def test_service_writes_to_a_canned_cart(client, name):
     operation = service.operations((name,))[name]
     headers = {header: values[0] for header, values in operation["headers"].items()}
     answer = client.open(operation["path"], method=operation["method"], json=operation["body"], headers=headers)
@@ -60,13 +60,13 @@ SHORT = canned.cart(9) | {"user_id": "bench-10"}
 
 
 @pytest.mark.parametrize("contender", ["wsgi", "bare"])
-def test_a_right_answer_gives_a_figure(endpoint_url, contender):
-    ended = work(endpoint_url, contender, service.operations(("GET 10",)))
-    assert json.loads(ended.stdout)["GET 10"] > 1
+def test_right_answer_gives_a_figure(endpoint_url, contender):
+    process = work(endpoint_url, contender, service.operations(("GET 10",)))
+    assert json.loads(process.stdout)["GET 10"] > 1
 
 
 @pytest.mark.parametrize(
-    ("contender", "changed", "said"),
+    ("contender", "changed", "message"),
     [
         ("wsgi", {"answer": SHORT}, "GET 10: answered 200"),
         ("bare", {"answer": SHORT}, "GET 10: answered 200"),
@@ -74,16 +74,16 @@ def test_a_right_answer_gives_a_figure(endpoint_url, contender):
         ("wsgi", {"closed": True}, "GET 10: without a token it is answered with 200"),
     ],
 )
-def test_a_wrong_answer_ends_a_run(endpoint_url, contender, changed, said):
+def test_wrong_answer_ends_a_run(endpoint_url, contender, changed, message):
     operations = {"GET 10": service.operations(("GET 10",))["GET 10"] | changed}
-    ended = work(endpoint_url, contender, operations, closed="closed" in changed)
-    assert ended.returncode
-    assert said in ended.stderr
+    process = work(endpoint_url, contender, operations, closed="closed" in changed)
+    assert process.returncode
+    assert message in process.stderr
 
 
-def test_a_run_without_a_log_ends(endpoint_url):
-    ended = work(endpoint_url, "wsgi", service.operations(("GET 1",)), METRICS_NAMESPACE="")
-    assert "1 operations were answered, 0 lines with metrics are in the log" in ended.stderr
+def test_run_without_a_log_ends(endpoint_url):
+    process = work(endpoint_url, "wsgi", service.operations(("GET 1",)), METRICS_NAMESPACE="")
+    assert "1 operations were answered, 0 lines with metrics are in the log" in process.stderr
 
 
 def work(endpoint_url, contender, operations, closed=False, **environ) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
-"""Dockerfile.local and compose.yaml: the image is built and started by buildah, which needs no Docker engine.
+"""Dockerfile.local and compose.yaml: buildah builds and starts the image without a Docker engine.
 
-The base image cannot be pulled here. Its stand-in is made by debootstrap, and has what the real one has to offer to
-Dockerfile.local: Debian 12, Python 3.11, pip, and no compiler.
+The base image cannot be pulled here. debootstrap makes a substitute with what Dockerfile.local needs from the real one:
+Debian 12, Python 3.11, pip, and no compiler.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ SETTINGS_OF_THE_HOST = [path for path in ("/etc/ssl/certs", "/etc/pip.conf") if 
 
 @dataclass
 class Buildah:
-    """buildah with a storage of its own."""
+    """buildah with storage for this test alone."""
 
     storage: Path
 
@@ -52,7 +52,7 @@ class Buildah:
         return os.environ | own | {"PATH": PATH, "TMPDIR": str(self.storage)}
 
     def call(self, *words: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-        ended = subprocess.run(
+        process = subprocess.run(
             self.command(*words),
             env=self.environ(),
             stdin=subprocess.DEVNULL,
@@ -60,8 +60,8 @@ class Buildah:
             text=True,
             check=False,
         )
-        assert not check or ended.returncode == 0, ended.stdout + ended.stderr
-        return ended
+        assert not check or process.returncode == 0, process.stdout + process.stderr
+        return process
 
     def build(self, context: Path, tag: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         volumes = [f"--volume={path}:{path}:ro" for path in SETTINGS_OF_THE_HOST]
@@ -78,7 +78,7 @@ def debian_mirror() -> str:
 
 
 def base_archive() -> Path:
-    """Return the archive of the base image's files; it is made once, and kept in the user's cache folder."""
+    """Return the archive of the base image's files; it is made once and kept in the user's cache folder."""
     recipe = hashlib.sha256(repr((DEBOOTSTRAP, PREPARE)).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cart"
     archive = cache / f"{BASE.replace(':', '-')}-{recipe}.tar"
@@ -87,10 +87,10 @@ def base_archive() -> Path:
         with tempfile.TemporaryDirectory(dir=cache) as scratch:
             root = Path(scratch, "root")
             environ = os.environ | {"PATH": PATH}
-            made = subprocess.run(
+            process = subprocess.run(
                 [*DEBOOTSTRAP, root, debian_mirror()], env=environ, capture_output=True, text=True, check=False
             )
-            assert made.returncode == 0, made.stdout + made.stderr
+            assert process.returncode == 0, process.stdout + process.stderr
             subprocess.run(["sh", "-ec", PREPARE], cwd=root, check=True)
             subprocess.run(["tar", "--create", "--file", "../base.tar", "."], cwd=root, check=True)
             Path(scratch, "base.tar").replace(archive)
@@ -142,7 +142,7 @@ def user_ids(pid: int) -> set[str]:
 
 
 @pytest.mark.slow
-def test_what_it_is_made_of(buildah, container, image):
+def test_image_has_the_documented_parts_and_settings(buildah, container, image):
     assert f"\nFROM {BASE}\n" in (ROOT / "Dockerfile.local").read_text()
     assert list(image["ExposedPorts"]) == ["8000/tcp"]
     assert image["User"] == "10001:10001"
@@ -156,30 +156,30 @@ def test_what_it_is_made_of(buildah, container, image):
 
 
 @pytest.mark.slow
-def test_there_is_no_compiler_in_it(buildah, container):
+def test_image_has_no_compiler(buildah, container):
     search = 'for name; do command -v "$name"; done; true'
     paths = buildah.call("run", container, "--", "sh", "-c", search, "sh", "python", *COMPILERS).stdout.split()
     assert paths == ["/usr/bin/python"]
 
 
 @pytest.mark.slow
-def test_a_package_that_must_be_compiled_fails_the_build(buildah, tmp_path):
+def test_package_that_must_be_compiled_fails_the_build(buildah, tmp_path):
     shutil.copy(ROOT / "wsgi.py", tmp_path)
     shutil.copytree(ROOT / "cart", tmp_path / "cart")
     (tmp_path / "requirements.txt").write_text("gunicorn-h1c==0.6.10\n")
-    ended = buildah.build(tmp_path, "compiled", check=False)
-    assert ended.returncode != 0
-    assert "Failed to build gunicorn-h1c" in ended.stdout
-    assert re.search(r"No such file or directory: '\S*gcc'", ended.stderr)
+    process = buildah.build(tmp_path, "compiled", check=False)
+    assert process.returncode != 0
+    assert "Failed to build gunicorn-h1c" in process.stdout
+    assert re.search(r"No such file or directory: '\S*gcc'", process.stderr)
 
 
 @pytest.mark.slow
-def test_it_is_ready_with_its_table_healthy_and_ends_gracefully(buildah, container, image, moto_url, tmp_path):
+def test_container_becomes_ready_and_ends_gracefully(buildah, container, image, moto_url, tmp_path):
     port = str(engines.free_port())
     settings = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "WEB_CONCURRENCY": "3"}
     settings |= {"DYNAMODB_ENDPOINT_URL": moto_url, "DYNAMODB_TABLE_NAME": "container"}
-    given = [f"--env={name}={value}" for name, value in settings.items()]
-    command = buildah.command("run", *given, container, "--", *image["Cmd"], "--host", "127.0.0.1", "--port", port)
+    variables = [f"--env={name}={value}" for name, value in settings.items()]
+    command = buildah.command("run", *variables, container, "--", *image["Cmd"], "--host", "127.0.0.1", "--port", port)
     log = tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -208,7 +208,7 @@ def test_it_is_ready_with_its_table_healthy_and_ends_gracefully(buildah, contain
             with urllib.request.urlopen(f"{url}{path}") as page:
                 assert page.read()
         assert buildah.call(*probe, check=False).returncode == 0
-        os.kill(services[0], signal.SIGTERM)  # to the parent of the workers, as Docker does
+        os.kill(services[0], signal.SIGTERM)  # to the workers' parent, as Docker does
         assert process.wait(30) == 0
         assert buildah.call(*probe, check=False).returncode != 0
     finally:
@@ -216,7 +216,7 @@ def test_it_is_ready_with_its_table_healthy_and_ends_gracefully(buildah, contain
     assert log.read_text().count("Booting worker") == 3
 
 
-def test_compose_joins_them():
+def test_compose_connects_service_and_engine():
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
     cart, dynamodb = compose["services"]["cart"], compose["services"]["dynamodb"]
     assert cart["build"]["dockerfile"] == "Dockerfile.local"
@@ -232,7 +232,7 @@ def test_compose_joins_them():
     assert volume[1] in dynamodb["command"]
 
 
-def test_compose_passes_every_setting_that_is_set():
+def test_compose_passes_every_setting():
     environment = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["cart"]["environment"]
     of_the_engine = {"DYNAMODB_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
     of_aws = {"AWS_REGION", "EVENT_BUS_NAME"}  # of no use with the engine's credentials

@@ -1,4 +1,4 @@
-"""The table's stream, counted where no Lambda is: by `flask analytics follow`."""
+"""`flask analytics follow` counts the table's stream where there is no Lambda."""
 
 import json
 import os
@@ -45,10 +45,10 @@ def environment(store: Store) -> dict[str, str]:
     }
 
 
-def wait_for(aggregates: Aggregates, wanted: Totals) -> None:
+def wait_for(aggregates: Aggregates, expected: Totals) -> None:
     deadline = time.monotonic() + COUNTED_WITHIN_SECONDS
-    while (found := aggregates.totals()) != wanted:
-        assert time.monotonic() < deadline, found
+    while (totals := aggregates.totals()) != expected:
+        assert time.monotonic() < deadline, totals
         time.sleep(0.1)
 
 
@@ -56,36 +56,38 @@ def lines_of(store: Store) -> list[dict[str, Any]]:
     return [row for user in USERS for row in store.rows(user)]
 
 
-def test_what_shoppers_do_is_counted_once_whoever_ends_and_starts_again(dynamodb_local_url):
+def test_changes_are_counted_once_although_the_command_is_killed(dynamodb_local_url):
     store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
     client, aggregates = create_app(store.config).test_client(), Aggregates(store.client, store.config)
     first_day = datetime.now(UTC).date()
     for user in USERS[:ROUNDS]:
         process = subprocess.Popen(COMMAND, cwd=ROOT, env=environment(store), start_new_session=True)
         try:
-            for one in USERS:
-                assert client.post(f"/cart/{one}/items", json=CUP).status_code == 201
+            for shopper in USERS:
+                assert client.post(f"/cart/{shopper}/items", json=CUP).status_code == 201
             assert client.delete(f"/cart/{user}").status_code == 204
             lines = lines_of(store)
             units = sum(int(row["quantity"]["N"]) for row in lines)
             wait_for(aggregates, Totals(len(lines), units, Decimal("19.99") * units))
         finally:
-            os.kill(process.pid, signal.SIGKILL)  # in the middle of whatever it does
+            os.kill(process.pid, signal.SIGKILL)  # at any moment of its work
             engines.stop(process)
     days = aggregates.days(first_day, datetime.now(UTC).date())
     assert sum(day.units_added for day in days) == ROUNDS * len(USERS) * CUP["quantity"]
     assert sum(day.carts_cleared for day in days) == ROUNDS
 
 
-def test_a_table_without_a_stream_is_one_line(moto_store):
-    ended = subprocess.run(COMMAND, cwd=ROOT, env=environment(moto_store), capture_output=True, text=True, check=False)
+def test_table_without_a_stream_prints_one_line(moto_store):
+    process = subprocess.run(
+        COMMAND, cwd=ROOT, env=environment(moto_store), capture_output=True, text=True, check=False
+    )
     name = moto_store.config.dynamodb_table_name
-    assert ended.returncode == 1
-    assert ended.stderr == f"cart: table {name} has no stream; run flask --app wsgi table create to turn it on\n"
+    assert process.returncode == 1
+    assert process.stderr == f"cart: table {name} has no stream; run flask --app wsgi table create to turn it on\n"
 
 
-def test_ctrl_c_and_sigterm_end_it_where_a_script_starts_it_in_the_background(dynamodb_local_url):
-    """A script's shell ignores SIGINT for what it starts with ``&``."""
+def test_sigint_and_sigterm_end_it_in_the_background_of_a_script(dynamodb_local_url):
+    """A script's shell makes processes that it starts with ``&`` ignore SIGINT."""
     store = make_store("dynamodb-local", dynamodb_local_url, with_stream=True)
     for end in (signal.SIGINT, signal.SIGTERM):
         script = f"{shlex.join(COMMAND)} & echo $!; wait $!"
@@ -109,15 +111,17 @@ def test_ctrl_c_and_sigterm_end_it_where_a_script_starts_it_in_the_background(dy
 
 def run(url: str, table: str = "of-the-stub") -> tuple[int, str]:
     environ = {"DYNAMODB_ENDPOINT_URL": url, "DYNAMODB_TABLE_NAME": table}
-    ended = subprocess.run(
+    process = subprocess.run(
         COMMAND, cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False
     )
-    return ended.returncode, ended.stdout.partition("\n")[2] + ended.stderr  # without the line that says what it does
+    return process.returncode, process.stdout.partition("\n")[
+        2
+    ] + process.stderr  # without the first line, which says what the command does
 
 
 @contextmanager
 def engine_that_answers(status: int, body: str) -> Iterator[str]:
-    """An engine whose table has a stream; what it answers to DynamoDB Streams is given."""
+    """Run an engine whose table has a stream, and which sends this answer to requests to DynamoDB Streams."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -163,15 +167,15 @@ def refusal(code: str) -> str:
         ),
     ],
 )
-def test_a_stream_that_cannot_be_read_is_one_line(status, body, reason):
+def test_unreadable_stream_prints_one_line(status, body, reason):
     with engine_that_answers(status, body) as url:
         exit_status, output = run(url)
     assert exit_status == 1
     assert re.fullmatch(rf"cart: the stream of table of-the-stub cannot be read: {reason}\n", output), output
 
 
-def test_a_stream_without_whole_rows_is_one_line_and_nothing_is_given_up(moto_url):
-    """moto's record of a line that is added holds its keys alone."""
+def test_stream_without_whole_rows_prints_one_line(moto_url):
+    """moto's record of an added line has only its keys."""
     store = make_store("moto", moto_url, with_stream=True)
     assert create_app(store.config).test_client().post("/cart/u/items", json=CUP).status_code == 201
     name = store.config.dynamodb_table_name
@@ -188,8 +192,8 @@ class Streams:
 
     def describe_stream(self, ExclusiveStartShardId: str = "", **_: str) -> Any:
         shard = "b" if ExclusiveStartShardId else "a"
-        more = {} if ExclusiveStartShardId else {"LastEvaluatedShardId": "a"}
-        return {"StreamDescription": {"Shards": [{"ShardId": shard}], **more}}
+        next_page = {} if ExclusiveStartShardId else {"LastEvaluatedShardId": "a"}
+        return {"StreamDescription": {"Shards": [{"ShardId": shard}], **next_page}}
 
     def get_shard_iterator(self, ShardId: str, ShardIteratorType: str, **_: str) -> Any:
         assert ShardIteratorType == "TRIM_HORIZON"
@@ -200,11 +204,11 @@ class Streams:
         if start != "0" and not self.expired:
             self.expired = True
             raise ClientError({"Error": {"Code": "ExpiredIteratorException"}}, "GetRecords")
-        found = self.records[shard][int(start) : int(start) + Limit]
-        return {"Records": found, "NextShardIterator": f"{shard} {int(start) + len(found)}"}
+        records = self.records[shard][int(start) : int(start) + Limit]
+        return {"Records": records, "NextShardIterator": f"{shard} {int(start) + len(records)}"}
 
 
-def test_one_that_stood_still_for_too_long_begins_again(moto_store):
+def test_expired_iterator_is_renewed(moto_store):
     stream = Stream(Streams([*history([image(1), image(3)])]), "arn/stream/1")
     bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
     with create_app(moto_store.config).app_context():
@@ -213,8 +217,8 @@ def test_one_that_stood_still_for_too_long_begins_again(moto_store):
     assert bookkeeper.totals() == Totals(1, 3, Decimal("59.97"))
 
 
-def test_no_change_is_given_up_where_dynamodb_takes_no_counts(moto_store, monkeypatch, capsys):
-    """The command ends then, and its next start reads the same records."""
+def test_no_change_is_skipped_while_dynamodb_throttles(moto_store, monkeypatch, capsys):
+    """The command ends, and its next start reads the same records."""
     monkeypatch.setattr(time, "sleep", lambda _: None)
     bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
     streams = Streams([*history([image(4)], user="fay")])
@@ -230,10 +234,10 @@ def test_no_change_is_given_up_where_dynamodb_takes_no_counts(moto_store, monkey
     assert "given up" not in capsys.readouterr().out
 
 
-def test_a_change_that_cannot_be_counted_is_said_and_given_up(moto_store, monkeypatch, capsys):
+def test_invalid_change_is_logged_and_skipped(moto_store, monkeypatch, capsys):
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    poison, *good = history([image(1), image(2)], user="eve")
-    streams = Streams([poison | {"dynamodb": poison["dynamodb"] | {"NewImage": {}}}, *good])
+    invalid, *valid = history([image(1), image(2)], user="eve")
+    streams = Streams([invalid | {"dynamodb": invalid["dynamodb"] | {"NewImage": {}}}, *valid])
     streams.expired = True
     bookkeeper = Bookkeeper(moto_store.client, moto_store.config)
     units = bookkeeper.totals().units

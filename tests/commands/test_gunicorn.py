@@ -1,4 +1,4 @@
-"""The service under gunicorn, as `flask serve` runs it: how many it serves at once, and what leaves on the wire."""
+"""The service under gunicorn, as `flask serve` runs it: its concurrency, and the bytes that it sends."""
 
 import http.client
 import json
@@ -33,7 +33,7 @@ EMPTY = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0, "ConsumedCapacit
 def served(
     endpoint_url: str, log: Path, config: str = "python:cart.commands.gunicorn_conf", **environ: str
 ) -> Iterator[str]:
-    """The value is where it listens."""
+    """Run gunicorn; yield its address."""
     with running(endpoint_url, log, config, **environ) as (address, _):
         yield address
 
@@ -47,9 +47,9 @@ def running(
         config if word == "python:cart.commands.gunicorn_conf" else word for word in gunicorn_command("127.0.0.1", port)
     ]
     keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "WEB_CONCURRENCY": "1"}
-    given = os.environ | keys | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ
+    environment = os.environ | keys | {"DYNAMODB_ENDPOINT_URL": endpoint_url} | environ
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=given, stdout=output, stderr=output, process_group=0)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, process_group=0)
     try:
         wait_for_health(f"http://127.0.0.1:{port}", process, log)
         yield f"127.0.0.1:{port}", process
@@ -61,13 +61,13 @@ def get(address: str, path: str) -> tuple[int, dict]:
     connection = http.client.HTTPConnection(address, timeout=30)
     connection.request("GET", path)
     with connection.getresponse() as answer:
-        told = answer.status, json.load(answer)
+        result = answer.status, json.load(answer)
     connection.close()
-    return told
+    return result
 
 
-def test_one_process_waits_for_many_answers_of_dynamodb_at_once(tmp_path):
-    """None comes before all are asked for."""
+def test_one_process_waits_for_many_dynamodb_answers_at_once(tmp_path):
+    """DynamoDB answers no request before it has received all."""
     all_asked = threading.Barrier(AT_ONCE, timeout=20)
 
     def answer(_: Request) -> bytes:
@@ -79,16 +79,16 @@ def test_one_process_waits_for_many_answers_of_dynamodb_at_once(tmp_path):
         served(dynamodb.url, tmp_path / "log") as address,
         ThreadPoolExecutor(AT_ONCE) as pool,
     ):
-        told = list(pool.map(lambda number: get(address, f"/cart/user{number}"), range(AT_ONCE)))
-    assert told == [
+        answers = list(pool.map(lambda number: get(address, f"/cart/user{number}"), range(AT_ONCE)))
+    assert answers == [
         (200, {"user_id": f"user{number}", "items": [], "total_items": 0, "total_price": 0, "price_changes": 0})
         for number in range(AT_ONCE)
     ]
 
 
 @pytest.mark.parametrize("transport", ["direct", "botocore"])
-def test_tls_to_dynamodb(tmp_path, transport):
-    """Answers of 300 KB, by way of gevent's sockets."""
+def test_service_connects_to_dynamodb_by_tls(tmp_path, transport):
+    """The answers have 300 KB and are read through gevent's sockets."""
     with tls_server(tmp_path, "IP:127.0.0.1") as (dynamodb, certificate):
         environ = {"AWS_CA_BUNDLE": str(certificate), "DYNAMODB_TRANSPORT": transport}
         with served(dynamodb.url, tmp_path / "log", **environ) as address:
@@ -105,15 +105,15 @@ def address(tmp_path_factory):
         yield address
 
 
-def wire(address: str, request: str) -> bytes:
-    """All that comes until the other end closes."""
+def exchange(address: str, request: str) -> bytes:
+    """Send a request and return all bytes until the server closes the connection."""
     parts = urlsplit(f"//{address}")
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as talk:
         talk.sendall(request.replace("\n", "\r\n").encode())
         return b"".join(iter(lambda: talk.recv(65_536), b""))
 
 
-def test_an_answer_leaves_in_one_piece_and_does_not_say_who_gives_it(address):
+def test_answer_is_sent_in_one_piece_without_a_server_header(address):
     parts = urlsplit(f"//{address}")
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as talk:
         for _ in range(3):
@@ -136,27 +136,27 @@ def test_an_answer_leaves_in_one_piece_and_does_not_say_who_gives_it(address):
         ("GET /nowhere HTTP/1.1", 404, True),
     ],
 )
-def test_answers_with_and_without_a_body(address, request_line, status, has_body):
-    head, _, body = wire(address, f"{request_line}\nHost: x\nConnection: close\n\n").partition(b"\r\n\r\n")
+def test_answer_has_a_body_where_http_allows_one(address, request_line, status, has_body):
+    head, _, body = exchange(address, f"{request_line}\nHost: x\nConnection: close\n\n").partition(b"\r\n\r\n")
     assert int(head.split()[1]) == status
     assert bool(body) == has_body
     if has_body:
         assert f"content-length: {len(body)}" in head.decode().lower()
 
 
-def test_requests_that_come_together_are_answered_in_order(address):
-    """Pipelined (RFC 9112, section 9.3.2); and a body in chunks between them."""
-    asked = "GET /cart/a HTTP/1.1\nHost: x\n\n"
-    asked += "PUT /cart/b/items/1 HTTP/1.1\nHost: x\nContent-Type: application/json\nTransfer-Encoding: chunked\n\n"
-    asked += '5\n{"qua\n9\nntity": 0\n1\n}\n0\n\n'
-    asked += "GET /cart/c HTTP/1.1\nHost: x\nConnection: close\n\n"
-    came = wire(address, asked)
-    assert [int(one.split()[0]) for one in came.split(b"HTTP/1.1 ")[1:]] == [200, 422, 200]
-    assert came.index(b'"user_id": "a"') < came.index(b'"quantity": [') < came.index(b'"user_id": "c"')
+def test_pipelined_requests_are_answered_in_order(address):
+    """Requests are pipelined (RFC 9112, section 9.3.2); one of them has a chunked body."""
+    requests = "GET /cart/a HTTP/1.1\nHost: x\n\n"
+    requests += "PUT /cart/b/items/1 HTTP/1.1\nHost: x\nContent-Type: application/json\nTransfer-Encoding: chunked\n\n"
+    requests += '5\n{"qua\n9\nntity": 0\n1\n}\n0\n\n'
+    requests += "GET /cart/c HTTP/1.1\nHost: x\nConnection: close\n\n"
+    answers = exchange(address, requests)
+    assert [int(answer.split()[0]) for answer in answers.split(b"HTTP/1.1 ")[1:]] == [200, 422, 200]
+    assert answers.index(b'"user_id": "a"') < answers.index(b'"quantity": [') < answers.index(b'"user_id": "c"')
 
 
-def test_bodies_that_do_not_come_do_not_hold_the_service(tmp_path):
-    """As many as it serves at a time; here it waits for one second, not fifteen."""
+def test_unfinished_bodies_do_not_block_the_service(tmp_path):
+    """There are as many as it serves at a time; the limit is one second here, not fifteen."""
     config = tmp_path / "config.py"
     config.write_text(
         "from cart.commands.gunicorn_conf import *\n"
@@ -172,33 +172,35 @@ def test_bodies_that_do_not_come_do_not_hold_the_service(tmp_path):
         head = (
             b"POST /cart/u/items HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
         )
-        slow = [stack.enter_context(socket.create_connection((parts.hostname, parts.port), 30)) for _ in range(2)]
-        for one in slow:
-            one.sendall(head + b"{")
+        connections = [
+            stack.enter_context(socket.create_connection((parts.hostname, parts.port), 30)) for _ in range(2)
+        ]
+        for connection in connections:
+            connection.sendall(head + b"{")
         assert get(address, "/health") == (200, {"status": "ok"})
-        assert [one.recv(1) for one in slow] == [b"", b""]  # closed, unanswered
+        assert [connection.recv(1) for connection in connections] == [b"", b""]  # closed without an answer
 
 
-def test_a_header_cannot_name_another_place_of_the_app(address):
-    """gunicorn takes SCRIPT_NAME from a peer on this machine, unless it is told not to."""
-    assert wire(address, "GET /health HTTP/1.1\nHost: x\nSCRIPT_NAME: /x\nConnection: close\n\n").startswith(
+def test_script_name_header_is_ignored(address):
+    """gunicorn accepts SCRIPT_NAME from a peer on this machine, unless it is configured otherwise."""
+    assert exchange(address, "GET /health HTTP/1.1\nHost: x\nSCRIPT_NAME: /x\nConnection: close\n\n").startswith(
         b"HTTP/1.1 200 "
     )
 
 
-def test_who_has_connected_is_answered_though_it_ends(tmp_path):
-    """Each client of 24 has a connection for each request; those that were sent before it ended have their answer."""
+def test_sent_requests_are_answered_during_shutdown(tmp_path):
+    """24 clients open a connection for each request; each request sent before the shutdown is answered."""
 
     def ask(address: str) -> list[str]:
-        said = []
+        outcomes = []
         while True:
             try:
-                whole = wire(address, "GET /cart/u HTTP/1.1\nHost: x\nConnection: close\n\n")
-                said.append("answered" if whole.startswith(b"HTTP/1.1 200 ") else repr(whole[:40]))
+                whole = exchange(address, "GET /cart/u HTTP/1.1\nHost: x\nConnection: close\n\n")
+                outcomes.append("answered" if whole.startswith(b"HTTP/1.1 200 ") else repr(whole[:40]))
             except ConnectionRefusedError:
-                return said  # nobody listens any more
+                return outcomes  # the port is closed
             except OSError as error:
-                said.append(type(error).__name__)
+                outcomes.append(type(error).__name__)
 
     with (
         raw_server(lambda _: response(EMPTY)) as dynamodb,
@@ -209,6 +211,6 @@ def test_who_has_connected_is_answered_though_it_ends(tmp_path):
         while len(dynamodb.requests) < 200:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        said = Counter(one for future in asking for one in future.result())
+        outcomes = Counter(outcome for future in asking for outcome in future.result())
         assert process.wait(30) == 0
-    assert said.keys() == {"answered"}, said
+    assert outcomes.keys() == {"answered"}, outcomes

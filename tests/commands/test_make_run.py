@@ -1,4 +1,4 @@
-"""`make run` as a user types it: what it keeps, how it ends, and what ends it."""
+"""`make run` as a user types it: what it keeps, and how it ends."""
 
 import os
 import pty
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from cart.commands import engines
-from tests.support.processes import alive, all_started, descendants
+from tests.support.processes import all_started, descendants, still_running
 from tests.support.project import ROOT
 from tests.support.running import request, wait_for_health, wait_until_counted
 from tests.support.stores import CUP
@@ -29,7 +29,7 @@ ENDS_WITHIN_SECONDS = 40
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A folder with what `make run` reads, whose .venv is the environment of the tests and counts as up to date."""
+    """A folder with what `make run` reads; its .venv is the environment of the tests and counts as up to date."""
     folder = tmp_path / "clone"
     folder.mkdir()
     for name in ("Makefile", "wsgi.py", "requirements.txt", "requirements-run.txt", "requirements-dev.txt"):
@@ -66,16 +66,16 @@ class Run:
         return line["quantity"]
 
     def process_of(self, words: str) -> int:
-        """The id of the first of its processes whose command line has these words."""
+        """Return the first process id of a run whose command line has these words."""
         lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in self.started}
         return min(pid for pid, line in lines.items() if words in line)
 
-    def ended(self) -> int:
+    def wait_until_ended(self) -> int:
         """Wait until make and all that it started have ended; return make's status."""
         status = self.process.wait(ENDS_WITHIN_SECONDS)
         deadline = time.monotonic() + ENDS_WITHIN_SECONDS
-        while left := alive(self.started):
-            assert time.monotonic() < deadline, left
+        while remaining := still_running(self.started):
+            assert time.monotonic() < deadline, remaining
             time.sleep(0.1)
         return status
 
@@ -92,48 +92,50 @@ def running(folder: Path, *variables: str, **environ: str) -> Iterator[Run]:
         run.process.wait()
 
 
-def serve_of(run: Run) -> int:
+def serve_process_of(run: Run) -> int:
     return run.process_of("serve --from-make")
 
 
-def test_it_keeps_carts_and_counts_from_run_to_run(clone):
+def test_carts_and_counts_are_kept_from_run_to_run(clone):
     for quantity in (2, 4):
         with running(clone) as run:
             assert run.add() == quantity
             wait_until_counted(run.url, quantity)
-            os.kill(serve_of(run), signal.SIGINT)
-            assert run.ended() == 0
+            os.kill(serve_process_of(run), signal.SIGINT)
+            assert run.wait_until_ended() == 0
     log = run.log.read_text()
     assert f"in {clone / '.cart-data'} (ministack, http://127.0.0.1:" in log
     assert "Traceback" not in log
     assert not (clone / ".cart-data" / "endpoint").exists()
 
 
-def test_what_was_added_just_before_the_end_is_counted(clone):
+def test_add_just_before_the_end_is_counted(clone):
     with running(clone) as run:
         run.add()
-        os.kill(serve_of(run), signal.SIGINT)
-        assert run.ended() == 0
+        os.kill(serve_process_of(run), signal.SIGINT)
+        assert run.wait_until_ended() == 0
     with running(clone) as run:
         assert request("GET", f"{run.url}/analytics/summary")[2]["totals"]["units"] == 2
         assert "counting again what carts hold" not in run.log.read_text()
 
 
 @pytest.mark.parametrize("killed", ["make", "serve", "group"])
-def test_killed_it_leaves_no_process_and_loses_no_cart(clone, killed):
+def test_killed_run_leaves_no_process_and_loses_no_cart(clone, killed):
     with running(clone) as run:
         run.add()
         if killed == "make":
             os.kill(run.process.pid, signal.SIGKILL)
         elif killed == "serve":
-            os.kill(serve_of(run), signal.SIGKILL)
+            os.kill(serve_process_of(run), signal.SIGKILL)
         else:
             os.killpg(run.process.pid, signal.SIGKILL)
-        assert run.ended() != 0
+        assert run.wait_until_ended() != 0
     with running(clone) as run:
         assert run.add() == 4
         wait_until_counted(run.url, 4)
-    assert ("counting again what carts hold" in run.log.read_text()) == (killed != "make")  # which `serve` notices
+    assert ("counting again what carts hold" in run.log.read_text()) == (
+        killed != "make"
+    )  # `serve` notices that make was killed
 
 
 @pytest.mark.parametrize(
@@ -144,28 +146,28 @@ def test_killed_it_leaves_no_process_and_loses_no_cart(clone, killed):
         ("gevent.monkey", "gunicorn"),
     ],
 )
-def test_if_one_process_ends_all_end_and_a_line_says_which(clone, words, name):
+def test_end_of_one_process_ends_all_and_a_line_names_it(clone, words, name):
     with running(clone) as run:
         os.kill(run.process_of(words), signal.SIGKILL)
-        assert run.ended() == 2  # make's, of a command that failed
+        assert run.wait_until_ended() == 2  # make's status for a failed command
         log = run.log.read_text()
     assert f"cart: {name} ended with status -9; all other processes of this command are stopped\n" in log
     assert log.count("cart: ") == 1
     assert "Traceback" not in log
 
 
-def test_a_killed_engine_loses_at_most_ten_seconds(clone):
+def test_killed_engine_loses_at_most_ten_seconds(clone):
     with running(clone) as run:
         run.add()
         time.sleep(10)
         os.kill(run.process_of("ministack_server.py"), signal.SIGKILL)
-        run.ended()
+        run.wait_until_ended()
     with running(clone) as run:
         assert run.add() == 4
         wait_until_counted(run.url, 4)
 
 
-def test_a_second_run_is_refused_the_data_folder(clone):
+def test_second_run_with_the_same_data_folder_is_refused(clone):
     with running(clone) as run:
         port = str(engines.free_port())
         second = subprocess.run(
@@ -181,18 +183,18 @@ def test_a_second_run_is_refused_the_data_folder(clone):
             assert third.add() == 2
 
 
-def test_data_in_memory_leaves_no_folder(clone):
+def test_run_in_memory_leaves_no_folder(clone):
     with running(clone, "DATA=memory") as run:
         run.add()
         wait_until_counted(run.url, 2)
-        os.kill(serve_of(run), signal.SIGTERM)
-        assert run.ended() == 0
+        os.kill(serve_process_of(run), signal.SIGTERM)
+        assert run.wait_until_ended() == 0
     assert "in memory" in run.log.read_text()
     assert not (clone / ".cart-data").exists()
 
 
-def test_ctrl_c_in_a_terminal_ends_it_with_status_0(clone):
-    """A terminal sends SIGINT to its foreground group: were make in it, it would exit with 130 and an error."""
+def test_ctrl_c_in_a_terminal_ends_with_status_0(clone):
+    """A terminal sends SIGINT to its foreground group. If make were in it, it would exit with 130 and an error."""
     port = engines.free_port()
     pid, terminal = pty.fork()
     if pid == 0:
@@ -210,15 +212,15 @@ def test_ctrl_c_in_a_terminal_ends_it_with_status_0(clone):
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, output.decode()
     finally:
         os.close(terminal)
-        for process in alive(started):
+        for process in still_running(started):
             os.kill(process, signal.SIGKILL)
     assert b"***" not in output, output.decode()
     assert b"Traceback" not in output, output.decode()
-    assert alive(started) == set()
+    assert still_running(started) == set()
 
 
 def read(terminal: int, deadline: float) -> bytes:
-    """What a terminal shows next; nothing once all its processes have ended."""
+    """Return what a terminal prints next; nothing once all its processes have ended."""
     while not select.select([terminal], [], [], 0.1)[0]:
         assert time.monotonic() < deadline, "it does not end"
     try:
@@ -227,7 +229,7 @@ def read(terminal: int, deadline: float) -> bytes:
         return b""
 
 
-def test_nohup_make_run_outlives_its_terminal(clone):
+def test_nohup_make_run_continues_after_its_terminal_closes(clone):
     port = engines.free_port()
     with (clone / "log").open("wb") as output:
         process = subprocess.Popen(
@@ -249,8 +251,8 @@ def test_nohup_make_run_outlives_its_terminal(clone):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     deadline = time.monotonic() + ENDS_WITHIN_SECONDS
-    while left := alive(started):
-        assert time.monotonic() < deadline, left
+    while remaining := still_running(started):
+        assert time.monotonic() < deadline, remaining
         time.sleep(0.1)
 
 
@@ -260,13 +262,13 @@ def test_help_lists_every_target():
     assert sorted(name for line in listed.splitlines() for name in line[:36].split()) == sorted(targets)
 
 
-def test_a_named_python_is_not_ignored(clone, tmp_path):
-    """One that cannot serve is refused, although there is a .venv."""
+def test_python_variable_is_not_ignored(clone, tmp_path):
+    """A Python that cannot serve is refused, although there is a .venv."""
     old = tmp_path / "python-old"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)
-    ended = subprocess.run(
+    process = subprocess.run(
         ["make", "run", f"PYTHON={old}"], cwd=clone, capture_output=True, text=True, timeout=60, check=False
     )
-    assert ended.returncode == 2
-    assert "cart: needs Python 3.11 or newer; set PYTHON, for example PYTHON=python3.11\n" in ended.stderr
+    assert process.returncode == 2
+    assert "cart: needs Python 3.11 or newer; set PYTHON, for example PYTHON=python3.11\n" in process.stderr

@@ -14,17 +14,17 @@ from tests.support.stores import Store
 
 
 @pytest.fixture
-def fresh(store: Store) -> Config:
-    """Settings of a table that is not there."""
+def missing_table(store: Store) -> Config:
+    """Settings for a table that does not exist."""
     return Config(
         dynamodb_endpoint_url=store.config.dynamodb_endpoint_url, dynamodb_table_name=f"fresh-{uuid.uuid4().hex[:8]}"
     )
 
 
 @pytest.fixture
-def run(fresh):
-    """Run a flask command; answers its exit status and output."""
-    runner = create_app(fresh).test_cli_runner()
+def run(missing_table):
+    """Return a function that runs a flask command and returns its exit status and output."""
+    runner = create_app(missing_table).test_cli_runner()
 
     def call(*args):
         result = runner.invoke(args=["table", *args])
@@ -33,10 +33,10 @@ def run(fresh):
     return call
 
 
-def test_create_makes_what_the_design_says(run, fresh, store):
+def test_create_makes_the_documented_table(run, missing_table, store):
     status, output = run("create")
-    assert (status, output.splitlines()[-1]) == (0, f"Table {fresh.dynamodb_table_name}: ready")
-    table = store.client.describe_table(TableName=fresh.dynamodb_table_name)["Table"]
+    assert (status, output.splitlines()[-1]) == (0, f"Table {missing_table.dynamodb_table_name}: ready")
+    table = store.client.describe_table(TableName=missing_table.dynamodb_table_name)["Table"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert {key["AttributeName"]: key["KeyType"] for key in table["KeySchema"]} == {
         "user_id": "HASH",
@@ -47,46 +47,46 @@ def test_create_makes_what_the_design_says(run, fresh, store):
     assert index["KeySchema"] == [{"AttributeName": "product_id", "KeyType": "HASH"}]
     assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
     assert table["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
-    ttl = store.client.describe_time_to_live(TableName=fresh.dynamodb_table_name)["TimeToLiveDescription"]
+    ttl = store.client.describe_time_to_live(TableName=missing_table.dynamodb_table_name)["TimeToLiveDescription"]
     assert ttl == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
     if store.engine != "dynamodb-local":
         assert table["SSEDescription"]["Status"] == "ENABLED"
-        backups = store.client.describe_continuous_backups(TableName=fresh.dynamodb_table_name)
+        backups = store.client.describe_continuous_backups(TableName=missing_table.dynamodb_table_name)
         recovery = backups["ContinuousBackupsDescription"]["PointInTimeRecoveryDescription"]
         assert recovery["PointInTimeRecoveryStatus"] == "ENABLED"
     else:
         assert output.count("point-in-time recovery is not offered by this engine") == 1
 
 
-def test_create_again_changes_nothing(run, fresh, store):
+def test_second_create_changes_nothing(run, missing_table, store):
     run("create")
-    store_again = Store(store.engine, fresh, store.client)
+    store_again = Store(store.engine, missing_table, store.client)
     store_again.put("u", 1)
     status, output = run("create")
     assert status == 0
-    assert f"Table {fresh.dynamodb_table_name}: exists\n" in output
+    assert f"Table {missing_table.dynamodb_table_name}: exists\n" in output
     assert len(store_again.rows("u")) == 1
 
 
-def test_several_create_it_at_once(real_store):
-    """As when two containers start."""
+def test_concurrent_creates_make_one_table(real_store):
+    """Two containers may start at the same time."""
     name = f"fresh-{uuid.uuid4().hex[:8]}"
-    said: list[str] = []
+    lines: list[str] = []
     clients = [connect(real_store.config, boto_defaults=True) for _ in range(4)]
     together = threading.Barrier(len(clients), timeout=30)
 
     def create(client):
         together.wait()
-        return provision.create(client, name, said.append)
+        return provision.create(client, name, lines.append)
 
     with ThreadPoolExecutor(len(clients)) as pool:
         assert list(pool.map(create, clients)) == [{}] * len(clients)
-    assert said.count(f"Table {name}: creating") == 1
+    assert lines.count(f"Table {name}: creating") == 1
 
 
-def test_create_brings_ttl_recovery_and_stream_in_line(run, fresh, store):
+def test_create_corrects_ttl_recovery_and_stream(run, missing_table, store):
     definition = provision._definition()
-    store.client.create_table(TableName=fresh.dynamodb_table_name, **definition)
+    store.client.create_table(TableName=missing_table.dynamodb_table_name, **definition)
     assert run("status")[0] == 1
     status, output = run("create")
     assert status == 0
@@ -96,13 +96,13 @@ def test_create_brings_ttl_recovery_and_stream_in_line(run, fresh, store):
     assert run("status")[0] == 0
 
 
-def test_what_cannot_be_changed_in_place_is_reported(run, fresh, store):
+def test_differences_that_cannot_be_changed_are_reported(run, missing_table, store):
     definition = provision._definition()
     definition["GlobalSecondaryIndexes"][0]["Projection"] = {"ProjectionType": "ALL"}
     definition["BillingMode"] = "PROVISIONED"
     units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}
     definition["ProvisionedThroughput"] = definition["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"] = units
-    store.client.create_table(TableName=fresh.dynamodb_table_name, **definition)
+    store.client.create_table(TableName=missing_table.dynamodb_table_name, **definition)
     for command in ("create", "status"):
         status, output = run(command)
         assert status == 1
@@ -111,48 +111,49 @@ def test_what_cannot_be_changed_in_place_is_reported(run, fresh, store):
         assert "must be PAY_PER_REQUEST" in output or "DIFFERS" in output
 
 
-def test_a_stream_of_other_images_is_reported_and_left(run, fresh, store):
+def test_stream_with_other_images_is_reported_and_not_changed(run, missing_table, store):
     stream = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
     store.client.create_table(
-        TableName=fresh.dynamodb_table_name, **provision._definition(), StreamSpecification=stream
+        TableName=missing_table.dynamodb_table_name, **provision._definition(), StreamSpecification=stream
     )
     status, output = run("create")
     assert status == 1
     assert "stream is KEYS_ONLY, must be NEW_AND_OLD_IMAGES" in output
 
 
-def test_ttl_on_another_attribute_is_reported_and_left(run, fresh, store):
-    store.client.create_table(TableName=fresh.dynamodb_table_name, **provision._definition())
-    other = {"Enabled": True, "AttributeName": "expires"}
-    store.client.update_time_to_live(TableName=fresh.dynamodb_table_name, TimeToLiveSpecification=other)
+def test_ttl_on_another_attribute_is_reported_and_not_changed(run, missing_table, store):
+    store.client.create_table(TableName=missing_table.dynamodb_table_name, **provision._definition())
+    other_ttl = {"Enabled": True, "AttributeName": "expires"}
+    store.client.update_time_to_live(TableName=missing_table.dynamodb_table_name, TimeToLiveSpecification=other_ttl)
     status, output = run("create")
     assert status == 1
     assert "ttl is ENABLED on expires, must be ENABLED on ttl" in output
 
 
-def test_status_prints_each_thing(run, fresh, store):
+def test_status_prints_each_aspect(run, missing_table, store):
     run("create")
-    Store(store.engine, fresh, store.client).put("u", 1)
+    Store(store.engine, missing_table, store.client).put("u", 1)
     status, output = run("status")
     assert status == 0
-    found = dict(line.split(":", 1) for line in output.splitlines())
-    found = {name: value.strip() for name, value in found.items()}
-    assert found.pop("items") == "1"
-    assert found.pop("size").endswith(" bytes")
+    aspects = dict(line.split(":", 1) for line in output.splitlines())
+    aspects = {name: value.strip() for name, value in aspects.items()}
+    assert aspects.pop("items") == "1"
+    assert aspects.pop("size").endswith(" bytes")
     lacks = {"recovery", "encryption"} if store.engine == "dynamodb-local" else set()
-    assert found == provision.REQUIRED | dict.fromkeys(lacks, provision.NOT_OFFERED)
+    assert aspects == provision.REQUIRED | dict.fromkeys(lacks, provision.NOT_OFFERED)
 
 
-def test_status_of_no_table_is_one_line(run, fresh):
+def test_status_of_a_missing_table_prints_one_line(run, missing_table):
     status, output = run("status")
     assert status == 1
     assert output == (
-        f"cart: there is no table {fresh.dynamodb_table_name}; run flask --app wsgi table create to create it\n"
+        f"cart: there is no table {missing_table.dynamodb_table_name}; run flask --app wsgi table create to create it\n"
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["create", "status"])
-def test_an_engine_that_is_away_is_one_line(command):
+def test_unreachable_engine_prints_one_line(command):
     config = Config(dynamodb_endpoint_url="http://127.0.0.1:1")
     result = create_app(config).test_cli_runner().invoke(args=["table", command])
     assert result.exit_code == 1
@@ -160,7 +161,7 @@ def test_an_engine_that_is_away_is_one_line(command):
     assert result.output.count("\n") == 1
 
 
-def test_recovery_that_is_not_ready_yet_is_asked_for_again(moto_url, monkeypatch):
+def test_recovery_is_requested_again_until_it_is_available(moto_url, monkeypatch):
     client = connect(Config(dynamodb_endpoint_url=moto_url), boto_defaults=True)
     refusals = [client.exceptions.ContinuousBackupsUnavailableException({"Error": {"Code": "x"}}, "x")]
     really = client.update_continuous_backups

@@ -1,4 +1,4 @@
-"""`flask serve`, which `make run` and the container start: what it says, how it ends, and what stops it."""
+"""`flask serve`, which `make run` and the container start: its output, and how it ends."""
 
 import json
 import os
@@ -14,17 +14,19 @@ from pathlib import Path
 import pytest
 
 from cart.commands import engines
-from tests.support.processes import alive, all_started
+from tests.support.processes import all_started, still_running
 from tests.support.project import ROOT, missing
 from tests.support.running import request, wait_for_health, wait_until_counted
 from tests.support.stores import CUP
+
+pytestmark = pytest.mark.slow
 
 
 def start(*options: str, log: Path, **environ: str) -> tuple[subprocess.Popen[bytes], str]:
     port = engines.free_port()
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", "--port", str(port), *options]
     with log.open("wb") as output:
-        # a group of its own, as a shell gives to `make run`: Ctrl-C goes to all of it
+        # its own process group, as a shell gives to `make run`: Ctrl-C goes to the whole group
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -38,12 +40,12 @@ def start(*options: str, log: Path, **environ: str) -> tuple[subprocess.Popen[by
 
 
 def end_at_sighup() -> None:
-    """As in a terminal, also where the tests themselves run under ``nohup``, which ignores it."""
+    """End at SIGHUP as in a terminal, even if the tests run under ``nohup``, which ignores it."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_in_memory_and_nothing_is_left_behind(tmp_path, end):
+def test_signal_ends_all_processes_in_memory_mode(tmp_path, end):
     process, url = start("--data", "memory", log=tmp_path / "log")
     try:
         wait_for_health(url, process, tmp_path / "log")
@@ -52,7 +54,7 @@ def test_in_memory_and_nothing_is_left_behind(tmp_path, end):
         started = all_started(process.pid)
         os.killpg(process.pid, end)
         assert process.wait(30) == 0
-        assert alive(started) == set()
+        assert still_running(started) == set()
     finally:
         engines.stop(process)
     log = (tmp_path / "log").read_text()
@@ -61,10 +63,12 @@ def test_in_memory_and_nothing_is_left_behind(tmp_path, end):
     assert "in memory" in log
     assert "Traceback" not in log
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    assert {"Adding item to cart for user u", "POST /cart/{user_id}/items 201"} <= {one["message"] for one in events}
+    assert {"Adding item to cart for user u", "POST /cart/{user_id}/items 201"} <= {
+        entry["message"] for entry in events
+    }
 
 
-def test_a_client_that_never_finishes_keeps_nothing_alive(tmp_path):
+def test_unfinished_request_does_not_prevent_the_end(tmp_path):
     process, url = start("--data", "memory", log=tmp_path / "log", WEB_CONCURRENCY="1")
     try:
         wait_for_health(url, process, tmp_path / "log")
@@ -75,7 +79,7 @@ def test_a_client_that_never_finishes_keeps_nothing_alive(tmp_path):
             time.sleep(0.5)
             os.killpg(process.pid, signal.SIGINT)
             assert process.wait(30) == 0
-            assert alive(started) == set()
+            assert still_running(started) == set()
     finally:
         engines.stop(process)
 
@@ -101,12 +105,12 @@ def test_dynamodb_local_keeps_its_data_in_a_folder(tmp_path):
     assert str(tmp_path / ".cart-data") in (tmp_path / "log").read_text()
 
 
-def run_to_its_end(*options: str, **environ: str) -> tuple[int, str]:
+def run_until_exit(*options: str, **environ: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "serve", *options]
-    ended = subprocess.run(
+    process = subprocess.run(
         command, cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False
     )
-    return ended.returncode, ended.stdout + ended.stderr
+    return process.returncode, process.stdout + process.stderr
 
 
 def assert_one_line(result: tuple[int, str], pattern: str) -> None:
@@ -115,37 +119,37 @@ def assert_one_line(result: tuple[int, str], pattern: str) -> None:
     assert re.fullmatch(f"cart: {pattern}\n", output), output
 
 
-def test_a_taken_port_is_one_line():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        assert_one_line(run_to_its_end("--port", port), rf"port {port} on 127.0.0.1 cannot be used .*")
+def test_port_in_use_prints_one_line():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        assert_one_line(run_until_exit("--port", port), rf"port {port} on 127.0.0.1 cannot be used .*")
 
 
-def test_an_unreachable_engine_is_one_line():
-    result = run_to_its_end("--port", str(engines.free_port()), DYNAMODB_ENDPOINT_URL="http://127.0.0.1:1")
+def test_unreachable_engine_prints_one_line():
+    result = run_until_exit("--port", str(engines.free_port()), DYNAMODB_ENDPOINT_URL="http://127.0.0.1:1")
     assert_one_line(result, "no DynamoDB answers at http://127.0.0.1:1")
 
 
-def test_a_missing_java_is_one_line(tmp_path):
-    result = run_to_its_end("--port", str(engines.free_port()), "--engine", "dynamodb-local", PATH=str(tmp_path))
+def test_missing_java_prints_one_line(tmp_path):
+    result = run_until_exit("--port", str(engines.free_port()), "--engine", "dynamodb-local", PATH=str(tmp_path))
     assert_one_line(result, "DynamoDB Local needs Java 11 or newer .*")
 
 
-def test_a_missing_npm_is_one_line(tmp_path):
+def test_missing_npm_prints_one_line(tmp_path):
     (tmp_path / "java").symlink_to(sys.executable)
     environ = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
-    result = run_to_its_end("--port", str(engines.free_port()), "--engine", "dynamodb-local", **environ)
+    result = run_until_exit("--port", str(engines.free_port()), "--engine", "dynamodb-local", **environ)
     assert_one_line(result, "npm, which downloads DynamoDB Local, is not installed.*")
 
 
-def test_missing_credentials_are_one_line(tmp_path):
+def test_missing_credentials_print_one_line(tmp_path):
     environ = {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
-    assert_one_line(run_to_its_end("--port", str(engines.free_port()), "--engine", "aws", **environ), ".*credentials.*")
+    assert_one_line(run_until_exit("--port", str(engines.free_port()), "--engine", "aws", **environ), ".*credentials.*")
 
 
-def test_an_engine_that_dies_at_once_says_why(tmp_path, monkeypatch):
+def test_crash_of_the_engine_at_its_start_has_a_reason(tmp_path, monkeypatch):
     fake = tmp_path / "java"
     fake.write_text("#!/bin/sh\necho 'Error: a JNI error has occurred' >&2\nexit 1\n")
     fake.chmod(0o755)
@@ -155,7 +159,7 @@ def test_an_engine_that_dies_at_once_says_why(tmp_path, monkeypatch):
         pass
 
 
-def test_a_package_that_is_not_the_expected_one_is_refused(tmp_path, monkeypatch):
+def test_package_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho evil > x.tgz\n")
     npm.chmod(0o755)
@@ -166,8 +170,8 @@ def test_a_package_that_is_not_the_expected_one_is_refused(tmp_path, monkeypatch
     assert list((tmp_path / "cache" / "cart").iterdir()) == []
 
 
-def test_an_engine_that_comes_late_is_waited_for(tmp_path, moto_url):
-    """As in compose, where both containers start at once."""
+def test_service_waits_for_an_engine_that_starts_later(tmp_path, moto_url):
+    """In compose both containers start at once."""
     port = engines.free_port()
     environ = {"DYNAMODB_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
     process, url = start("--wait-seconds", "30", log=tmp_path / "log", **environ)
@@ -177,6 +181,6 @@ def test_an_engine_that_comes_late_is_waited_for(tmp_path, moto_url):
             wait_for_health(url, process, tmp_path / "log")
             assert request("GET", f"{url}/health/ready")[0] == 200
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0  # gunicorn itself, which took the place of the command
+            assert process.wait(30) == 0  # gunicorn, which has replaced the command
     finally:
         engines.stop(process)

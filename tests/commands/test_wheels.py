@@ -1,6 +1,6 @@
-"""What the service is installed from has a wheel for every machine that it supports, so that no compiler is needed.
+"""Each package that the service installs has a wheel for every supported machine, so no compiler is needed.
 
-uv resolves for other machines than this one; pip judges environment markers by its own.
+uv resolves for machines other than this one; pip evaluates environment markers by its own.
 """
 
 import re
@@ -19,14 +19,14 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 # Packages that must be compiled, by platform and Python
 EXCEPTIONS = {
-    ("aarch64-apple-darwin", "3.11"): ["gevent"],  # its last wheel for this Python on macOS is of 25.5.1
+    ("aarch64-apple-darwin", "3.11"): ["gevent"],  # its last wheel for this Python on macOS is version 25.5.1
 }
 
 pytestmark = pytest.mark.slow
 
 
 def resolve(file: Path, platform: str, python: str, compiled: list[str]) -> subprocess.CompletedProcess[str]:
-    """Resolve a requirements file to wheels alone, but for the packages in ``compiled``."""
+    """Resolve a requirements file to wheels alone, except for the packages in ``compiled``."""
     command = [UV, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-config"]
     command += ["--no-python-downloads", "--python", sys.executable]
     command += ["--python-platform", platform, "--python-version", python, "--only-binary", ":all:"]
@@ -47,7 +47,7 @@ def test_every_package_has_a_wheel(file, platform, python):
     assert names(resolved.stdout) >= names((ROOT / "requirements.txt").read_text())
 
 
-def test_requirements_txt_pins_all_that_it_brings_along():
+def test_requirements_txt_pins_all_dependencies():
     resolved = resolve(ROOT / "requirements.txt", PLATFORMS[0], PYTHONS[0], [])
     assert names(resolved.stdout) == names((ROOT / "requirements.txt").read_text())
 
@@ -56,13 +56,13 @@ def test_requirements_txt_pins_all_that_it_brings_along():
     ("platform", "python", "package"),
     [(*machine, package) for machine, packages in EXCEPTIONS.items() for package in packages],
 )
-def test_every_exception_is_needed(platform, python, package):
+def test_every_compiled_package_has_no_wheel(platform, python, package):
     resolved = resolve(ROOT / "requirements.txt", platform, python, [])
     assert resolved.returncode != 0
     assert f"{package}==" in resolved.stderr
 
 
-def test_a_package_without_wheels_is_named(tmp_path):
+def test_package_without_wheels_is_named(tmp_path):
     requirements = (ROOT / "requirements.txt").read_text() + "gunicorn-h1c==0.6.10\n"
     (tmp_path / "requirements.txt").write_text(requirements)
     resolved = resolve(tmp_path / "requirements.txt", PLATFORMS[0], PYTHONS[0], [])

@@ -1,7 +1,7 @@
-"""8 threads shop at random while the table's own stream is counted: the aggregates end as what a recount finds.
+"""8 threads shop at random while the table's stream is counted: the aggregates end equal to a recount.
 
-Each batch is delivered one to three times, cut at random, to two handlers at once; some come late, and out of order.
-``ANALYTICS_SECONDS`` says for how long they shop, ``ANALYTICS_SEED`` repeats what they mean to do.
+Each batch is delivered one to three times, cut at random, to two handlers at once; some batches are late and out of
+order. ``ANALYTICS_SECONDS`` says for how long they shop, ``ANALYTICS_SEED`` repeats the random choices.
 """
 
 import os
@@ -32,19 +32,19 @@ SHOPPERS = 8
 USERS = [f"user{number}" for number in range(5)]
 PRODUCTS = range(1, 9)
 MOST_IN_A_BATCH = 60
-ENDED, DELETED_BY_TTL = 1, 7  # ttl of a line that ran out, and of one that is then deleted as DynamoDB would
+EXPIRED, DELETED_BY_TTL = 1, 7  # ttl of an expired line, and of an expired line that is then deleted as by TTL
 
 
 class Shopper:
-    """A client that does whatever comes to its mind, in anybody's cart."""
+    """A client that makes random requests to random carts."""
 
     def __init__(self, app: Any, store: Store, number: int) -> None:
         self.client, self.store = app.test_client(), store
-        self.dice = random.Random(f"{SEED} {number}")
-        self.done: Counter[str] = Counter()
+        self.random_source = random.Random(f"{SEED} {number}")
+        self.counts: Counter[str] = Counter()
 
     def shop(self, until: float) -> Counter[str]:
-        ways = {
+        actions = {
             self.add: 40,
             self.add_once: 8,
             self.set_quantity: 15,
@@ -54,25 +54,30 @@ class Shopper:
             self.save: 6,
             self.take_back: 6,
             self.merge: 3,
-            self.run_out: 4,
-            self.be_deleted: 3,
+            self.expire: 4,
+            self.delete_by_ttl: 3,
         }
         while time.monotonic() < until:
-            (way,) = self.dice.choices(list(ways), list(ways.values()))
-            way(self.dice.choice(USERS), self.dice.choice(PRODUCTS))
-            self.done[way.__name__] += 1
-        return self.done
+            (action,) = self.random_source.choices(list(actions), list(actions.values()))
+            action(self.random_source.choice(USERS), self.random_source.choice(PRODUCTS))
+            self.counts[action.__name__] += 1
+        return self.counts
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self.client.open(f"/cart/{path}", method=method, json=body, headers=headers)
-        self.done[f"{answer.status_code}"] += 1
+        self.counts[f"{answer.status_code}"] += 1
         assert answer.status_code != 500, answer.data
         return answer
 
     def item(self, product_id: int) -> dict[str, Any]:
-        price = self.dice.choice([0.01, 1, 19.99, 250])
-        return {"product_id": product_id, "product_name": "x", "quantity": self.dice.randint(1, 5), "price": price}
+        price = self.random_source.choice([0.01, 1, 19.99, 250])
+        return {
+            "product_id": product_id,
+            "product_name": "x",
+            "quantity": self.random_source.randint(1, 5),
+            "price": price,
+        }
 
     def add(self, user: str, product_id: int) -> None:
         self.ask("POST", f"{user}/items", self.item(product_id))
@@ -81,7 +86,7 @@ class Shopper:
         self.ask("POST", f"{user}/items", self.item(product_id), Idempotency_Key=uuid.uuid4().hex)
 
     def set_quantity(self, user: str, product_id: int) -> None:
-        self.ask("PUT", f"{user}/items/{product_id}", {"quantity": self.dice.randint(1, 9)})
+        self.ask("PUT", f"{user}/items/{product_id}", {"quantity": self.random_source.randint(1, 9)})
 
     def remove(self, user: str, product_id: int) -> None:
         self.ask("DELETE", f"{user}/items/{product_id}")
@@ -100,20 +105,23 @@ class Shopper:
         self.ask("POST", f"{user}/saved/{product_id}/move-to-cart")
 
     def merge(self, user: str, _: int) -> None:
-        source = self.dice.choice([one for one in USERS if one != user])
+        source = self.random_source.choice([cart_user for cart_user in USERS if cart_user != user])
         self.ask("POST", f"{user}/merge", {"source_user_id": source})
 
-    def run_out(self, user: str, product_id: int, ttl: int = ENDED) -> None:
-        """Let a line's life have passed, if it is there."""
+    def expire(self, user: str, product_id: int, ttl: int = EXPIRED) -> None:
+        """Make a line expire, if it exists."""
         self.client_update(user, product_id, ttl)
 
-    def be_deleted(self, user: str, product_id: int) -> None:
-        """What DynamoDB's TTL does some time after that."""
+    def delete_by_ttl(self, user: str, product_id: int) -> None:
+        """Make a line expire and delete it, as DynamoDB's TTL does."""
         if self.client_update(user, product_id, DELETED_BY_TTL):
             self.change("delete_item", user, product_id, "#ttl = :ttl", {":ttl": DELETED_BY_TTL})
 
     def client_update(self, user: str, product_id: int, ttl: int) -> bool:
-        """Only of a line that is live: nobody writes to one that has run out, but to begin anew."""
+        """Set the ttl of a live line.
+
+        The service does not write to an expired line either, except to start a new one.
+        """
         values, update = {":ttl": ttl, ":ended": DELETED_BY_TTL}, {"UpdateExpression": "SET #ttl = :ttl"}
         return self.change("update_item", user, product_id, "#ttl > :ended", values, **update)
 
@@ -135,36 +143,36 @@ class Shopper:
 
 
 class Delivery:
-    """What Lambda does with the stream, at its worst."""
+    """Delivers the stream as Lambda does in the worst case."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.dice = random.Random(f"{SEED} delivery")
+        self.random_source = random.Random(f"{SEED} delivery")
         self.records: list[dict[str, Any]] = []
         self.late: list[list[dict[str, Any]]] = []
         self.delivered = 0
 
-    def go_on(self, pool: ThreadPoolExecutor) -> int:
-        """Deliver what has come; how many records that was."""
-        came = [sign(record) for record in self.stream.read() if is_counted(record)]
-        self.records += came
+    def deliver_new_records(self, pool: ThreadPoolExecutor) -> int:
+        """Deliver the new records; return how many there were."""
+        new_records = [marked_if_by_ttl(record) for record in self.stream.read() if is_counted(record)]
+        self.records += new_records
         batches = []
-        for batch in cuts(came, self.dice, MOST_IN_A_BATCH):
-            if self.dice.random() < 0.1:
+        for batch in cuts(new_records, self.random_source, MOST_IN_A_BATCH):
+            if self.random_source.random() < 0.1:
                 self.late.append(batch)
             else:
-                batches += [batch] * self.dice.randint(1, 3)
-                if self.dice.random() < 0.3:  # the same in other cuts
-                    batches += cuts(batch, self.dice, 9)
+                batches += [batch] * self.random_source.randint(1, 3)
+                if self.random_source.random() < 0.3:  # the same records, cut differently
+                    batches += cuts(batch, self.random_source, 9)
         list(pool.map(self.deliver, batches))
-        return len(came)
+        return len(new_records)
 
-    def end(self, pool: ThreadPoolExecutor) -> None:
-        self.dice.shuffle(self.late)
+    def deliver_late_batches(self, pool: ThreadPoolExecutor) -> None:
+        self.random_source.shuffle(self.late)
         list(pool.map(self.deliver, self.late * 2))
 
     def deliver(self, batch: list[dict[str, Any]]) -> None:
-        """Until all of it is counted, from the first that was not, as Lambda does."""
+        """Repeat the batch from its first failure until all of it is counted, as Lambda does."""
         while batch:
             self.delivered += len(batch)
             failures = count_changes({"Records": batch}, None)["batchItemFailures"]
@@ -172,14 +180,14 @@ class Delivery:
             batch = batch[numbers.index(failures[0]["itemIdentifier"]) :] if failures else []
 
 
-def sign(record: dict[str, Any]) -> dict[str, Any]:
+def marked_if_by_ttl(record: dict[str, Any]) -> dict[str, Any]:
     old, new = (record["dynamodb"].get(name) for name in ("OldImage", "NewImage"))
     deleted = old and not new and old["ttl"]["N"] == str(DELETED_BY_TTL)
     return by_ttl(record) if deleted else record
 
 
 def recount(store: Store) -> tuple[Totals, list[ProductTotals]]:
-    """By the lines themselves."""
+    """Compute the aggregates from the lines themselves."""
     pages = store.client.get_paginator("scan").paginate(
         TableName=store.config.dynamodb_table_name,
         FilterExpression="begins_with(item_id, :item)",
@@ -192,36 +200,36 @@ def recount(store: Store) -> tuple[Totals, list[ProductTotals]]:
             quantity, price = int(row["quantity"]["N"]), Decimal(row["price"]["N"])
             held[int(row["product_id"]["N"])].append((quantity, quantity * price))
     products = [
-        ProductTotals(one, len(lines), sum(units for units, _ in lines), sum(value for _, value in lines))
-        for one, lines in held.items()
+        ProductTotals(product_id, len(lines), sum(units for units, _ in lines), sum(value for _, value in lines))
+        for product_id, lines in held.items()
     ]
     return Totals(*(sum(numbers) for numbers in list(zip(*products, strict=True))[1:])), products
 
 
 def flows(records: list[dict[str, Any]]) -> Counter[str]:
-    """By the records as they came, each once."""
-    found: Counter[str] = Counter()
-    for record in {one["dynamodb"]["SequenceNumber"]: one for one in records}.values():
+    """Compute the flows from the stream's records, each counted once."""
+    counted: Counter[str] = Counter()
+    for record in {raw_record["dynamodb"]["SequenceNumber"]: raw_record for raw_record in records}.values():
         old, new = (record["dynamodb"].get(name) for name in ("OldImage", "NewImage"))
         if record["dynamodb"]["Keys"]["user_id"]["S"].startswith("CLEARED#"):
-            found["carts_cleared"] += 1
+            counted["carts_cleared"] += 1
             continue
         if not old and not new:
-            continue  # a delete that found nothing, of which DynamoDB Local tells
-        had_ended = bool(old) and int(old["ttl"]["N"]) <= DELETED_BY_TTL
-        revived = bool(old and new) and (had_ended or old["added_at"] != new["added_at"])
-        if revived or (new is None and ("userIdentity" in record or had_ended)):
-            found["lines_abandoned"] += 1
-            found["value_abandoned"] += int(old["quantity"]["N"]) * Decimal(old["price"]["N"])
+            continue  # DynamoDB Local writes a record for a delete of a missing row
+        had_expired = bool(old) and int(old["ttl"]["N"]) <= DELETED_BY_TTL
+        revived = bool(old and new) and (had_expired or old["added_at"] != new["added_at"])
+        if revived or (new is None and ("userIdentity" in record or had_expired)):
+            counted["lines_abandoned"] += 1
+            counted["value_abandoned"] += int(old["quantity"]["N"]) * Decimal(old["price"]["N"])
         elif new is None:
-            found["lines_removed"] += 1
+            counted["lines_removed"] += 1
         if new and (revived or old is None):
-            found["lines_added"] += 1
+            counted["lines_added"] += 1
         if new:
-            more = int(new["quantity"]["N"]) - (int(old["quantity"]["N"]) if old and not revived else 0)
-            found["units_added"] += max(more, 0)
-            found["value_added"] += max(more, 0) * Decimal(new["price"]["N"])
-    return found
+            units = int(new["quantity"]["N"]) - (int(old["quantity"]["N"]) if old and not revived else 0)
+            counted["units_added"] += max(units, 0)
+            counted["value_added"] += max(units, 0) * Decimal(new["price"]["N"])
+    return counted
 
 
 @pytest.fixture
@@ -230,13 +238,13 @@ def store(dynamodb_local_url: str) -> Store:
 
 
 def rebuild(app: Any) -> list[str]:
-    """The lines of the report, without the bar."""
+    """Run a rebuild; return the lines of its report, without the progress bar."""
     result = app.test_cli_runner().invoke(args=["analytics", "rebuild"])
     assert result.exit_code == 0, result.output
     return result.output.splitlines()[1:]
 
 
-def test_the_aggregates_are_what_a_recount_finds(store, monkeypatch):
+def test_aggregates_equal_a_recount_after_random_shopping(store, monkeypatch):
     app = create_app(store.config)
     monkeypatch.setattr(wsgi, "app", app)
     delivery = Delivery(stream_of(store.config, store.client))
@@ -245,24 +253,24 @@ def test_the_aggregates_are_what_a_recount_finds(store, monkeypatch):
     rebuilt: list[list[str]] = []
     rebuilding = threading.Thread(target=lambda: rebuilt.append(rebuild(app)))
     with ThreadPoolExecutor(SHOPPERS) as shop, ThreadPoolExecutor(2) as handlers:
-        shopping = [shop.submit(one.shop, until) for one in shoppers]
+        shopping = [shop.submit(shopper.shop, until) for shopper in shoppers]
         while time.monotonic() < until:
-            delivery.go_on(handlers)
+            delivery.deliver_new_records(handlers)
             if time.monotonic() > until - SECONDS / 2 and not rebuilding.ident:
                 rebuilding.start()
-        done = sum((one.result() for one in shopping), Counter())
+        counts = sum((shopper.result() for shopper in shopping), Counter())
         rebuilding.join()
-        while delivery.go_on(handlers):
+        while delivery.deliver_new_records(handlers):
             pass
-        delivery.end(handlers)
+        delivery.deliver_late_batches(handlers)
     assert len(rebuilt) == 1
 
     aggregates = Aggregates(store.client, store.config)
     totals, products = recount(store)
     assert aggregates.totals() == totals
-    assert [aggregates.product(one.product_id) for one in products] == products
+    assert [aggregates.product(shopper.product_id) for shopper in products] == products
     for sort in ("units", "carts", "value"):
-        in_order = sorted(products, key=lambda one, sort=sort: (-getattr(one, sort), one.product_id))
+        in_order = sorted(products, key=lambda shopper, sort=sort: (-getattr(shopper, sort), shopper.product_id))
         assert aggregates.top(sort, 100) == in_order
         assert aggregates.top(sort, 3) == in_order[:3]
     counted = aggregates.days(began, datetime.now(UTC).date() + timedelta(1))
@@ -273,4 +281,4 @@ def test_the_aggregates_are_what_a_recount_finds(store, monkeypatch):
         ["0,", "by", "+0", "lines,", "+0", "units,", "+0.00"]
     ] * 3
     assert aggregates.totals() == totals
-    print(f"{done.total()} asked, {len(delivery.records)} records, {delivery.delivered} delivered; {dict(expected)}")
+    print(f"{counts.total()} asked, {len(delivery.records)} records, {delivery.delivered} delivered; {dict(expected)}")

@@ -1,4 +1,4 @@
-"""Threads against DynamoDB Local: no update is lost, nothing is done twice."""
+"""Concurrent requests on real engines: no update is lost, and nothing is done twice."""
 
 from dataclasses import replace
 from itertools import chain
@@ -16,7 +16,7 @@ def app(real_store: Store):
     return create_app(real_store.config)
 
 
-def test_20_threads_add_50_times_each(user, real_store):
+def test_20_threads_add_50_times_each_and_no_unit_is_lost(user, real_store):
     roomy = create_app(replace(real_store.config, cart_max_quantity=1000))
 
     def add_50(_: int) -> list[int]:
@@ -30,7 +30,7 @@ def test_20_threads_add_50_times_each(user, real_store):
     assert row["quantity"] == {"N": "1000"}
 
 
-def test_threads_that_meet_the_limit_never_pass_it(app, user):
+def test_concurrent_adds_never_exceed_the_limit(app, user):
     def add(_: int) -> int:
         return app.test_client().post(f"/cart/{user}/items", json=CUP | {"quantity": 100}).status_code
 
@@ -40,7 +40,7 @@ def test_threads_that_meet_the_limit_never_pass_it(app, user):
 
 
 @pytest.mark.parametrize("round_number", range(10))
-def test_two_adds_race_to_revive_an_expired_line(app, user, real_store, round_number):
+def test_two_concurrent_adds_to_an_expired_line_are_both_counted(app, user, real_store, round_number):
     real_store.put(user, 42, quantity={"N": "500"}, ttl={"N": "1"}, version={"N": "8"})
 
     def add(number: int) -> Any:
@@ -49,14 +49,14 @@ def test_two_adds_race_to_revive_an_expired_line(app, user, real_store, round_nu
     answers = at_once(2, add)
     assert [answer.status_code for answer in answers] == [201, 201]
     (row,) = real_store.rows(user)
-    assert row["quantity"] == {"N": "3"}  # both, and nothing of the 500 that had expired
-    assert row["version"] == {"N": "10"}  # one revival and one add
+    assert row["quantity"] == {"N": "3"}  # both adds are counted; the 500 expired units are not
+    assert row["version"] == {"N": "10"}  # one add starts the line anew, the other adds to it
     assert row["added_at"]["S"] == min(answer.json["added_at"] for answer in answers)
     assert len({answer.json["added_at"] for answer in answers}) == 1
 
 
-def test_adds_race_sets_removes_and_clears(app, user, real_store):
-    """Whatever the order, what is left is a line that some add made, whole and of possible quantity."""
+def test_concurrent_adds_sets_removes_and_clears_leave_whole_lines(app, user, real_store):
+    """In any order, the result is no line, or a whole line with a possible quantity."""
 
     def shop(number: int) -> list[int]:
         client = app.test_client()

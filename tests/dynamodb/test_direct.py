@@ -1,4 +1,4 @@
-"""The direct client does what boto3's does: the same signatures, requests, answers and errors."""
+"""The direct client does what boto3's does: it has the same signatures, requests, answers and errors."""
 
 import ast
 import datetime
@@ -51,7 +51,7 @@ WORDS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch):
-    for name in [one for one in os.environ if one.startswith("AWS_") or one.lower().endswith("_proxy")]:
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS.access_key)
@@ -87,19 +87,19 @@ def is_direct(request: Request) -> bool:
 
 
 def outcome(client: Any, ask: Any = query) -> tuple[Any, ...]:
-    """What ``cart.dynamodb.call`` would see, without what tells the transports apart on purpose."""
+    """Return what ``cart.dynamodb.call`` would get, without the intended differences between the transports."""
     try:
-        seen = ask(client)
+        answer = ask(client)
         kind = "answer"
     except ClientError as error:
-        seen, kind = error.response, type(error).__name__
-        seen["ResponseMetadata"].pop("MaxAttemptsReached", None)  # botocore's note to itself that it may not retry
-        return kind, seen, str(error).replace(" (reached max retries: 0)", "")
+        answer, kind = error.response, type(error).__name__
+        answer["ResponseMetadata"].pop("MaxAttemptsReached", None)  # botocore's internal mark that it must not retry
+        return kind, answer, str(error).replace(" (reached max retries: 0)", "")
     except Exception as error:
         names = {Failure.NOT_SENT: "never sent", Failure.UNCERTAIN: "lost"}
         return (names.get(failure_of(error), type(error).__name__),)
-    seen["ResponseMetadata"].pop("MaxAttemptsReached", None)
-    return kind, seen
+    answer["ResponseMetadata"].pop("MaxAttemptsReached", None)
+    return kind, answer
 
 
 # The request
@@ -128,7 +128,7 @@ def signed_by_botocore(url: str, headers: dict[str, str], body: bytes, keys: Any
 @example("h", "", "https", "t", b"", KEYS, "r", "s", datetime.datetime(2026, 12, 31, 23, 59, 59))
 @example("h", "", "https", "t", b"", KEYS, "r", "s", datetime.datetime(2027, 1, 1))
 @settings(max_examples=200, deadline=None)
-def test_signatures_are_botocores(host, path, scheme, target, body, keys, region, service, clock):
+def test_signatures_equal_botocores(host, path, scheme, target, body, keys, region, service, clock):
     if host.rpartition(":")[2] in ("80", "443"):
         host += "0"
     headers = {"X-Amz-Target": target, "Content-Type": CONTENT_TYPE, "User-Agent": "is not signed"}
@@ -147,7 +147,7 @@ def assert_signed(request: Request, keys: Any, region: str = "eu-central-1") -> 
 
 @pytest.mark.parametrize("path", ["", "/", "/a", "/a/b_c/", "/a//b", "/a/../b", "/%20", "/a?x=y"])
 @pytest.mark.parametrize("token", [None, "IQoJb3JpZ2luX2VjE/+=="])
-def test_requests_are_botocores(monkeypatch, path, token):
+def test_requests_equal_botocores(monkeypatch, path, token):
     if token:
         monkeypatch.setenv("AWS_SESSION_TOKEN", token)
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "cart")
@@ -159,60 +159,60 @@ def test_requests_are_botocores(monkeypatch, path, token):
                 ask(client)
             client.close()
     ours, theirs = server.requests[:6], server.requests[6:]
-    for mine, their in zip(ours, theirs, strict=True):
-        assert mine.first == their.first
-        assert json.loads(mine.body) == json.loads(their.body)  # with fewer spaces
+    for our, their in zip(ours, theirs, strict=True):
+        assert our.first == their.first
+        assert json.loads(our.body) == json.loads(their.body)  # the direct client writes fewer spaces
         changing = {"authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request"}
-        if mine.body != their.body:
+        if our.body != their.body:
             changing.add("content-length")
-            assert mine.headers["content-length"] == str(len(mine.body))
-        assert mine.headers["user-agent"].split(" m/")[0] == their.headers["user-agent"].split(" m/")[0]
-        changing.add("user-agent")  # botocore's goes on with the features that a request has used
+            assert our.headers["content-length"] == str(len(our.body))
+        assert our.headers["user-agent"].split(" m/")[0] == their.headers["user-agent"].split(" m/")[0]
+        changing.add("user-agent")  # botocore's user agent continues with the features that a request has used
         same = their.headers.keys() - changing
-        assert {name: mine.headers.get(name) for name in same} == {name: their.headers[name] for name in same}
-        assert mine.headers.keys() - same <= changing
-        assert is_direct(mine) == (path in ("", "/", "/a", "/a/b_c/"))
-        if is_direct(mine):
-            assert_signed(mine, KEYS._replace(token=token), "ap-southeast-2")
+        assert {name: our.headers.get(name) for name in same} == {name: their.headers[name] for name in same}
+        assert our.headers.keys() - same <= changing
+        assert is_direct(our) == (path in ("", "/", "/a", "/a/b_c/"))
+        if is_direct(our):
+            assert_signed(our, KEYS._replace(token=token), "ap-southeast-2")
 
 
 @pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
 @pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "_X_AMZN_TRACE_ID"])
-def test_no_setting_can_add_headers(monkeypatch, variable, transport):
+def test_no_environment_variable_adds_headers(monkeypatch, variable, transport):
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "cart")
     monkeypatch.setenv(variable, "evil\r\nX-Evil: 1")
     with raw_server(lambda _: response(PAGE)) as server:
         client = client_of(server.url, transport)
         outcome(client)
         client.close()
-    assert not any("x-evil" in one.headers for one in server.requests)
+    assert not any("x-evil" in sent_request.headers for sent_request in server.requests)
 
 
-def test_what_is_no_json_is_written_by_botocore():
-    """Which escapes a lone surrogate; DynamoDB has a word for it."""
+def test_invalid_unicode_is_written_by_botocore():
+    """botocore escapes a lone surrogate; DynamoDB has its own error for it."""
     with raw_server(lambda _: response(PAGE)) as server:
         for transport in (DIRECT, BOTOCORE):
             client = client_of(server.url, transport)
             for user_id in ("u", "\ud800"):
                 query(client, user_id)
             client.close()
-    bodies = [json.loads(one.body) for one in server.requests]
+    bodies = [json.loads(sent_request.body) for sent_request in server.requests]
     assert bodies[1] == bodies[3]
     assert bodies[1]["ExpressionAttributeValues"] == {":u": {"S": "\ud800"}}
 
 
-def test_a_transaction_without_a_token_is_given_one():
-    """By botocore, each time another."""
+def test_transaction_without_a_token_gets_one():
+    """botocore gives it, another one each time."""
     with raw_server(lambda _: response(b"{}")) as server:
         client = client_of(server.url)
         for _ in range(3):
             client.transact_write_items(TransactItems=[{"Delete": {"TableName": "carts", "Key": {}}}])
         client.close()
-    assert len({json.loads(one.body)["ClientRequestToken"] for one in server.requests}) == 3
+    assert len({json.loads(sent_request.body)["ClientRequestToken"] for sent_request in server.requests}) == 3
 
 
-def test_credentials_that_rotate_are_asked_for_each_time(monkeypatch, tmp_path):
-    """By ``credential_process``: each call of it has other keys, which expire so soon that it is called each time."""
+def test_rotating_credentials_are_read_for_each_request(monkeypatch, tmp_path):
+    """``credential_process`` returns other keys at each call, which expire so soon that each request calls it."""
     count = tmp_path / "count"
     count.write_text("0")
     program = tmp_path / "keys.py"
@@ -233,13 +233,13 @@ def test_credentials_that_rotate_are_asked_for_each_time(monkeypatch, tmp_path):
         client = client_of(server.url)
         for _ in range(3):
             query(client)
-    used = [one.headers["x-amz-security-token"] for one in server.requests]
+    used = [sent_request.headers["x-amz-security-token"] for sent_request in server.requests]
     assert len(set(used)) == 3
     for request, token in zip(server.requests, used, strict=True):
         assert_signed(request, ReadOnlyCredentials(f"A{token[1:]}", f"s{token[1:]}", token))
 
 
-def test_credentials_of_a_container_are_refreshed(monkeypatch):
+def test_container_credentials_are_refreshed(monkeypatch):
     numbers = iter(range(1, 100))
 
     def answer(request: Request) -> bytes:
@@ -257,15 +257,15 @@ def test_credentials_of_a_container_are_refreshed(monkeypatch):
         client = client_of(server.url)
         for _ in range(5):
             query(client)
-    sent = [one for one in server.requests if one.first.startswith("POST")]
-    used = [one.headers["x-amz-security-token"] for one in sent]
+    posts = [sent_request for sent_request in server.requests if sent_request.first.startswith("POST")]
+    used = [sent_request.headers["x-amz-security-token"] for sent_request in posts]
     assert used[-1] == used[-2] == "t3"
-    for request, token in zip(sent, used, strict=True):
+    for request, token in zip(posts, used, strict=True):
         assert is_direct(request)
         assert_signed(request, ReadOnlyCredentials(f"A{token[1:]}", f"s{token[1:]}", token))
 
 
-def test_without_credentials_botocore_says_so(monkeypatch, tmp_path):
+def test_missing_credentials_raise_botocores_error(monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -273,52 +273,52 @@ def test_without_credentials_botocore_says_so(monkeypatch, tmp_path):
         assert outcome(client_of(None, transport)) == ("NoCredentialsError",)
 
 
-def test_the_endpoint_may_come_from_the_environment(monkeypatch):
+def test_endpoint_is_read_from_the_environment(monkeypatch):
     with raw_server(lambda _: response(PAGE)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", server.url)
         query(client_of(None))
-    assert [is_direct(one) for one in server.requests] == [True]
+    assert [is_direct(sent_request) for sent_request in server.requests] == [True]
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])
-def test_a_proxy_is_botocores_business(monkeypatch, variable):
+def test_boto3_is_chosen_behind_a_proxy(monkeypatch, variable):
     with raw_server(lambda _: response(PAGE)) as proxy, raw_server(lambda _: response(PAGE)) as server:
         monkeypatch.setenv(variable, proxy.url)
         client = client_of(server.url)
         assert query(client)["Count"] == 1
         assert server.requests == []
-        assert [is_direct(one) for one in proxy.requests] == [False]
+        assert [is_direct(sent_request) for sent_request in proxy.requests] == [False]
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         query(client_of(server.url))
-        assert [is_direct(one) for one in server.requests] == [True]
+        assert [is_direct(sent_request) for sent_request in server.requests] == [True]
 
 
 @pytest.mark.parametrize(
     "environ",
     [{}, {"AWS_USE_FIPS_ENDPOINT": "true"}, {"AWS_USE_DUALSTACK_ENDPOINT": "true"}, {"AWS_ACCOUNT_ID": "1" * 12}],
 )
-def test_endpoints_of_aws_are_those_that_botocore_finds(monkeypatch, environ):
-    """No request leaves this machine: their names are resolved here, and where they lead nobody listens."""
+def test_aws_endpoints_equal_botocores(monkeypatch, environ):
+    """No request leaves this machine, since no name can be resolved."""
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    asked: list[str] = []
+    resolved: list[str] = []
 
-    def nowhere(host: str, *_: Any) -> Any:
-        asked.append(host)
+    def fail_to_resolve(host: str, *_: Any) -> Any:
+        resolved.append(host)
         raise socket.gaierror(-2, "no such name here")
 
-    monkeypatch.setattr("socket.getaddrinfo", nowhere)
+    monkeypatch.setattr("socket.getaddrinfo", fail_to_resolve)
     clients = [client_of(None, transport) for transport in (DIRECT, BOTOCORE)]
     assert isinstance(clients[0], DirectClient) == ("AWS_ACCOUNT_ID" not in environ)
     for client in clients:
         assert outcome(client) == ("never sent",)
-    assert len(asked) == 2
-    assert len(set(asked)) == 1
+    assert len(resolved) == 2
+    assert len(set(resolved)) == 1
 
 
 @pytest.mark.parametrize(("option", "regions"), [(None, 40), ("use_fips_endpoint", 30), ("use_dualstack_endpoint", 30)])
-def test_the_endpoint_of_each_region_is_the_one_that_botocores_rules_give(option, regions):
-    """``meta.endpoint_url`` is known without the rules, which botocore evaluates for each request."""
+def test_endpoint_of_each_region_equals_botocores_rules(option, regions):
+    """``meta.endpoint_url`` is computed without the rules, which botocore evaluates for each request."""
     session = get_session()
     if option:
         session.set_config_variable(option, True)
@@ -340,7 +340,7 @@ def test_the_endpoint_of_each_region_is_the_one_that_botocores_rules_give(option
 
 
 class Tracer:
-    """Wraps a method as wrapt does, on which X-Ray, ddtrace and OpenTelemetry build: it poses as a function."""
+    """Wraps a method as wrapt does, which X-Ray, ddtrace and OpenTelemetry use: it looks like a function."""
 
     def __init__(self, wrapped: Any) -> None:
         self.wrapped = wrapped
@@ -375,14 +375,14 @@ PATCHED = [
 
 @pytest.mark.parametrize("wrap", [Tracer, as_function])
 @pytest.mark.parametrize(("kind", "name"), PATCHED, ids=[f"{kind.__name__}.{name}" for kind, name in PATCHED])
-def test_a_tracing_library_sees_every_request(monkeypatch, capsys, kind, name, wrap):
+def test_boto3_is_chosen_when_a_tracing_library_patched_it(monkeypatch, capsys, kind, name, wrap):
     configure_logging("INFO")
     monkeypatch.setattr(kind, name, wrap(vars(kind)[name]))
     with raw_server(lambda _: response(PAGE)) as server:
         client = client_of(server.url)
         assert query(client)["Count"] == 1
         client.close()
-    assert [is_direct(one) for one in server.requests] == [False]
+    assert [is_direct(sent_request) for sent_request in server.requests] == [False]
     (line,) = logged(capsys)
     assert f"another library has changed {kind.__module__}.{kind.__name__}" in line
 
@@ -404,7 +404,7 @@ def logged(capsys: Any) -> list[str]:
         ({"AWS_AUTH_SCHEME_PREFERENCE": "sigv4a"}, "direct", "another signature is configured"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "http://h/a b"}, "direct", "the endpoint http://h/a b is not a plain URL"),
         ({"AWS_ENDPOINT_URL_DYNAMODB": "https://x@h"}, "direct", "the endpoint https://x@h is not a plain URL"),
-        ({"AWS_ACCOUNT_ID": "1" * 12}, "direct", None),  # an endpoint that is configured is the same for all
+        ({"AWS_ACCOUNT_ID": "1" * 12}, "direct", None),  # a configured endpoint is the same for all regions
         (
             {"AWS_ACCOUNT_ID": "1" * 12, "AWS_ENDPOINT_URL_DYNAMODB": ""},
             "direct",
@@ -422,7 +422,7 @@ def logged(capsys: Any) -> list[str]:
         ),
     ],
 )
-def test_one_log_line_says_why_boto3_was_chosen(monkeypatch, capsys, environ, transport, reason):
+def test_reason_for_choosing_boto3_is_logged_once(monkeypatch, capsys, environ, transport, reason):
     configure_logging("INFO")
     for name, value in ({"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:9/"} | environ).items():
         monkeypatch.setenv(name, value)
@@ -431,14 +431,14 @@ def test_one_log_line_says_why_boto3_was_chosen(monkeypatch, capsys, environ, tr
     assert logged(capsys) == ([f"boto3's client sends all requests to DynamoDB: {reason}"] if reason else [])
 
 
-def test_another_signature_is_boto3s(monkeypatch, tmp_path):
+def test_boto3_is_chosen_for_another_signature(monkeypatch, tmp_path):
     (tmp_path / "config").write_text("[default]\ndynamodb =\n  signature_version = v2\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     assert not isinstance(client_of("http://127.0.0.1:9"), DirectClient)
 
 
-def test_what_answers_botocores_requests_itself_is_let_to(monkeypatch):
-    """As moto's decorators do."""
+def test_boto3_is_chosen_when_botocore_is_mocked(monkeypatch):
+    """moto's decorators work this way."""
     sent: list[Any] = []
     handlers = [*BUILTIN_HANDLERS, ("before-send", lambda request, **_: sent.append(request) or 1 / 0)]
     for module in ("cart.dynamodb.direct", "cart.dynamodb.client"):
@@ -449,7 +449,7 @@ def test_what_answers_botocores_requests_itself_is_let_to(monkeypatch):
 
 
 def test_no_private_name_of_a_library_is_used():
-    """So that an upgrade of botocore breaks nothing unseen."""
+    """Otherwise an upgrade of botocore could break the client without a failing test."""
     modules = [
         *(ROOT / "cart" / "dynamodb").glob("*.py"),
         ROOT / "cart" / "bus.py",
@@ -461,7 +461,7 @@ def test_no_private_name_of_a_library_is_used():
                 assert isinstance(node.value, ast.Name), ast.unparse(node)
                 assert node.value.id == "self", ast.unparse(node)
             if isinstance(node, ast.ImportFrom):
-                assert not any(one.name.startswith("_") for one in node.names), ast.unparse(node)
+                assert not any(imported.name.startswith("_") for imported in node.names), ast.unparse(node)
 
 
 # The answer
@@ -469,7 +469,7 @@ def test_no_private_name_of_a_library_is_used():
 
 @pytest.fixture(scope="module")
 def wire() -> Iterator[RawServer]:
-    """A server whose answer each test sets, and which ends the connection after it."""
+    """A server whose answer is set by each test, and which closes the connection after it."""
     with raw_server(lambda _: None) as server:
         yield server
 
@@ -485,8 +485,11 @@ def clients(wire: RawServer) -> Iterator[list[Any]]:
         client.close()
 
 
-class AndClose:
-    """Says an answer and ends the connection. ``wait`` until it has, lest a client takes it for one that is kept."""
+class AnswerAndClose:
+    """Sends an answer and closes the connection.
+
+    ``wait`` until it is closed, or a client may take the connection for one that is kept open.
+    """
 
     def __init__(self, answer: bytes) -> None:
         self.answer = answer
@@ -496,18 +499,18 @@ class AndClose:
         try:
             connection.sendall(self.answer)
             connection.shutdown(socket.SHUT_RDWR)
-        finally:  # the client may have gone first
+        finally:  # the client may have closed it first
             self.over.release()
 
     @staticmethod
     def reset(connection: socket.socket) -> None:
-        """As a host that knows nothing of the connection."""
+        """Reset the connection, as a host does that does not know it."""
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise ConnectionAbortedError
 
     @staticmethod
     def hang(connection: socket.socket) -> None:
-        """As a firewall that drops what is sent on a connection that it has forgotten."""
+        """Send nothing, as a firewall that drops the packets of a connection that it does not know."""
         connection.recv(1)  # until the client gives up
 
     def wait(self) -> None:
@@ -515,18 +518,18 @@ class AndClose:
 
 
 @pytest.fixture
-def assert_same(wire: RawServer, clients: list[Any]) -> Callable[..., tuple[Any, ...]]:
-    """Both transports make the same of an answer, and ask for it once."""
+def assert_same_outcome(wire: RawServer, clients: list[Any]) -> Callable[..., tuple[Any, ...]]:
+    """Return a check that both transports read an answer alike, and send one request for it."""
 
     def check(answer: bytes, ask: Any = query) -> tuple[Any, ...]:
         wire.requests.clear()
-        close = AndClose(answer)
+        close = AnswerAndClose(answer)
         wire.answer = lambda _: close
         outcomes = []
         for client in clients:
             outcomes.append(outcome(client, ask))
             close.wait()
-        assert [is_direct(one) for one in wire.requests] == [True, False]
+        assert [is_direct(sent_request) for sent_request in wire.requests] == [True, False]
         assert outcomes[0] == outcomes[1]
         return outcomes[0]
 
@@ -535,19 +538,19 @@ def assert_same(wire: RawServer, clients: list[Any]) -> Callable[..., tuple[Any,
 
 @pytest.mark.parametrize("size", [50, 1000, 4095, 4096, 16_383, 16_385, 65_535, 65_536, 65_537, 200_000, 1_048_576])
 @pytest.mark.parametrize("kind", ["length", "chunked"])
-def test_answers_of_every_size(size, kind, assert_same):
+def test_answers_of_every_size_are_read_alike(size, kind, assert_same_outcome):
     chance = random.Random(size)
     cuts = [chance.randint(1, size) for _ in range(5)]
     answer = response(page(size)) if kind == "length" else chunked(page(size), cuts)
-    kind, seen = assert_same(answer)
+    kind, content = assert_same_outcome(answer)
     assert kind == "answer"
-    assert len(seen["Items"][0]["x"]["S"]) == max(0, size - len(page(0)))
+    assert len(content["Items"][0]["x"]["S"]) == max(0, size - len(page(0)))
 
 
 @given(data=st.data(), rows=st.integers(0, 40))
 @settings(max_examples=100, deadline=None)
-def test_chunks_of_every_cut(wire, clients, data, rows):
-    """Cut into chunks, and the chunks into pieces as they come over the wire."""
+def test_chunked_answers_are_read_however_they_are_cut(wire, clients, data, rows):
+    """The body is cut into chunks, and the chunks into pieces on the wire."""
     body = json.dumps({"Items": [ROW] * rows, "Count": rows}, ensure_ascii=False).encode()
     sizes = data.draw(st.lists(st.integers(1, len(body)), max_size=8))
     extension = data.draw(st.sampled_from(["", ";a=b", ";a", "  "]))
@@ -638,13 +641,13 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
-def test_answers_of_every_kind(answer, assert_same):
-    assert_same(answer)
-    assert_same(answer, update)
+def test_answers_of_every_kind_are_read_alike(answer, assert_same_outcome):
+    assert_same_outcome(answer)
+    assert_same_outcome(answer, update)
 
 
-# botocore takes these for answers, or for what they were not to be: here they are lost, since their end is unknown
-UNCLEAR = {
+# botocore accepts these or reads them wrongly; here they are lost answers, since their end is unknown
+WITHOUT_CLEAR_END = {
     "half of the status line": b"HTTP/1.1 200 O",
     "half of the head": response(PAGE)[:40],
     "cut short, no checksum": response(PAGE).replace(b"x-amz-crc32", b"x-other")[:-2],
@@ -658,9 +661,9 @@ UNCLEAR = {
 }
 
 
-@pytest.mark.parametrize("answer", UNCLEAR.values(), ids=UNCLEAR.keys())
-def test_an_answer_whose_end_is_unclear_is_lost(answer, wire, clients):
-    close = AndClose(answer)
+@pytest.mark.parametrize("answer", WITHOUT_CLEAR_END.values(), ids=WITHOUT_CLEAR_END.keys())
+def test_answer_without_a_clear_end_is_lost(answer, wire, clients):
+    close = AnswerAndClose(answer)
     wire.answer = lambda _: close
     wire.requests.clear()
     assert outcome(clients[0]) == ("lost",)
@@ -668,19 +671,19 @@ def test_an_answer_whose_end_is_unclear_is_lost(answer, wire, clients):
     assert len(wire.requests) == 1
 
 
-def test_what_is_taken_for_json_has_no_times_and_binary_values_only_where_they_are_looked_for():
-    """Of all the shapes that an answer of the operations can have."""
+def test_answer_shapes_have_no_timestamps_and_only_known_binary_values():
+    """This holds for all shapes that an answer of the operations can have."""
     model = client_of("http://127.0.0.1:9").meta.service_model
-    seen: dict[str, Any] = {}
+    shapes: dict[str, Any] = {}
 
     def walk(shape: Any) -> None:
-        if shape.name not in seen:
-            seen[shape.name] = shape
-            for one in [
+        if shape.name not in shapes:
+            shapes[shape.name] = shape
+            for nested in [
                 *getattr(shape, "members", {}).values(),
                 *filter(None, (getattr(shape, "member", None), getattr(shape, "value", None))),
             ]:
-                walk(one)
+                walk(nested)
 
     for operation in direct.OPERATIONS.values():
         shape = model.operation_model(operation.name).output_shape
@@ -690,16 +693,18 @@ def test_what_is_taken_for_json_has_no_times_and_binary_values_only_where_they_a
         shape = model.shape_for_error_code(code)
         assert set(names) == shape.members.keys()
         walk(shape)
-    kinds = {shape.type_name for shape in seen.values()}
+    kinds = {shape.type_name for shape in shapes.values()}
     assert kinds <= {"structure", "list", "map", "string", "integer", "long", "double", "boolean", "blob"}
-    members = [one for shape in seen.values() if shape.type_name == "structure" for one in shape.members.items()]
-    assert all(one.serialization.get("name", name) == name for name, one in members)
+    members = [
+        member for shape in shapes.values() if shape.type_name == "structure" for member in shape.members.items()
+    ]
+    assert all(member.serialization.get("name", name) == name for name, member in members)
     blobs = {
         (shape.name, name)
-        for shape in seen.values()
+        for shape in shapes.values()
         if shape.type_name == "structure"
-        for name, one in shape.members.items()
-        if "blob" in (one.type_name, getattr(getattr(one, "member", one), "type_name", ""))
+        for name, member in shape.members.items()
+        if "blob" in (member.type_name, getattr(getattr(member, "member", member), "type_name", ""))
     }
     assert blobs == {("AttributeValue", "B"), ("AttributeValue", "BS")}
 
@@ -707,24 +712,24 @@ def test_what_is_taken_for_json_has_no_times_and_binary_values_only_where_they_a
 # Connections
 
 
-def test_a_connection_is_used_again():
+def test_connection_is_reused():
     with raw_server(lambda _: response(PAGE)) as server:
         client = client_of(server.url)
         for _ in range(5):
             query(client)
             update(client)
-            client.describe_table(TableName="carts")  # botocore's way, which has connections of its own
+            client.describe_table(TableName="carts")  # sent by botocore, which has its own connections
         assert len(server.connections) == 2
         client.close()
 
 
 @pytest.mark.parametrize("keeps", ["answers and closes", "closes when idle", "says more", "says what was asked"])
-def test_a_connection_that_went_stale_is_noticed_before_a_write(keeps):
-    """No error, and nothing twice."""
+def test_stale_connection_is_noticed_before_a_write(keeps):
+    """There is no error, and nothing is sent twice."""
 
     def answer(_: Request) -> Any:
         if keeps == "answers and closes":
-            return AndClose(response(PAGE))
+            return AnswerAndClose(response(PAGE))
         return response(PAGE) + (b"HTTP/1.1 408 Request Timeout\r\n\r\n" if keeps == "says more" else b"")
 
     with raw_server(answer) as server:
@@ -737,10 +742,10 @@ def test_a_connection_that_went_stale_is_noticed_before_a_write(keeps):
         client.close()
         assert len(server.connections) == (1 if keeps == "says what was asked" else 20)
     assert len(server.requests) == 20
-    assert all(is_direct(one) for one in server.requests)
+    assert all(is_direct(sent_request) for sent_request in server.requests)
 
 
-def test_an_answer_that_came_late_is_nobody_elses():
+def test_late_answer_is_not_read_by_another_request():
     """The connection of a request that was given up is not used again."""
     numbers = iter(range(100))
 
@@ -757,8 +762,8 @@ def test_an_answer_that_came_late_is_nobody_elses():
         client.close()
 
 
-@pytest.mark.parametrize("what", ["head", "body", "chunks", "nothing"])
-def test_an_answer_that_drips_ends_in_time(what):
+@pytest.mark.parametrize("part", ["head", "body", "chunks", "nothing"])
+def test_slowly_sent_answer_ends_in_time(part):
     parts = {"head": b"X: y\r\n", "body": b" ", "chunks": b"1\r\n \r\n", "nothing": b""}
     begin = {
         "head": b"HTTP/1.1 200 OK\r\n",
@@ -767,13 +772,13 @@ def test_an_answer_that_drips_ends_in_time(what):
         "nothing": b"",
     }
 
-    def drip(connection: socket.socket) -> None:
-        connection.sendall(begin[what])
+    def send_slowly(connection: socket.socket) -> None:
+        connection.sendall(begin[part])
         for _ in range(100):
-            connection.sendall(parts[what])
+            connection.sendall(parts[part])
             time.sleep(0.05)
 
-    with raw_server(lambda _: drip) as server:
+    with raw_server(lambda _: send_slowly) as server:
         client = client_of(server.url)
         started = time.monotonic()
         with pytest.raises(ReadTimeoutError):
@@ -782,18 +787,18 @@ def test_an_answer_that_drips_ends_in_time(what):
         server.close_connections()
 
 
-def test_a_request_that_is_not_taken_ends_in_time():
-    """The server reads nothing: what is more than the kernel takes cannot be sent."""
+def test_request_that_the_server_does_not_read_ends_in_time():
+    """The server reads nothing: what exceeds the kernel's buffers cannot be sent."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = client_of(f"http://127.0.0.1:{listener.getsockname()[1]}")
         started = time.monotonic()
-        assert outcome(client, lambda one: query(one, "x" * 8_000_000)) == ("lost",)
+        assert outcome(client, lambda dynamodb_client: query(dynamodb_client, "x" * 8_000_000)) == ("lost",)
         assert time.monotonic() - started < READ_TIMEOUT_SECONDS + 0.5
 
 
 @pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
-def test_an_answer_before_all_was_read_is_heard(transport):
-    """As of a server that refuses a body for its size, and hangs up on the rest of it."""
+def test_answer_sent_before_the_request_was_read_is_used(transport):
+    """A server may refuse a body for its size, and close the connection before it has read the rest."""
     refusal = response(dynamodb_error("RequestEntityTooLarge"), "413 Too Large", headers=("Connection: close",))
 
     def refuse(listener: socket.socket) -> None:
@@ -808,21 +813,21 @@ def test_an_answer_before_all_was_read_is_heard(transport):
         thread = threading.Thread(target=refuse, args=[listener])
         thread.start()
         client = client_of(f"http://127.0.0.1:{listener.getsockname()[1]}", transport)
-        assert outcome(client, lambda one: query(one, "x" * 8_000_000))[0] == "ClientError"
+        assert outcome(client, lambda dynamodb_client: query(dynamodb_client, "x" * 8_000_000))[0] == "ClientError"
         client.close()
         thread.join()
 
 
 @pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
-def test_nobody_listens(transport):
+def test_request_to_a_closed_port_is_never_sent(transport):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     assert outcome(client_of(url, transport)) == ("never sent",)
     assert outcome(client_of("http://nowhere.invalid:8000", transport)) == ("never sent",)
 
 
-def test_a_thousand_requests_at_once_and_no_answer_crossed():
-    """On answers of many sizes, some chunked, some on connections that end."""
+def test_1000_concurrent_requests_each_get_their_own_answer():
+    """The answers have many sizes; some are chunked, and some connections are closed."""
 
     def answer(request: Request) -> Any:
         user_id = json.loads(request.body)["ExpressionAttributeValues"][":u"]["S"]
@@ -830,7 +835,7 @@ def test_a_thousand_requests_at_once_and_no_answer_crossed():
         row = {"user_id": {"S": user_id}, "padding": {"S": "x" * (number * 37 % 5000)}}
         body = json.dumps({"Items": [row], "Count": 1, "ConsumedCapacity": {"CapacityUnits": 0.5}}).encode()
         if number % 7 == 0:
-            return AndClose(response(body, headers=("Connection: close",)))
+            return AnswerAndClose(response(body, headers=("Connection: close",)))
         return chunked(body, [100, 1000]) if number % 3 == 0 else response(body)
 
     with raw_server(answer) as server:
@@ -839,7 +844,7 @@ def test_a_thousand_requests_at_once_and_no_answer_crossed():
             users = [f"user-{number}" for number in range(1000)]
             pages = list(pool.map(lambda user_id: call(client, "query", **params(user_id)), users))
         client.close()
-    assert [one["Items"][0]["user_id"]["S"] for one in pages] == users
+    assert [page_of_user["Items"][0]["user_id"]["S"] for page_of_user in pages] == users
     assert len(server.requests) == 1000
 
 
@@ -851,7 +856,7 @@ def params(user_id: str) -> dict[str, Any]:
     }
 
 
-def test_a_child_process_shares_no_connection():
+def test_child_process_shares_no_connection():
     with raw_server(lambda _: response(PAGE)) as server:
         client = client_of(server.url)
         query(client)
@@ -861,11 +866,11 @@ def test_a_child_process_shares_no_connection():
         assert os.waitpid(child, 0)[1] == 0
         assert len(server.connections) == 2
         query(client)
-        assert len(server.connections) == 2  # the parent's is as good as before
+        assert len(server.connections) == 2  # the parent's connection still works
         client.close()
 
 
-def test_a_connection_with_an_answer_that_was_not_understood_is_not_used_again():
+def test_connection_with_an_unreadable_answer_is_not_reused():
     answers = iter([b"SSH-2.0-OpenSSH_9.2\r\n\r\n", *[response(PAGE)] * 3])
     with raw_server(lambda _: next(answers)) as server:
         client = client_of(server.url)
@@ -885,7 +890,7 @@ def test_interim_answers_are_skipped(status):
         client.close()
 
 
-def test_another_protocol_is_no_answer():
+def test_upgrade_to_another_protocol_is_a_lost_answer():
     with raw_server(lambda _: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n" + response(PAGE)) as server:
         client = client_of(server.url)
         assert outcome(client) == ("lost",)
@@ -893,8 +898,8 @@ def test_another_protocol_is_no_answer():
 
 
 @pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
-@pytest.mark.parametrize("forgets", [AndClose.reset, AndClose.hang], ids=["reset", "silence"])
-def test_a_connection_that_fails_takes_those_with_it_that_were_idle_as_long(transport, forgets):
+@pytest.mark.parametrize("forgets", [AnswerAndClose.reset, AnswerAndClose.hang], ids=["reset", "silence"])
+def test_failed_connection_closes_all_that_were_idle_as_long(transport, forgets):
     """One write becomes an error, and the next is the first on a new connection."""
     busy = threading.Barrier(10)
     forgotten = threading.Event()
@@ -918,7 +923,7 @@ def test_a_connection_that_fails_takes_those_with_it_that_were_idle_as_long(tran
 
 
 @pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
-def test_a_connection_that_was_idle_for_long_is_not_used_again(transport, monkeypatch):
+def test_long_idle_connection_is_not_reused(transport, monkeypatch):
     for module in ("cart.dynamodb.connections", "cart.dynamodb.client"):
         monkeypatch.setattr(f"{module}.MAX_IDLE_SECONDS", 0.2)
     with raw_server(lambda _: response(PAGE)) as server:
@@ -930,29 +935,29 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(transport, monkey
         client.close()
 
 
-def test_the_connection_that_was_used_last_is_used_first_and_old_ones_are_closed(monkeypatch):
+def test_last_used_connection_is_reused_first_and_old_ones_are_closed(monkeypatch):
     pool = connections.Connections("127.0.0.1", 9, None, 1, max_idle=3)
     pairs = [socket.socketpair() for _ in range(4)]
     clock = [1000.0]
     monkeypatch.setattr("cart.dynamodb.connections.time.monotonic", lambda: clock[0])
-    for here, _ in pairs:
+    for near_end, _ in pairs:
         clock[0] += 10
-        pool.keep(connections.Connection(here))
-    assert pairs[3][0].fileno() == -1  # one more than are kept
+        pool.keep(connections.Connection(near_end))
+    assert pairs[3][0].fileno() == -1  # one more than the pool keeps
     assert pool.take().sock is pairs[2][0]
     pool.keep(connections.Connection(pairs[2][0]))
     clock[0] += 45  # the first was idle for 75 seconds, the second for 65, the third for 45
     used = pool.take()
     assert used.sock is pairs[2][0]
     pool.keep(used)
-    assert [here.fileno() == -1 for here, _ in pairs[:3]] == [True, True, False]
+    assert [near_end.fileno() == -1 for near_end, _ in pairs[:3]] == [True, True, False]
     pool.close()
     for pair in pairs:
         pair[1].close()
 
 
-def test_a_name_server_that_hangs_costs_no_more_than_the_time_to_connect(monkeypatch):
-    """Requests at the same time wait for one look-up; when the name server is back, so is the service."""
+def test_hanging_name_server_costs_at_most_the_connect_timeout(monkeypatch):
+    """Concurrent requests wait for one look-up; when the name server answers again, the service works again."""
     look_ups: list[str] = []
     is_well = threading.Event()
     look_up = socket.getaddrinfo
@@ -981,7 +986,7 @@ def test_a_name_server_that_hangs_costs_no_more_than_the_time_to_connect(monkeyp
 
 
 @pytest.mark.parametrize("how", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle"])
-def test_tls_by_a_ca_bundle(monkeypatch, tmp_path, how):
+def test_tls_with_a_ca_bundle_is_trusted(monkeypatch, tmp_path, how):
     with tls_server(tmp_path, "IP:127.0.0.1") as (server, certificate):
         if how == "ca_bundle":
             (tmp_path / "config").write_text(f"[default]\nca_bundle = {certificate}\n")
@@ -992,14 +997,14 @@ def test_tls_by_a_ca_bundle(monkeypatch, tmp_path, how):
         for _ in range(3):
             assert query(client)["Count"] == 1
         client.close()
-    assert [is_direct(one) for one in server.requests] == [True] * 3
-    assert {one.connection for one in server.requests} == {0}
+    assert [is_direct(sent_request) for sent_request in server.requests] == [True] * 3
+    assert {sent_request.connection for sent_request in server.requests} == {0}
 
 
 @pytest.mark.parametrize("name", ["IP:127.0.0.1", "DNS:other.example"])
 @pytest.mark.parametrize("transport", [DIRECT, BOTOCORE])
-def test_tls_is_refused_without_trust(monkeypatch, tmp_path, name, transport):
-    """Of a certificate that nobody vouches for, and of one that is somebody else's."""
+def test_untrusted_tls_is_refused(monkeypatch, tmp_path, name, transport):
+    """One certificate has no trusted issuer, the other belongs to another host."""
     with tls_server(tmp_path, name) as (server, certificate):
         if name.startswith("DNS"):
             monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
@@ -1011,7 +1016,7 @@ def test_tls_is_refused_without_trust(monkeypatch, tmp_path, name, transport):
 # Costs
 
 
-def test_nothing_is_connected_to_before_the_first_request():
+def test_no_connection_is_opened_before_the_first_request():
     with raw_server(lambda _: response(PAGE)) as server:
         client = client_of(server.url)
         time.sleep(0.05)
@@ -1020,8 +1025,8 @@ def test_nothing_is_connected_to_before_the_first_request():
         client.close()
 
 
-def test_it_loads_no_library_that_botocore_does_not():
-    """Cold start is paid by users: what the module imports is there already, or costs next to nothing."""
+def test_module_imports_nothing_that_botocore_does_not():
+    """Imports are paid at each cold start: the module imports only what is loaded anyway, or is cheap."""
     program = (
         "import sys, boto3, importlib.util as found\n"
         "boto3.client('dynamodb', region_name='us-east-1')\n"

@@ -1,4 +1,4 @@
-"""Every fault, with the direct client and with boto3's: the same answers, and the same rows in the table."""
+"""Every fault, with the direct client and with boto3's: both give the same answers and the same rows in the table."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ REQUESTS: list[tuple[str, str, Any, dict[str, str]]] = [
     ("DELETE", "", None, {"If-Match": "*"}),
     ("DELETE", "", None, {}),
 ]
-SLOW = {Fault.LATE, Fault.SLOW_ANSWER}  # two seconds each: of these, one write and one read
+SLOW = {Fault.LATE, Fault.SLOW_ANSWER}  # these take two seconds each: only one write and one read are tested
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,11 @@ def store(dynamodb_local_url: str) -> Store:
     return make_store("dynamodb-local", dynamodb_local_url)
 
 
-def told(store: Store, transport: str, fault: Fault, first_only: bool) -> list[Any]:
-    """Of each request, on a cart of one line, with the fault at its first call to DynamoDB or at all."""
+def outcomes(store: Store, transport: str, fault: Fault, first_only: bool) -> list[Any]:
+    """Return the outcome of each request on a cart with one line.
+
+    The fault happens at the request's first call to DynamoDB, or at each of its calls.
+    """
     with fault_proxy(store.config.dynamodb_endpoint_url, SEED) as proxy:
         config = replace(store.config, dynamodb_endpoint_url=proxy.url, dynamodb_transport=transport)
         app = create_app(config)
@@ -57,7 +60,7 @@ def told(store: Store, transport: str, fault: Fault, first_only: bool) -> list[A
             kind = answer.get_json(force=True).get("type") if answer.status_code >= 400 else None
             return method, path, headers, answer.status_code, kind
 
-        # most of it is waiting; but a refusal is all others' too, and the first of each has to be told from the rest
+        # Threads, since requests mostly wait. One at a time where a fault would hit the others, or calls are counted
         with ThreadPoolExecutor(1 if first_only or fault == Fault.REFUSE else len(requests)) as pool:
             answers = list(pool.map(ask, users, requests))
         proxy.settle()
@@ -67,7 +70,7 @@ def told(store: Store, transport: str, fault: Fault, first_only: bool) -> list[A
 
 @pytest.mark.parametrize("first_only", [True, False], ids=["once", "always"])
 @pytest.mark.parametrize("fault", Fault)
-def test_a_fault_has_the_same_outcome(store, fault, first_only):
-    with ThreadPoolExecutor() as pool:  # most of it is waiting
-        ours, theirs = pool.map(lambda one: told(store, one, fault, first_only), ["direct", "botocore"])
+def test_fault_has_the_same_outcome_with_both_clients(store, fault, first_only):
+    with ThreadPoolExecutor() as pool:  # requests mostly wait
+        ours, theirs = pool.map(lambda transport: outcomes(store, transport, fault, first_only), ["direct", "botocore"])
     assert ours == theirs

@@ -1,4 +1,4 @@
-"""2,000 changes by 8 clients through a network that fails, on workers that are killed: each is there exactly once.
+"""8 clients send 2,000 changes through a failing network to workers that are killed: each is stored exactly once.
 
 The schedules come from ``FAULT_SEED``; threads and processes still race, so a seed repeats the faults, not the run.
 """
@@ -28,19 +28,19 @@ THREADS = 8
 CHANGES_EACH = 250
 RATE = 0.12
 KILL_EVERY_SECONDS = 2.0
-ATTEMPTS = 40  # of a keyed add, until it is answered
-RETRY_SECONDS = (0.02, 0.1)  # a client that waited for Retry-After's second would make the test wait too
+ATTEMPTS = 40  # attempts of a request with a key, until it is answered
+RETRY_SECONDS = (0.02, 0.1)  # shorter than Retry-After's second, which would make the test slow
 PRODUCTS = range(1, 4)
 ENDS_WITHIN_SECONDS = 5
 
 DONE, REFUSED, UNKNOWN = "done", "refused", "unknown"
 LineId = tuple[str, int]  # of a cart
-Units = tuple[int, int]  # in the cart, and saved
-# Of a guest cart: products that the adds know too, and others
+Units = tuple[int, int]  # units in the cart, and saved units
+# A guest cart: some products that the adds use too, and others
 GUEST = {("cart", 2): 3, ("cart", 11): 1, ("cart", 12): 2, ("saved", 11): 4, ("saved", 2): 5}
 BIG_GUEST = GUEST | {("cart", product_id): 1 for product_id in range(101, 156)}  # two transactions
 GUESTS, BIG_GUESTS = 120, 6
-CATALOGUE = {1: 1, 21: 1, 22: 2}  # of the cart that is copied
+CATALOGUE = {1: 1, 21: 1, 22: 2}  # the cart that is copied
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Run:
     keyed: bool
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
     contract: Contract = field(default_factory=Contract)
-    token: str = ""  # of the link to the catalogue
+    token: str = ""  # of the link to the cart that is copied
 
     @property
     def shared_carts(self) -> list[str]:
@@ -60,17 +60,17 @@ class Run:
 
     @property
     def guests(self) -> dict[str, dict[tuple[str, int], int]]:
-        """What each guest cart has before the run."""
+        """The lines of each guest cart before the run."""
         return {f"guest-{number}-{self.name}": BIG_GUEST if number < BIG_GUESTS else GUEST for number in range(GUESTS)}
 
 
 class Shopper:
-    """One client. It alone uses its own carts, so it knows what each line of theirs can be.
+    """One client. No other client uses its own carts, so it knows the possible state of each of their lines.
 
-    :ivar possible: the units that a product of an own cart can have there, and saved; 0 is no line
-    :ivar acknowledged: units that were added for sure, by line of a shared cart
-    :ivar in_doubt: units of which nobody told whether they were added
-    :ivar merged: how often a receipt has named each line of a guest cart
+    :ivar possible: the possible units of each line: in the cart, and saved; 0 means no line
+    :ivar acknowledged: acknowledged units, by line of a shared cart
+    :ivar in_doubt: units of adds whose outcome is unknown
+    :ivar merged: the number of receipts that list each line of a guest cart
     """
 
     def __init__(self, run: Run, number: int) -> None:
@@ -78,13 +78,15 @@ class Shopper:
         self.random = random.Random(f"{SEED} {number} {run.keyed}")
         self.caller, self.rival = Caller(run.url), Caller(run.url)
         self.carts = [f"own-{number}-{cart}-{run.name}" for cart in range(2)]
-        self.possible: dict[LineId, set[Units]] = {(cart, one): {(0, 0)} for cart in self.carts for one in PRODUCTS}
+        self.possible: dict[LineId, set[Units]] = {
+            (cart, product_id): {(0, 0)} for cart in self.carts for product_id in PRODUCTS
+        }
         self.acknowledged: Counter[LineId] = Counter()
         self.in_doubt: Counter[LineId] = Counter()
         self.merged: Counter[tuple[str, str, int]] = Counter()
-        self.guests: set[str] = set()  # of which a merge was acknowledged
-        self.keys: Counter[str] = Counter()  # that were acknowledged, by cart
-        self.said: Counter[str] = Counter()
+        self.guests: set[str] = set()  # whose merge was acknowledged
+        self.keys: Counter[str] = Counter()  # acknowledged requests with a key, by cart
+        self.answers_by_kind: Counter[str] = Counter()
         self.slowest_seconds = 0.0
 
     def shop(self) -> None:
@@ -107,14 +109,14 @@ class Shopper:
                 self.read(self.random.choice(self.carts))
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[str, Answer | None]:
-        """Ask once, and judge the answer. Where the outcome is unknown, wait until it can no longer change."""
+        """Send a request once and check the answer. If the outcome is unknown, wait until it cannot change any more."""
         answer = self.caller.ask(method, path, body, **headers)
         if answer is None:
-            self.said["connection lost"] += 1
+            self.answers_by_kind["connection lost"] += 1
             outcome = UNKNOWN
         else:
             self.run.contract.check(method, path, answer)
-            self.said[f"{answer.status} {answer.problem}".strip()] += 1
+            self.answers_by_kind[f"{answer.status} {answer.problem}".strip()] += 1
             self.slowest_seconds = max(self.slowest_seconds, answer.seconds)
             if answer.problem == "outcome-unknown":
                 outcome = UNKNOWN
@@ -125,14 +127,17 @@ class Shopper:
         return outcome, answer
 
     def _change(self, cart: str, path: str, body: object) -> tuple[str, Answer | None]:
-        """With a key: as often as it takes. Without: once, since nobody could tell two from one."""
+        """Repeat a change with a key until it is answered.
+
+        Send one without a key once: a repeat could apply it twice.
+        """
         path = f"/cart/{cart}/{path}"
         if not self.run.keyed:
             return self.ask("POST", path, body)
         answer = self._insist(path, body, Idempotency_Key=f'"{self.random.getrandbits(64):x}"')
         if answer.status < 400:
             self.keys[cart] += 1
-            self.said["replayed"] += "Idempotency-Replayed" in answer.headers
+            self.answers_by_kind["replayed"] += "Idempotency-Replayed" in answer.headers
         return DONE, answer
 
     def _insist(self, path: str, body: object, **headers: str) -> Answer:
@@ -161,12 +166,12 @@ class Shopper:
         counter.update({(cart, product_id): quantity for product_id, quantity in units.items()})
 
     def merge_to_shared(self) -> None:
-        """As often as it takes, with a key or without: others may be at the same guest's cart, and a rival often is."""
+        """Repeat a merge until it is answered, with or without a key. A rival merges the same guest's cart."""
         guest = self.random.choice(list(self.run.guests))
-        target, other = self.random.sample(self.run.shared_carts, 2)
+        target, rival_target = self.random.sample(self.run.shared_carts, 2)
         body = {"source_user_id": guest}
         with ThreadPoolExecutor(1) as pool:
-            rival = pool.submit(self.rival.ask, "POST", f"/cart/{other}/merge", body)
+            rival = pool.submit(self.rival.ask, "POST", f"/cart/{rival_target}/merge", body)
             if self.run.keyed:
                 _, answer = self._change(target, "merge", body)
             else:
@@ -180,16 +185,16 @@ class Shopper:
 
     def note_merged(self, guest: str, answer: Answer) -> None:
         for line in answer.body["lines"]:
-            one = (line["place"], line["product_id"])
-            assert line["source"]["quantity"] == self.run.guests[guest][one], answer
+            key = (line["place"], line["product_id"])
+            assert line["source"]["quantity"] == self.run.guests[guest][key], answer
             assert line["result"], answer
-            self.merged[guest, *one] += 1
+            self.merged[guest, *key] += 1
 
     def add(self) -> None:
         line, quantity = self.own_line(), self.random.randint(1, 5)
         before = self.possible[line]
         outcome, answer = self._change(line[0], "items", CUP | {"product_id": line[1], "quantity": quantity})
-        after = {(there + quantity, saved) for there, saved in before}
+        after = {(in_cart + quantity, saved) for in_cart, saved in before}
         self.settle_line(line, outcome, answer, 201, before, after)
 
     def save_for_later(self) -> None:
@@ -199,15 +204,17 @@ class Shopper:
         self.move("saved/{}/move-to-cart", 1)
 
     def move(self, path: str, source: int) -> None:
-        """No unit is lost or doubled: those of both lists go to the other."""
+        """Move a line: the units of both lists are then in the target, and none is lost or doubled."""
         line = self.own_line()
         before = self.possible[line]
         outcome, answer = self._change(line[0], path.format(line[1]), None)
         if answer and answer.status == 404:
-            self.possible[line] = {one for one in before if not one[source]}
+            self.possible[line] = {units for units in before if not units[source]}
             assert self.possible[line], (line, before)
         else:
-            after = {((0, sum(one)) if source == 0 else (sum(one), 0)) if one[source] else one for one in before}
+            after = {
+                ((0, sum(units)) if source == 0 else (sum(units), 0)) if units[source] else units for units in before
+            }
             self.settle_line(line, outcome, answer, 200, before, after, 1 - source)
 
     def set_quantity(self) -> None:
@@ -215,10 +222,10 @@ class Shopper:
         before = self.possible[line]
         outcome, answer = self.ask("PUT", f"/cart/{line[0]}/items/{line[1]}", {"quantity": quantity})
         if answer and answer.status == 404:
-            self.possible[line] = {one for one in before if not one[0]}
+            self.possible[line] = {units for units in before if not units[0]}
             assert self.possible[line], (line, before)
         else:
-            after = {(quantity if there else 0, saved) for there, saved in before}
+            after = {(quantity if in_cart else 0, saved) for in_cart, saved in before}
             self.settle_line(line, outcome, answer, 200, before, after)
 
     def settle_line(
@@ -229,13 +236,13 @@ class Shopper:
         status: int,
         before: set[Units],
         after: set[Units],
-        shown: int = 0,
+        place: int = 0,
     ) -> None:
-        """Draw from an answer that shows a line, in the cart or saved, what its product can have now."""
+        """Narrow the possible units of a line by an answer that contains it, in the cart (0) or saved (1)."""
         if outcome is DONE:
             assert answer
             assert answer.status == status, (line, answer)
-            self.possible[line] = {one for one in after if one[shown] == answer.body["quantity"]}
+            self.possible[line] = {units for units in after if units[place] == answer.body["quantity"]}
             assert self.possible[line], (line, before, answer)
         elif outcome is UNKNOWN:
             self.possible[line] = before | after
@@ -248,15 +255,15 @@ class Shopper:
     def clear(self) -> None:
         cart = self.random.choice(self.carts)
         outcome, answer = self.ask("DELETE", f"/cart/{cart}")
-        self.settle_removal([(cart, one) for one in PRODUCTS], outcome, answer)
+        self.settle_removal([(cart, product_id) for product_id in PRODUCTS], outcome, answer)
 
     def clear_if_unchanged(self) -> None:
-        """Nobody else is there to change the cart in between: it is never a 412."""
+        """Clear a cart with If-Match: no other client changes it in between, so the answer is never 412."""
         cart = self.random.choice(self.carts)
         for _ in range(ATTEMPTS):
             if etag := self.read(cart):
                 outcome, answer = self.ask("DELETE", f"/cart/{cart}", If_Match=etag)
-                self.settle_removal([(cart, one) for one in PRODUCTS], outcome, answer)
+                self.settle_removal([(cart, product_id) for product_id in PRODUCTS], outcome, answer)
                 return
         raise AssertionError(f"a cart could not be read in {ATTEMPTS} attempts")
 
@@ -266,35 +273,35 @@ class Shopper:
             assert answer.status == 204, (lines, answer)
         for line in lines:
             if outcome is not REFUSED:
-                gone = {(0, saved) for _, saved in self.possible[line]}
-                self.possible[line] = gone | (self.possible[line] if outcome is UNKNOWN else set())
+                removed = {(0, saved) for _, saved in self.possible[line]}
+                self.possible[line] = removed | (self.possible[line] if outcome is UNKNOWN else set())
 
     def own_line(self) -> LineId:
         return self.random.choice(list(self.possible))
 
     def read(self, cart: str) -> str | None:
-        """See that a cart is as it can be.
+        """Read a cart and assert that its state is possible.
 
-        :return: its ETag, None where it could not be read
+        :return: its ETag, or None if it could not be read
         """
         outcome, answer = self.ask("GET", f"/cart/{cart}")
         if answer is None or outcome is not DONE:
             return None
-        self.see(cart, {("cart", line["product_id"]): line["quantity"] for line in answer.body["items"]})
+        self.assert_possible(cart, {("cart", line["product_id"]): line["quantity"] for line in answer.body["items"]})
         return answer.headers["ETag"]
 
-    def see(self, cart: str, quantities: dict[tuple[str, int], int], saved_too: bool = False) -> None:
+    def assert_possible(self, cart: str, quantities: dict[tuple[str, int], int], saved_too: bool = False) -> None:
         assert {product_id for _, product_id in quantities} <= set(PRODUCTS)
         for product_id in PRODUCTS:
-            there, saved = (quantities.get((place, product_id), 0) for place in LISTS)
+            in_cart, saved = (quantities.get((place, product_id), 0) for place in LISTS)
             before = self.possible[cart, product_id]
-            can_be = {one for one in before if one[0] == there and (not saved_too or one[1] == saved)}
-            assert can_be, (cart, product_id, quantities, before)
-            self.possible[cart, product_id] = can_be
+            still_possible = {units for units in before if units[0] == in_cart and (not saved_too or units[1] == saved)}
+            assert still_possible, (cart, product_id, quantities, before)
+            self.possible[cart, product_id] = still_possible
 
 
 class Killer(threading.Thread):
-    """Kills a worker now and then, never their master, which starts another."""
+    """A thread that kills a worker now and then, never the master, which starts another."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -334,7 +341,7 @@ def fill(store: Store, user: str, lines: dict[tuple[str, int], int]) -> None:
 
 
 def prepare(store: Store, run: Run) -> None:
-    """The guests' carts, and the one that is copied."""
+    """Fill the guests' carts and the cart that is copied."""
     for guest, lines in run.guests.items():
         fill(store, guest, lines)
     catalogue = f"catalogue-{run.name}"
@@ -347,7 +354,7 @@ def prepare(store: Store, run: Run) -> None:
 
 
 def shop_together(run: Run) -> list[Shopper]:
-    """All changes, under faults and kills; then peace."""
+    """Run all shoppers under faults and kills; then stop both."""
     shoppers = [Shopper(run, number) for number in range(THREADS)]
     killer = Killer(run.url)
     started = time.monotonic()
@@ -355,8 +362,8 @@ def shop_together(run: Run) -> list[Shopper]:
     killer.start()
     try:
         with ThreadPoolExecutor(THREADS) as pool:
-            for ended in [pool.submit(shopper.shop) for shopper in shoppers]:
-                ended.result()
+            for future in [pool.submit(shopper.shop) for shopper in shoppers]:
+                future.result()
     finally:
         killer.over.set()
         killer.join()
@@ -365,28 +372,28 @@ def shop_together(run: Run) -> list[Shopper]:
         for shopper in shoppers:
             shopper.caller.connection.close()
             shopper.rival.connection.close()
-    said = sum((shopper.said for shopper in shoppers), Counter())
-    print(f"seed {SEED}: {time.monotonic() - started:.0f} s, {killer.kills} kills, answers {dict(said)}")
+    answers_by_kind = sum((shopper.answers_by_kind for shopper in shoppers), Counter())
+    print(f"seed {SEED}: {time.monotonic() - started:.0f} s, {killer.kills} kills, answers {dict(answers_by_kind)}")
     slowest_seconds = max(shopper.slowest_seconds for shopper in shoppers)
     print(f"slowest {slowest_seconds:.1f} s, faults {dict(run.proxy.counts)}")
     assert slowest_seconds < ENDS_WITHIN_SECONDS
     assert killer.kills > 0
     assert run.proxy.counts.keys() == {None, *Fault}, "not every fault has happened"
-    assert {"503 outcome-unknown", "connection lost"} <= said.keys()
+    assert {"503 outcome-unknown", "connection lost"} <= answers_by_kind.keys()
     return shoppers
 
 
-def assert_own_carts_are_as_they_can_be(store: Store, run: Run, shoppers: list[Shopper]) -> None:
+def assert_own_carts_are_possible(store: Store, run: Run, shoppers: list[Shopper]) -> None:
     caller = Caller(run.url)
     for shopper in shoppers:
         for cart in shopper.carts:
             path = f"/cart/{cart}?include=saved"
-            shown = caller.ask("GET", path) or caller.ask("GET", path)
-            assert shown
-            lists = {"cart": shown.body["items"], "saved": shown.body["saved"]}
+            answer = caller.ask("GET", path) or caller.ask("GET", path)
+            assert answer
+            lists = {"cart": answer.body["items"], "saved": answer.body["saved"]}
             quantities = {(place, line["product_id"]): line["quantity"] for place in lists for line in lists[place]}
             assert quantities == stored(store, cart)
-            shopper.see(cart, quantities, saved_too=True)
+            shopper.assert_possible(cart, quantities, saved_too=True)
     caller.connection.close()
 
 
@@ -395,22 +402,22 @@ def run_of_shoppers(store: Store, log: Path, keyed: bool) -> tuple[Run, list[Sho
         run = Run(url, proxy, keyed)
         prepare(store, run)
         shoppers = shop_together(run)
-        assert_own_carts_are_as_they_can_be(store, run, shoppers)
+        assert_own_carts_are_possible(store, run, shoppers)
     assert "Traceback" not in log.read_text()
     return run, shoppers
 
 
 @pytest.fixture(scope="module")
 def runs(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, "Future[tuple[Run, list[Shopper]]]"]:
-    """With keys, and without; both at once, since most of either is waiting."""
+    """Run the shoppers with keys and without, at the same time, since both mostly wait."""
     logs = tmp_path_factory.mktemp("logs")
     with ThreadPoolExecutor() as pool:
         return {keyed: pool.submit(run_of_shoppers, store, logs / f"{keyed}", keyed) for keyed in (True, False)}
 
 
 @contextmanager
-def seed_told() -> Iterator[None]:
-    """An assertion that fails says by which seed."""
+def seed_in_message() -> Iterator[None]:
+    """Add the seed to the message of a failed assertion."""
     try:
         yield
     except AssertionError as error:
@@ -418,9 +425,9 @@ def seed_told() -> Iterator[None]:
 
 
 def merged_units(store: Store, run: Run, shoppers: list[Shopper]) -> Counter[tuple[str, int]]:
-    """The units that came to the shared carts from those guests' of which a merge was acknowledged."""
+    """Return the units of the guest carts whose merge was acknowledged."""
     units: Counter[tuple[str, int]] = Counter()
-    merged = set().union(*(one.guests for one in shoppers))
+    merged = set().union(*(shopper.guests for shopper in shoppers))
     assert len(merged & {guest for guest, lines in run.guests.items() if lines is BIG_GUEST}) > 0
     for guest, lines in run.guests.items():
         assert stored(store, guest) == ({} if guest in merged else lines), guest
@@ -436,44 +443,44 @@ def added_units(counters: Iterator[Counter[LineId]]) -> Counter[tuple[str, int]]
 
 
 def shared_units(store: Store, run: Run) -> Counter[tuple[str, int]]:
-    """Of all shared carts together: a guest's lines can go to either."""
+    """Return the units of all shared carts together, since a guest's lines can go to any of them."""
     return sum((Counter(stored(store, cart)) for cart in run.shared_carts), Counter())
 
 
-def test_with_keys_every_change_is_there_exactly_once(store, runs):
-    with seed_told():
+def test_with_keys_every_change_is_stored_exactly_once(store, runs):
+    with seed_in_message():
         run, shoppers = runs[True].result()
         merged = merged_units(store, run, shoppers)
-        assert shared_units(store, run) == merged + added_units(one.acknowledged for one in shoppers)
-        assert set(sum((one.merged for one in shoppers), Counter()).values()) == {1}
-        for cart, count in sum((one.keys for one in shoppers), Counter()).items():
+        assert shared_units(store, run) == merged + added_units(shopper.acknowledged for shopper in shoppers)
+        assert set(sum((shopper.merged for shopper in shoppers), Counter()).values()) == {1}
+        for cart, count in sum((shopper.keys for shopper in shoppers), Counter()).items():
             assert len(store.rows(f"IDEMPOTENCY#{cart}")) == count, cart
-        assert sum(one.said["replayed"] for one in shoppers) > 0
+        assert sum(shopper.answers_by_kind["replayed"] for shopper in shoppers) > 0
 
 
-def test_without_keys_the_service_does_nothing_twice(store, runs):
-    with seed_told():
+def test_without_keys_no_change_is_stored_twice(store, runs):
+    with seed_in_message():
         run, shoppers = runs[False].result()
-        least = merged_units(store, run, shoppers) + added_units(one.acknowledged for one in shoppers)
-        in_doubt = added_units(one.in_doubt for one in shoppers)
-        found = shared_units(store, run)
-        assert least <= found <= least + in_doubt, (found - least - in_doubt, least - found)
-        for cart in run.shared_carts:  # a copy is whole
+        least = merged_units(store, run, shoppers) + added_units(shopper.acknowledged for shopper in shoppers)
+        in_doubt = added_units(shopper.in_doubt for shopper in shoppers)
+        stored_units = shared_units(store, run)
+        assert least <= stored_units <= least + in_doubt, (stored_units - least - in_doubt, least - stored_units)
+        for cart in run.shared_carts:  # a copy is stored as a whole
             lines = stored(store, cart)
             assert lines.get(("cart", 22)) == 2 * lines["cart", 21]
-        assert set(sum((one.merged for one in shoppers), Counter()).values()) == {1}
+        assert set(sum((shopper.merged for shopper in shoppers), Counter()).values()) == {1}
         assert in_doubt.total() > 0
 
 
 @pytest.mark.parametrize("transport", ["direct", "botocore"])
 @pytest.mark.parametrize("fault", [Fault.CUT_AFTER, Fault.CUT_SHORT, Fault.ERROR_AFTER, Fault.CHECKSUM])
-def test_20_adds_whose_answers_are_lost_store_20(store, user, fault, transport):
-    """Stock boto3 stores 40, or more."""
+def test_20_adds_with_lost_answers_store_20_units(store, user, fault, transport):
+    """A boto3 client with its own retries stores 40 or more."""
     with fault_proxy(store.config.dynamodb_endpoint_url, SEED) as proxy:
         config = replace(store.config, dynamodb_endpoint_url=proxy.url, dynamodb_transport=transport)
         client = create_app(config).test_client()
         proxy.rate, proxy.kinds = 1, [fault]
-        told = [client.post(f"/cart/{user}/items", json=CUP | {"quantity": 1}) for _ in range(20)]
-    assert {one.get_json(force=True)["type"] for one in told} == {"urn:cart:problem:outcome-unknown"}
+        answers = [client.post(f"/cart/{user}/items", json=CUP | {"quantity": 1}) for _ in range(20)]
+    assert {answer.get_json(force=True)["type"] for answer in answers} == {"urn:cart:problem:outcome-unknown"}
     assert stored(store, user) == {("cart", 42): 20}
     assert proxy.counts == {fault: 20}

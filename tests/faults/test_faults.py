@@ -1,4 +1,4 @@
-"""What a client sees when DynamoDB fails, and that nothing is done twice or lost by it."""
+"""What a client sees when DynamoDB fails; no change is made twice or lost."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from tests.support.project import missing
 from tests.support.running import request, serving
 from tests.support.stores import CUP
 
-ENGINES = ["moto", "dynamodb-local"]  # two are enough, as the failures are made on this side of the engine
+ENGINES = ["moto", "dynamodb-local"]  # two are enough, since the failures are made before the engine
 LIMIT_SECONDS = 5
 
 
@@ -37,7 +37,7 @@ def assert_problem(response, status: int, name: str) -> None:
 
 @pytest.mark.parametrize("error", [LOST, SLOW, BROKEN, GARBLED], ids=["lost", "slow", "broken", "garbled"])
 @pytest.mark.parametrize("applied", [True, False])
-def test_a_write_whose_answer_was_lost_is_not_sent_again(client, user, table, error, applied):
+def test_write_with_lost_answer_is_not_sent_again(client, user, table, error, applied):
     for quantity, operation, call in (
         (2, "UpdateItem", lambda: add(client, user)),
         (3, "UpdateItem", lambda: client.put(f"/cart/{user}/items/42", json={"quantity": 3})),
@@ -51,12 +51,14 @@ def test_a_write_whose_answer_was_lost_is_not_sent_again(client, user, table, er
             assert_problem(call(), 503, "outcome-unknown")
         assert len(calls) == 1
         after = client.get(f"/cart/{user}").json["total_items"]
-        assert after == (quantity if applied else before)  # once or not at all, and the client was told to look
+        assert after == (
+            quantity if applied else before
+        )  # once or not at all; the answer says that the outcome is unknown
         assert call().status_code in (200, 201, 204, 404)
 
 
 @pytest.mark.parametrize("error", [REFUSED, THROTTLED], ids=["refused", "throttled"])
-def test_an_add_that_was_not_applied_is_sent_again(client, user, table, error):
+def test_add_that_was_not_applied_is_sent_again(client, user, table, error):
     with failing(table, "UpdateItem", [error, error]) as calls:
         assert add(client, user).status_code == 201
     assert len(calls) == 3
@@ -65,14 +67,14 @@ def test_an_add_that_was_not_applied_is_sent_again(client, user, table, error):
 
 @pytest.mark.parametrize("error", [LOST, SLOW, BROKEN, GARBLED, REFUSED, THROTTLED])
 @pytest.mark.parametrize("applied", [False, True])
-def test_a_read_is_repeated(client, user, table, error, applied):
+def test_failed_read_is_sent_again(client, user, table, error, applied):
     add(client, user)
     with failing(table, "Query", [error, error], applied) as calls:
         assert client.get(f"/cart/{user}").json["total_items"] == 2
     assert len(calls) == 3
 
 
-def test_throttled_for_long_is_429(client, user, table):
+def test_long_throttling_is_429(client, user, table):
     started = time.monotonic()
     with failing(table, "UpdateItem", [THROTTLED] * 100):
         assert_problem(add(client, user), 429, "throttled")
@@ -80,13 +82,13 @@ def test_throttled_for_long_is_429(client, user, table):
 
 
 @pytest.mark.parametrize("error", [client_error("AccessDeniedException", 400), client_error("Whatever", 400)])
-def test_a_refusal_that_will_not_pass_is_503_at_once(client, user, table, error):
+def test_permanent_refusal_is_503_without_retry(client, user, table, error):
     with failing(table, "UpdateItem", [error] * 100) as calls:
         assert_problem(add(client, user), 503, "unavailable")
     assert len(calls) == 1
 
 
-def test_a_defect_of_ours_is_a_500_that_says_nothing(client, user, table):
+def test_defect_of_the_service_is_500_without_details(client, user, table):
     with failing(table, "UpdateItem", [client_error("ValidationException", 400)]):
         response = add(client, user)
     assert (response.status_code, response.mimetype) == (500, "application/problem+json")
@@ -95,8 +97,8 @@ def test_a_defect_of_ours_is_a_500_that_says_nothing(client, user, table):
     assert "secret" not in str(problem)
 
 
-def test_a_request_ends_in_time_even_if_each_call_is_slow(client, user, store, table):
-    """Four calls of 1.4 seconds each: what cannot be done in time is refused in time, and can be asked for again."""
+def test_request_with_slow_calls_ends_in_time(client, user, store, table):
+    """Each of four calls takes 1.4 seconds: the request is refused in time, and a repeat finishes it."""
     for product_id in range(1, 61):
         store.put(user, product_id)
     started = time.monotonic()
@@ -108,7 +110,7 @@ def test_a_request_ends_in_time_even_if_each_call_is_slow(client, user, store, t
     assert store.rows(user) == []
 
 
-def test_a_table_that_is_not_there_is_503(client, user, table, monkeypatch):
+def test_missing_table_is_503(client, user, table, monkeypatch):
     monkeypatch.setattr(table, "name", "test-nothing")
     assert_problem(client.get("/health/ready"), 503, "unavailable")
     assert_problem(client.get(f"/cart/{user}"), 503, "unavailable")
@@ -120,41 +122,41 @@ def test_unprocessed_items_are_sent_again(client, user, store, table):
         store.put(user, product_id)
     sizes: list[int] = []
 
-    def take_only_three(params, **_):
-        """Keep all but three of the batch back, as DynamoDB does when it is short of capacity."""
+    def process_three(params, **_):
+        """Process only three of the batch, as DynamoDB does when it is short of capacity."""
         (requests,) = params["RequestItems"].values()
         sizes.append(len(requests))
-        take_only_three.kept = {table.name: requests[3:]} if len(sizes) < 6 else {}
-        if take_only_three.kept:
+        process_three.unprocessed = {table.name: requests[3:]} if len(sizes) < 6 else {}
+        if process_three.unprocessed:
             return params | {"RequestItems": {table.name: requests[:3]}}
         return params
 
     def report(answer, **_):
-        answer["UnprocessedItems"] = take_only_three.kept
+        answer["UnprocessedItems"] = process_three.unprocessed
 
     with (
-        hooked(table, "change", take_only_three, "BatchWriteItem"),
+        hooked(table, "change", process_three, "BatchWriteItem"),
         hooked(table, "after", report, "BatchWriteItem"),
     ):
         assert client.delete(f"/cart/{user}").status_code == 204
-    assert sizes == [25, 22, 19, 16, 13, 10, 6]  # 30 lines, and the row that tells of the clear
+    assert sizes == [25, 22, 19, 16, 13, 10, 6]  # 30 lines, and the row that records the clear in the stream
     assert store.rows(user) == []
 
 
-def test_items_that_stay_unprocessed_are_429_and_clear_can_be_run_again(client, user, store, table):
+def test_clear_with_unprocessed_items_is_429_and_can_be_repeated(client, user, store, table):
     for product_id in range(1, 31):
         store.put(user, product_id)
 
-    def take_only_one(params, **_):
+    def process_one(params, **_):
         ((name, requests),) = params["RequestItems"].items()
-        take_only_one.kept = {name: requests[1:]}
+        process_one.unprocessed = {name: requests[1:]}
         return params | {"RequestItems": {name: requests[:1]}}
 
     def report(answer, **_):
-        answer["UnprocessedItems"] = take_only_one.kept
+        answer["UnprocessedItems"] = process_one.unprocessed
 
     with (
-        hooked(table, "change", take_only_one, "BatchWriteItem"),
+        hooked(table, "change", process_one, "BatchWriteItem"),
         hooked(table, "after", report, "BatchWriteItem"),
     ):
         assert_problem(client.delete(f"/cart/{user}"), 429, "throttled")
@@ -163,12 +165,12 @@ def test_items_that_stay_unprocessed_are_429_and_clear_can_be_run_again(client, 
     assert store.rows(user) == []
 
 
-ASKED = [("GET", "", None), ("POST", "/items", CUP), ("PUT", "/items/42", {"quantity": 3}), ("DELETE", "", None)]
+REQUESTS = [("GET", "", None), ("POST", "/items", CUP), ("PUT", "/items/42", {"quantity": 3}), ("DELETE", "", None)]
 
 
 def assert_503_in_time(url: str) -> None:
-    def ask(one: tuple[str, str, Any]) -> None:
-        method, path, body = one
+    def ask(sent: tuple[str, str, Any]) -> None:
+        method, path, body = sent
         started = time.monotonic()
         status, headers, problem = request(method, f"{url}/cart/u{path}", body)
         assert status == 503
@@ -176,14 +178,15 @@ def assert_503_in_time(url: str) -> None:
         assert int(headers["Retry-After"]) > 0
         assert problem["type"] in ("urn:cart:problem:unavailable", "urn:cart:problem:outcome-unknown")
 
-    with ThreadPoolExecutor() as pool:  # most of it is waiting
-        list(pool.map(ask, ASKED))
+    with ThreadPoolExecutor() as pool:  # requests mostly wait
+        list(pool.map(ask, REQUESTS))
     assert request("GET", f"{url}/health/ready")[0] == 503
     assert request("GET", f"{url}/health")[0] == 200
 
 
-def test_the_engine_stops_and_comes_back(tmp_path):
-    """Stopped, and hung: 503 in time; and service again with no restart of ours."""
+@pytest.mark.slow
+def test_service_recovers_when_the_engine_comes_back(tmp_path):
+    """With the engine stopped or hung, answers are 503 in time; afterwards the service works without a restart."""
     port = engines.free_port()
     try:
         with engines.dynamodb_local(tmp_path / "data", port) as endpoint, serving(endpoint, tmp_path / "log") as url:
@@ -199,7 +202,7 @@ def test_the_engine_stops_and_comes_back(tmp_path):
             time.sleep(1)
             assert_503_in_time(url)
             with engines.dynamodb_local(tmp_path / "data", port):
-                deadline = time.monotonic() + 20  # a Java that has just begun can take long over its first answer
+                deadline = time.monotonic() + 20  # Java's first answer after its start can take long
                 while request("GET", f"{url}/health/ready")[0] != 200:
                     assert time.monotonic() < deadline
                 assert request("POST", f"{url}/cart/u2/items", CUP)[0] == 201
@@ -209,7 +212,7 @@ def test_the_engine_stops_and_comes_back(tmp_path):
 
 
 def listener(port: int) -> int:
-    """The id of the child process whose command line has this port."""
+    """Return the id of the child process whose command line has this port."""
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         words = command.read_bytes().split(b"\0")
         if str(port).encode() in words and b"java" in words[0]:
@@ -217,17 +220,17 @@ def listener(port: int) -> int:
     raise AssertionError(f"no DynamoDB Local on port {port}")
 
 
-def test_no_handler_of_botocore_that_matters_to_dynamodb_is_left_out():
-    """Those that are kept say nothing of their order; those that are not name another service, or are documentation."""
+def test_no_botocore_handler_for_dynamodb_is_left_out():
+    """The kept handlers have no order; the others belong to another service, or to documentation."""
     for event, _, *order in BUILTIN_HANDLERS:
-        where, _, what = event.partition(".")
-        if not what or what.startswith("dynamodb"):
+        kind, _, target = event.partition(".")
+        if not target or target.startswith("dynamodb"):
             assert not order, event
         else:
-            assert where == "docs" or what.split(".")[0] in OTHERS, event
+            assert kind == "docs" or target.split(".")[0] in OTHER_SERVICES, event
 
 
-OTHERS = {name for name in boto3.Session().get_available_services() if name != "dynamodb"} | {
+OTHER_SERVICES = {name for name in boto3.Session().get_available_services() if name != "dynamodb"} | {
     "lex-runtime-v2",
     "s3-control",
 }

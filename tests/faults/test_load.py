@@ -1,7 +1,7 @@
-"""64 connections that never pause, on 2 workers: no 5xx of the service's making, no lost update, memory flat.
+"""64 connections send requests to 2 workers without a pause: no 5xx, no lost update, flat memory.
 
-DynamoDB Local shares the machine's cores with them. Now and then it leaves one request in tens of thousands unanswered
-for longer than the service waits: that is a 503, and the service's log has to say of each that this is why.
+DynamoDB Local shares the machine's cores with them. It leaves one request in tens of thousands unanswered for longer
+than the service waits. That is a 503, and the service's log must give this reason for each.
 """
 
 import os
@@ -20,7 +20,7 @@ CONNECTIONS = 64
 LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS") or (60 if IN_CI else 10))
 WARM_UP_SECONDS = min(10, LOAD_SECONDS / 2)
 GROWTH = 1.10
-LATE_SHARE = 0.001  # of all requests, at most: those that the engine did not answer in time
+LATE_SHARE = 0.001  # largest share of requests that the engine did not answer in time
 LATE = {"GET 503", "POST 503", "PUT 503", "DELETE 503"}
 SHARED_CARTS = 8
 PRODUCTS = range(1, 6)
@@ -34,10 +34,10 @@ def shared_cart(number: int) -> str:
 
 
 class Customer:
-    """One connection: it adds to carts that all use, and does everything to one of its own.
+    """One connection: it adds to shared carts, and makes all kinds of changes to a cart of its own.
 
-    :ivar added: units that were acknowledged, by line; of its own cart, since it was last removed
-    :ivar in_doubt: lines of which one change was answered by a 503
+    :ivar added: acknowledged units by line; in its own cart, since the line was last removed
+    :ivar in_doubt: lines for which a change was answered by a 503
     """
 
     def __init__(self, url: str, number: int) -> None:
@@ -46,7 +46,7 @@ class Customer:
         self.cart = f"own-{number}"
         self.added: Counter[LineId] = Counter()
         self.in_doubt: set[LineId] = set()
-        self.said: Counter[str] = Counter()
+        self.answers_by_kind: Counter[str] = Counter()
         self.etag = '""'
 
     def shop_until(self, end: float) -> None:
@@ -68,11 +68,14 @@ class Customer:
     def ask(
         self, method: str, path: str, body: object = None, lines: Collection[LineId] = (), **headers: str
     ) -> Answer | None:
-        """:param lines: those that it changes"""
+        """Send a request and count its answer.
+
+        :param lines: the lines that it changes
+        """
         answer = self.caller.ask(method, path, body, **headers)
         if answer and answer.status == 503:
             self.in_doubt.update(lines)
-        self.said[f"{method} {answer.status}" if answer else "connection lost"] += 1
+        self.answers_by_kind[f"{method} {answer.status}" if answer else "connection lost"] += 1
         return answer
 
     def line(self) -> LineId:
@@ -119,7 +122,7 @@ class Customer:
             del self.added[line]
 
 
-def test_64_connections_on_2_workers(own_dynamodb_local_url, tmp_path):
+def test_64_connections_on_2_workers_lose_no_update(own_dynamodb_local_url, tmp_path):
     store = make_store("dynamodb-local", own_dynamodb_local_url, cart_max_quantity=1_000_000)
     environ = ENVIRON | {"DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name}
     with serving(own_dynamodb_local_url, tmp_path / "log", **environ) as url:
@@ -128,29 +131,30 @@ def test_64_connections_on_2_workers(own_dynamodb_local_url, tmp_path):
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             shopping = [pool.submit(customer.shop_until, end) for customer in customers]
             threading.Event().wait(WARM_UP_SECONDS)
-            warm = {pid: resident_kilobytes(pid) for pid in workers(url)}
-            for ended in shopping:
-                ended.result()
-        last = {pid: resident_kilobytes(pid) for pid in workers(url)}
-    said = sum((customer.said for customer in customers), Counter())
-    print(f"{said.total() / LOAD_SECONDS:.0f} requests a second, {dict(said)}; kilobytes {warm} then {last}")
+            after_warm_up = {pid: resident_kilobytes(pid) for pid in workers(url)}
+            for future in shopping:
+                future.result()
+        final = {pid: resident_kilobytes(pid) for pid in workers(url)}
+    answers_by_kind = sum((customer.answers_by_kind for customer in customers), Counter())
+    print(f"{answers_by_kind.total() / LOAD_SECONDS:.0f} requests a second, {dict(answers_by_kind)}")
+    print(f"kilobytes of the workers: {after_warm_up} after the warm-up, {final} at the end")
 
     documented = {"GET 200", "GET 304", "POST 201", "PUT 200", "PUT 404", "DELETE 204"}
     complaints = [line for line in (tmp_path / "log").read_text().splitlines() if '"level": "ERROR"' in line]
-    assert said.keys() - LATE == documented, f"nothing is refused, and no connection lost: {complaints[:9]}"
-    late = sum(said[one] for one in LATE)
-    assert late <= LATE_SHARE * said.total()
+    assert answers_by_kind.keys() - LATE == documented, f"nothing is refused, and no connection lost: {complaints[:9]}"
+    late = sum(answers_by_kind[kind] for kind in LATE)
+    assert late <= LATE_SHARE * answers_by_kind.total()
     assert ["Read timeout on endpoint" in line for line in complaints] == [True] * late, complaints[:9]
     in_doubt = set[LineId]().union(*(customer.in_doubt for customer in customers))
     added = sum((customer.added for customer in customers), Counter())
-    found = {
+    stored = {
         (row["user_id"]["S"], int(row["product_id"]["N"])): int(row["quantity"]["N"])
         for cart in [*map(shared_cart, range(SHARED_CARTS)), *(customer.cart for customer in customers)]
         for row in store.rows(cart)
     }
-    assert {line: found[line] for line in found.keys() - in_doubt} == {
+    assert {line: stored[line] for line in stored.keys() - in_doubt} == {
         line: added[line] for line in added.keys() - in_doubt
     }
-    assert len(warm) == 2
-    assert last.keys() == warm.keys(), "a worker has died"
-    assert all(last[pid] < warm[pid] * GROWTH for pid in warm), (warm, last)
+    assert len(after_warm_up) == 2
+    assert final.keys() == after_warm_up.keys(), "a worker has died"
+    assert all(final[pid] < after_warm_up[pid] * GROWTH for pid in after_warm_up), (after_warm_up, final)

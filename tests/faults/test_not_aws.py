@@ -1,4 +1,4 @@
-"""Something else answers in the place of an AWS service or of the catalogue, connections are forgotten, retries end."""
+"""Something that is not an AWS service or the catalogue answers; connections are lost; retries end."""
 
 import json
 import os
@@ -54,7 +54,7 @@ EVERYTHING: list[tuple[str, str, Any]] = [
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch):
-    for name in [one for one in os.environ if one.startswith("AWS_")]:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
@@ -67,7 +67,7 @@ def config_of(url: str | None, transport: str = "direct", **settings: Any) -> Co
 
 @TRANSPORTS
 @pytest.mark.parametrize("body", PORTAL.values(), ids=PORTAL.keys())
-def test_nothing_succeeds_where_something_else_answers_for_dynamodb(transport, body):
+def test_answers_that_are_not_from_dynamodb_are_errors(transport, body):
     with raw_server(lambda _: response(body)) as server:
         app = create_app(config_of(server.url, transport))
         for method, path, data in EVERYTHING:
@@ -78,8 +78,8 @@ def test_nothing_succeeds_where_something_else_answers_for_dynamodb(transport, b
 
 @TRANSPORTS
 @pytest.mark.parametrize("body", PORTAL.values(), ids=PORTAL.keys())
-def test_a_write_that_something_else_answers_has_an_unknown_outcome(transport, body):
-    """And is sent once; a transaction, which DynamoDB would recognize, is sent three times."""
+def test_write_answered_by_something_else_has_unknown_outcome(transport, body):
+    """It is sent once; a transaction, which DynamoDB would recognize, is sent three times."""
     with raw_server(lambda _: response(body)) as server:
         client = connect(config_of(server.url, transport))
         for operation, attempts in (
@@ -115,15 +115,15 @@ SEVERAL = ("batch_get_item", "batch_write_item", "transact_write_items")
     [None, 1, "x", [], [{}], [{"CapacityUnits": 1.5}], ["x"], {}, {"CapacityUnits": 1.5}, {"CapacityUnits": "x"}],
     ids=json.dumps,
 )
-def test_the_consumed_capacity_must_have_the_type_that_dynamodb_sends(transport, operation, consumed):
-    good: list[Any] = [[], [{"CapacityUnits": 1.5}]] if operation in SEVERAL else [{}, {"CapacityUnits": 1.5}]
+def test_consumed_capacity_of_a_wrong_type_is_an_error(transport, operation, consumed):
+    accepted: list[Any] = [[], [{"CapacityUnits": 1.5}]] if operation in SEVERAL else [{}, {"CapacityUnits": 1.5}]
     if consumed == {} and operation in SEVERAL and (transport == "botocore" or operation == "batch_get_item"):
-        good, consumed_as_read = [{}], []  # boto3 reads an empty object as an empty list
+        accepted, consumed_as_read = [{}], []  # boto3 reads an empty object as an empty list
     else:
         consumed_as_read = consumed
     with raw_server(lambda _: response(json.dumps({"ConsumedCapacity": consumed}).encode())) as server:
         client = connect(config_of(server.url, transport))
-        if consumed in good:
+        if consumed in accepted:
             assert call(client, operation, **PARAMS[operation])["ConsumedCapacity"] == consumed_as_read
         else:
             with pytest.raises(Unavailable):
@@ -154,8 +154,8 @@ def test_a_batch_get_without_capacity_is_judged_by_its_members(transport, body, 
 
 @TRANSPORTS
 @pytest.mark.parametrize("body", [*PORTAL.values(), b'{"Table": {}}', b'{"Table": []}'])
-def test_the_size_of_a_table_is_no_guess(transport, body):
-    """DescribeTable takes no ReturnConsumedCapacity."""
+def test_table_description_from_something_else_is_an_error(transport, body):
+    """DescribeTable has no ReturnConsumedCapacity by which an answer could be recognized."""
     with raw_server(lambda _: response(body)) as server:
         config = config_of(server.url, transport)
         table = CartTable(connect(config), config)
@@ -168,7 +168,7 @@ def test_the_size_of_a_table_is_no_guess(transport, body):
 @pytest.mark.parametrize(
     "body", [*PORTAL.values(), b'{"Entries": {}}', b'{"Entries": []}', b'{"Entries": [{}]}', b'{"Entries": [null]}']
 )
-def test_no_event_counts_as_sent_where_something_else_answers_for_eventbridge(monkeypatch, body):
+def test_event_counts_as_sent_only_if_eventbridge_answers(monkeypatch, body):
     with raw_server(lambda _: response(body)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         bus = Bus(config_of(None))
@@ -194,7 +194,7 @@ SHARDS = b'{"StreamDescription": {"Shards": [{"ShardId": "shardId-00000000000000
         ],
     ],
 )
-def test_a_stream_is_not_empty_because_something_else_answers(answers):
+def test_stream_answer_from_something_else_is_an_error(answers):
     remaining = list(answers)
     with raw_server(lambda _: response(remaining.pop(0))) as server:
         streams = connect(config_of(server.url), boto_defaults=True, service="dynamodbstreams")
@@ -208,7 +208,7 @@ DEEP = b"[" * 30_000
 
 
 @pytest.mark.parametrize("body", [*PORTAL.values(), DEEP, b'{"product_id": 1e999}', b"\xff", b'{"product_id": 42}'])
-def test_something_else_is_not_the_catalogue(body):
+def test_catalogue_answer_from_something_else_is_an_error(body):
     with raw_server(lambda _: response(body)) as server:
         app = create_app(config_of("http://127.0.0.1:9", catalog_url=server.url))
         answer = app.test_client().post("/cart/u/items", json={"product_id": 42, "quantity": 1})
@@ -217,21 +217,21 @@ def test_something_else_is_not_the_catalogue(body):
         server.close_connections()
 
 
-# Connections that a firewall or NAT has forgotten
+# Connections that a firewall or NAT has dropped without closing them
 
 
 @TRANSPORTS
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_forgotten_connections_cost_no_read_and_at_most_one_write(transport, method):
-    """40 connections are kept idle, then forgotten without a FIN, as by a NAT after 350 s."""
-    forgotten, all_busy, old = threading.Event(), threading.Barrier(40), set()
+def test_dropped_connections_cost_no_read_and_at_most_one_write(transport, method):
+    """40 idle connections are dropped without a FIN, as by a NAT after 350 s."""
+    dropped, all_busy, old = threading.Event(), threading.Barrier(40), set()
 
     def reset(connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise ConnectionAbortedError
 
     def answer(request: Request) -> Any:
-        if not forgotten.is_set():
+        if not dropped.is_set():
             old.add(request.connection)
             all_busy.wait(10)
         elif request.connection in old:
@@ -242,13 +242,13 @@ def test_forgotten_connections_cost_no_read_and_at_most_one_write(transport, met
         app = create_app(config_of(server.url, transport))
 
         def ask(_: int) -> int:
-            if method == "GET" or not forgotten.is_set():
+            if method == "GET" or not dropped.is_set():
                 return app.test_client().get("/cart/u").status_code
             return app.test_client().post("/cart/u/items", json=CUP).status_code
 
         with ThreadPoolExecutor(40) as pool:
             assert list(pool.map(ask, range(40))) == [200] * 40
-        forgotten.set()
+        dropped.set()
         statuses = [ask(number) for number in range(4)]
         app.extensions["cart_table"].client.close()
     assert statuses == ([200] * 4 if method == "GET" else [503, 201, 201, 201])
@@ -289,8 +289,8 @@ def error(kind: str, status: str = "400 Bad Request") -> bytes:
     ],
     ids=["throttled", "broken"],
 )
-def test_retries_end_where_all_requests_fail(transport, answer, status):
-    """20 callers of 4 reads each: 80 requests, and as many retries as the process has tokens for."""
+def test_retries_end_when_all_requests_fail(transport, answer, status):
+    """20 callers make 4 reads each: 80 requests, and as many retries as the process has tokens for."""
     with raw_server(lambda _: answer) as server:
         app = create_app(config_of(server.url, transport))
         with ThreadPoolExecutor(20) as pool:
@@ -300,28 +300,28 @@ def test_retries_end_where_all_requests_fail(transport, answer, status):
         assert len(server.requests) == 80 + RETRY_TOKENS // RETRY_COST
 
 
-def test_contention_is_bounded_by_time_alone():
+def test_contention_spends_no_retry_tokens():
     answers = iter([*[error("TransactionConflictException")] * 5, response(UPDATED)])
     with raw_server(lambda _: next(answers)) as server:
         client = connect(config_of(server.url))
         call(client, "update_item", **PARAMS["update_item"])
         assert len(server.requests) == 6
         client.close()
-    assert retry_budget.take(RETRY_TOKENS)  # none was spent
+    assert retry_budget.take(RETRY_TOKENS)  # no token was spent
 
 
 @pytest.mark.parametrize("failure", [Failure.THROTTLED, Failure.NOT_SENT, Failure.UNCERTAIN])
-def test_an_operation_is_tried_three_times(failure):
+def test_failing_operation_is_tried_three_times(failure):
     retries = Retries()
     assert [retries.wait(failure), retries.wait(failure), retries.wait(failure)] == [True, True, False]
 
 
 @pytest.mark.parametrize("failure", [Failure.REFUSED, Failure.DEFECT, Failure.CONDITION, Failure.CANCELLED])
-def test_what_will_not_pass_is_not_tried_again(failure):
+def test_permanent_failure_is_not_retried(failure):
     assert not Retries().wait(failure)
 
 
-def test_a_retry_that_succeeds_gives_its_tokens_back():
+def test_successful_retry_returns_its_tokens():
     retries = Retries()
     retries.wait(Failure.UNCERTAIN, "ReadTimeoutError")
     assert not retry_budget.take(RETRY_TOKENS - TIMEOUT_COST + 1)
@@ -332,7 +332,7 @@ def test_a_retry_that_succeeds_gives_its_tokens_back():
     assert not retry_budget.take(1)
 
 
-def test_a_budget_that_is_spent_stops_retries_but_not_contention():
+def test_spent_budget_stops_retries_but_not_contention():
     assert retry_budget.take(RETRY_TOKENS)
     started = time.monotonic()
     assert not Retries().wait(Failure.THROTTLED)
@@ -340,12 +340,12 @@ def test_a_budget_that_is_spent_stops_retries_but_not_contention():
     assert Retries().wait(Failure.CONTENTION)
 
 
-def test_a_budget_never_exceeds_its_start():
+def test_budget_never_exceeds_its_initial_size():
     budget = RetryBudget()
     budget.give_back(10)
     assert budget.take(RETRY_TOKENS)
     assert not budget.take(1)
 
 
-def test_not_an_answer_may_have_been_carried_out():
+def test_invalid_answer_may_mean_that_the_write_was_applied():
     assert failure_of(NotAnAnswer("x")) is Failure.UNCERTAIN

@@ -1,4 +1,4 @@
-"""Rows of aggregates, written behind the service's back."""
+"""Rows of aggregates, written to the table without the service."""
 
 from cart.analytics.totals import board_key, entry_key
 from cart.dynamodb.keys import PRODUCT, row_key

@@ -1,4 +1,4 @@
-"""Chromium's options, and an app that it can reach."""
+"""The options of Chromium, and an app that it can reach."""
 
 import threading
 from collections.abc import Iterator

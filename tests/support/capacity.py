@@ -1,4 +1,4 @@
-"""Capacity units and requests of what a test does."""
+"""Count the capacity units and requests that a test uses."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Bill:
 
 @contextmanager
 def billed(table: CartTable) -> Iterator[Bill]:
-    """Count what the gateway sends, and ask DynamoDB what it charges."""
+    """Count the requests that the gateway sends, and the capacity that DynamoDB reports for them."""
     bill = Bill()
 
     def ask(params, **_):
@@ -32,8 +32,8 @@ def billed(table: CartTable) -> Iterator[Bill]:
 
     def charge(operation, answer, **_):
         consumed = answer.get("ConsumedCapacity", {})
-        for one in consumed if isinstance(consumed, list) else [consumed]:
-            bill.units_of[operation] += one.get("CapacityUnits", 0)
+        for table_capacity in consumed if isinstance(consumed, list) else [consumed]:
+            bill.units_of[operation] += table_capacity.get("CapacityUnits", 0)
 
     with hooked(table, "change", ask), hooked(table, "before", count), hooked(table, "after", charge):
         yield bill

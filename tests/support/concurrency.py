@@ -1,4 +1,4 @@
-"""Many callers at the same time."""
+"""Run many callers at the same time."""
 
 import threading
 import time
@@ -11,12 +11,12 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
     """Run ``work(0) … work(count - 1)`` in as many threads, which start together."""
     barrier = threading.Barrier(count)
 
-    def one(number: int) -> Any:
+    def start_together(number: int) -> Any:
         barrier.wait()
         return work(number)
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+        return list(pool.map(start_together, range(count)))
 
 
 def until_answered(ask):

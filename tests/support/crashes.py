@@ -13,51 +13,57 @@ PREFIXES = {"cart": "ITEM#", "saved": "SAVED#"}
 Units = dict[tuple[str, int], int]  # of each live line, by list and product
 
 
-class Died(BaseException):
-    """The process is gone: nothing in the service may catch this."""
+class Crashed(BaseException):
+    """The process has crashed: nothing in the service may catch this."""
 
 
 @contextmanager
-def dying(table, moment: str, point: int) -> Iterator[None]:
-    """Die at the request of this number, before it is sent or after it was carried out."""
+def crashing(table, moment: str, point: int) -> Iterator[None]:
+    """Crash at the request of this number, before it is sent or after it was carried out."""
     numbers = count()
 
-    def die(**_: Any) -> None:
+    def crash(**_: Any) -> None:
         if next(numbers) == point:
-            raise Died
+            raise Crashed
 
-    with hooked(table, moment, die):
+    with hooked(table, moment, crash):
         yield
 
 
-def deaths(table, user: str, act: Callable[[str], Any], prepare: Callable[[str], None]) -> Iterator[tuple[str, str]]:
-    """Prepare a cart and die in ``act`` on it, at each possible point; the values are the cart's user and the point."""
+def crash_points(
+    table, user: str, act: Callable[[str], Any], prepare: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    """Run ``act`` on one cart for each point at which it can crash.
+
+    Yield the user of the cart, and the name of the point. :param prepare: fills the cart before
+    """
     for moment in MOMENTS:
         for point in count():
-            one = f"{user}-{moment}-{point}"
-            prepare(one)
-            with dying(table, moment, point):
+            cart = f"{user}-{moment}-{point}"
+            prepare(cart)
+            with crashing(table, moment, point):
                 try:
-                    act(one)
-                except Died:
+                    act(cart)
+                except Crashed:
                     pass
                 else:
-                    break  # it has no request of this number
-            yield one, f"{moment} request {point}"
+                    break  # there is no request of this number
+            yield cart, f"{moment} request {point}"
         assert point > 0
 
 
 def put(store, user: str, lines: Units, ttl: str = "4102444800") -> None:
+    """Put lines into the table, without the service."""
     for (place, product_id), quantity in lines.items():
         item_id, units = {"S": f"{PREFIXES[place]}{product_id}"}, {"N": str(quantity)}
         store.put(user, product_id, item_id=item_id, quantity=units, ttl={"N": ttl})
 
 
 def units(store, user: str) -> Units:
-    """Read behind the service's back."""
-    found = {}
+    """Return the units of each live line, read from the table and not by the service."""
+    units_by_line = {}
     for row in store.rows(user):
         if row["ttl"]["N"] != "1":
             place = "cart" if row["item_id"]["S"].startswith("ITEM#") else "saved"
-            found[place, int(row["product_id"]["N"])] = int(row["quantity"]["N"])
-    return found
+            units_by_line[place, int(row["product_id"]["N"])] = int(row["quantity"]["N"])
+    return units_by_line

@@ -63,7 +63,7 @@ class Page:
 
     @cached_property
     def prose(self) -> str:
-        """The text without code blocks."""
+        """Return the text without code blocks."""
         return FENCE.sub("", self.text)
 
     def section(self, heading: str) -> str:
@@ -82,17 +82,21 @@ class Page:
 
     @cached_property
     def anchors(self) -> set[str]:
-        """The anchors that GitHub makes of the headings."""
+        """Return the anchors that GitHub makes from the headings."""
         return {anchor_of(heading) for heading in re.findall(r"^#+ (.*)$", self.prose, re.MULTILINE)}
 
     @cached_property
     def links(self) -> list[str]:
-        """The targets of links to other pages, files and headings."""
-        return [one for one in re.findall(r"\]\(([^)\s]+)\)", self.prose) if not one.startswith(("http:", "https:"))]
+        """Return the targets of links to other pages, files and headings."""
+        return [
+            target
+            for target in re.findall(r"\]\(([^)\s]+)\)", self.prose)
+            if not target.startswith(("http:", "https:"))
+        ]
 
     @cached_property
     def words(self) -> list[str]:
-        """What is set as code in the text."""
+        """Return what is set as code in the text."""
         return re.findall(r"`([^`\n]+)`", self.prose)
 
     def commands(self) -> list[str]:

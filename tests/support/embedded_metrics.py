@@ -1,10 +1,10 @@
-"""Metrics in a log line."""
+"""Read the metrics in a log line."""
 
 from cart.logs import METRICS
 
 
 def read_embedded(line):
-    """By CloudWatch's "Embedded metric format specification"."""
+    """Return the metrics as CloudWatch reads them ("Embedded metric format specification")."""
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert isinstance(line["_aws"]["Timestamp"], int)
     assert directive["Namespace"] == "Shop"

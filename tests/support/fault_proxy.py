@@ -1,4 +1,4 @@
-"""A proxy between the service and DynamoDB Local that fails as networks and DynamoDB do, by a seeded schedule."""
+"""A proxy between the service and DynamoDB Local that fails as networks and DynamoDB do, by a schedule from a seed."""
 
 import http.client
 import json
@@ -18,27 +18,27 @@ from urllib.parse import urlsplit
 HOST = "127.0.0.1"
 SHORT_DELAY_SECONDS = (0.01, 0.15)
 TOO_LONG_SECONDS = 2.2  # the service gives up on an answer after 2
-REFUSE_SECONDS = 0.03  # how long nobody listens
+REFUSE_SECONDS = 0.03  # how long the port is closed
 DOES_NOT_PASS_ON = (b"transfer-encoding", b"connection", b"keep-alive", b"content-length")
 
 
 class Fault(Enum):
-    """What can happen to one request. "Before" and "after" are of DynamoDB's carrying it out."""
+    """A fault of one request. "Before" and "after" refer to the moment when DynamoDB carries it out."""
 
     SHORT_DELAY = auto()
-    LATE = auto()  # carried out after the client has given up
-    SLOW_ANSWER = auto()  # carried out at once, and answered after the client has given up
-    REFUSE = auto()  # reset, and for a moment nobody listens
+    LATE = auto()  # carried out after the client gave up
+    SLOW_ANSWER = auto()  # carried out at once, but answered after the client gave up
+    REFUSE = auto()  # the connection is reset, and the port is closed for a moment
     CUT_BEFORE = auto()
     CUT_AFTER = auto()
-    CUT_SHORT = auto()  # half of the answer arrives
+    CUT_SHORT = auto()  # half of the answer is sent
     ERROR_BEFORE = auto()
     ERROR_AFTER = auto()
     THROTTLE = auto()
     CHECKSUM = auto()
 
 
-# As often as makes each happen many times in a run, and the run not wait for the two that take seconds
+# Weights: each fault happens many times in a run, and the two that take seconds happen rarely
 WEIGHTS = dict.fromkeys(Fault, 10) | {Fault.SHORT_DELAY: 25, Fault.LATE: 3, Fault.SLOW_ANSWER: 3}
 NOT_CARRIED_OUT = {Fault.REFUSE, Fault.CUT_BEFORE, Fault.ERROR_BEFORE, Fault.THROTTLE}
 
@@ -70,15 +70,15 @@ class FaultProxy:
         self.url = f"http://{HOST}:{self._port}"
 
     def settle(self) -> None:
-        """Wait for the requests that are under way: after this, none of them changes anything."""
-        time.sleep(0.02)  # what a client has sent before it gave up, or died, is read by then
+        """Wait for the requests that are being handled: after this, none of them changes anything."""
+        time.sleep(0.02)  # what a client sent before it gave up or crashed is read by then
         with self._changed:
-            seen = set(self._under_way)
-            if not self._changed.wait_for(lambda: not seen & self._under_way, timeout=30):
+            current = set(self._under_way)
+            if not self._changed.wait_for(lambda: not current & self._under_way, timeout=30):
                 raise TimeoutError("DynamoDB Local does not answer")
 
     def listen(self) -> None:
-        """Take connections until stopped, and come back after each REFUSE."""
+        """Accept connections until stopped; listen again after each REFUSE."""
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -96,7 +96,7 @@ class FaultProxy:
         self._stop_listening()
 
     def _stop_listening(self) -> None:
-        with suppress(OSError):  # it is just refusing
+        with suppress(OSError):  # a REFUSE has closed it already
             self._listener.shutdown(socket.SHUT_RDWR)
 
     def _serve(self, connection: socket.socket) -> None:
@@ -166,33 +166,36 @@ def fault_proxy(endpoint_url: str, seed: int) -> Iterator[FaultProxy]:
     try:
         yield proxy
     finally:
-        while listening.is_alive():  # a REFUSE may have it sleep, and open the door once more
+        while listening.is_alive():  # during a REFUSE the thread sleeps, and listens once more
             proxy.stop()
             listening.join(2 * REFUSE_SECONDS)
 
 
 def _read(reader: BinaryIO) -> Request | None:
-    """The next request, None where the client has gone."""
-    first = reader.readline().decode("latin-1")
-    if not first.endswith("\n"):
+    """Return the next request, or None if the client has closed the connection."""
+    request_line = reader.readline().decode("latin-1")
+    if not request_line.endswith("\n"):
         return None
     headers = http.client.parse_headers(reader)
     size = int(headers.get("Content-Length", 0))
     body = reader.read(size)
-    return (first, body, headers) if len(body) == size else None
+    return (request_line, body, headers) if len(body) == size else None
 
 
 def _forward(engine: http.client.HTTPConnection, request: Request, wrong_checksum: bool) -> bytes:
-    first, body, headers = request
-    method, path, _ = first.split()
+    request_line, body, headers = request
+    method, path, _ = request_line.split()
     engine.request(method, path, body, dict(headers))
     with engine.getresponse() as response:
         content = response.read()
-        kept = [(name.encode(), value.encode("latin-1")) for name, value in response.getheaders()]
-    kept = [(name, value) for name, value in kept if name.lower() not in DOES_NOT_PASS_ON]
+        response_headers = [(name.encode(), value.encode("latin-1")) for name, value in response.getheaders()]
+    response_headers = [(name, value) for name, value in response_headers if name.lower() not in DOES_NOT_PASS_ON]
     if wrong_checksum:
-        kept = [(name, b"%d" % (zlib.crc32(content) ^ 1) if name.lower() == b"x-amz-crc32" else v) for name, v in kept]
-    return _response(response.status, content, kept)
+        response_headers = [
+            (name, b"%d" % (zlib.crc32(content) ^ 1) if name.lower() == b"x-amz-crc32" else v)
+            for name, v in response_headers
+        ]
+    return _response(response.status, content, response_headers)
 
 
 def _error(status: int, kind: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A client of AWS that fails, and acts, as a test wants: around the direct client and boto3's alike."""
+"""A client of AWS that fails, or runs code of a test; it wraps the direct client or boto3's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 
 class Hook(NamedTuple):
-    """What a test does at the calls of an operation, or of all.
+    """Code that a test runs at the calls of an operation, or of all.
 
     :ivar moment: ``before`` or ``after`` a call, also after an error of AWS; ``change`` may return other parameters
     :ivar act: called with ``operation``, ``params`` and, after the call, ``answer``
@@ -21,14 +21,14 @@ class Hook(NamedTuple):
 
 
 class FaultyClient:
-    """A client whose operations call a test's hooks; all else is the client's own."""
+    """Call the hooks of a test at each operation; everything else is the wrapped client's."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
         self.hooks: list[Hook] = []
 
     def on(self, moment: str, act: Callable[..., Any], operation: str | None = None) -> Hook:
-        """Let a hook act from now on, see ``Hook``."""
+        """Call a hook from now on, see ``Hook``."""
         hook = Hook(moment, act, operation)
         self.hooks.append(hook)
         return hook
@@ -61,7 +61,7 @@ class FaultyClient:
 
 @contextmanager
 def hooked(holder: Any, moment: str, act: Callable[..., Any], operation: str | None = None) -> Iterator[None]:
-    """Let a hook act at the calls of ``holder.client``, such as a gateway's or the bus's; see ``Hook``."""
+    """Call a hook at the calls of ``holder.client``, such as a gateway's or the bus's; see ``Hook``."""
     hook = holder.client.on(moment, act, operation)
     try:
         yield
@@ -71,7 +71,7 @@ def hooked(holder: Any, moment: str, act: Callable[..., Any], operation: str | N
 
 @contextmanager
 def failing(holder: Any, operation: str, errors: list[Exception], applied: bool = False) -> Iterator[list[str]]:
-    """Let the next calls fail, one for each error; ``applied``: after they were carried out. Yields the calls."""
+    """Make the next calls fail, one for each error; with ``applied``, after they were carried out. Yield the calls."""
     calls: list[str] = []
     remaining = list(errors)
 

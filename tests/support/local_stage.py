@@ -1,4 +1,4 @@
-"""Stage `local` without AWS: Zappa on a copy of the project, and its zip run as Lambda runs it."""
+"""Stage `local` without AWS: run Zappa on a copy of the project, and run its zip as Lambda does."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ SHOP = "cart.shop.example"
 SECRET = "do-not-ship-7f3a"
 STRAYS = (".env", "secret.txt", "notes.py", "cart/.env", "cart/dump.json", "exports/carts.csv")
 
-# What Lambda's runtime does: the handler's module is imported once, then it is called with each event
+# As Lambda's runtime does: import the handler's module once, then call it with each event
 RUNTIME = """
 import importlib, json, pathlib, sys, types
 module, _, function = sys.argv[2].rpartition(".")
@@ -36,30 +36,30 @@ answer.write_text(json.dumps({"made_first": made_first, "answers": answers, "mod
 
 
 def settings() -> dict[str, dict[str, Any]]:
-    """zappa_settings.json by stage, ``extends`` carried out as Zappa does it: shallow."""
+    """Return zappa_settings.json by stage, with ``extends`` carried out as Zappa does it: shallow."""
     stages = json.loads((ROOT / "zappa_settings.json").read_text())
     base = stages.pop("base")
     return {name: base | stage for name, stage in stages.items()}
 
 
 def copy_project(folder: Path) -> Path:
-    """The repository without what git does not have, since the build makes and leaves ``.build``."""
+    """Copy the repository without what git ignores, since the build makes ``.build`` and leaves it there."""
     hidden = shutil.ignore_patterns(".*", "__pycache__", "venv", "*.zip")
     return Path(shutil.copytree(ROOT, folder, ignore=hidden, dirs_exist_ok=True))
 
 
 def zappa(project: Path, *arguments: str, **environ: str | None) -> subprocess.CompletedProcess[str]:
-    """Plain `zappa`, as in a terminal where the virtual environment is active; None takes a variable away."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    """Run plain `zappa`, as in a terminal where the virtual environment is active; None removes a variable."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     nobodys = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
-    given = {"VIRTUAL_ENV": sys.prefix, "AWS_EC2_METADATA_DISABLED": "true"} | nobodys | CREDENTIALS
-    merged = {name: value for name, value in (kept | given | environ).items() if value is not None}
+    chosen = {"VIRTUAL_ENV": sys.prefix, "AWS_EC2_METADATA_DISABLED": "true"} | nobodys | CREDENTIALS
+    merged = {name: value for name, value in (inherited | chosen | environ).items() if value is not None}
     command = [str(Path(sys.executable).with_name("zappa")), *arguments]
     return subprocess.run(command, cwd=project, env=merged, capture_output=True, text=True, timeout=240, check=False)
 
 
 def unpack(package: Path, folder: Path) -> Path:
-    """With the dates that are in the zip, as Lambda does, and read-only, as it is there."""
+    """Unpack the zip read-only and with the dates that it holds, as Lambda does."""
     with zipfile.ZipFile(package) as archive:
         archive.extractall(folder)
         for entry in archive.infolist():
@@ -72,7 +72,7 @@ def unpack(package: Path, folder: Path) -> Path:
 
 @dataclass
 class Run:
-    """What came of a process of the function. ``modules`` has each module's bytecode file, by the module's name."""
+    """The result of a process of the function. ``modules`` has each module's bytecode file, by the module's name."""
 
     made_first: bool
     answers: list[dict[str, Any]]
@@ -85,7 +85,7 @@ class Run:
 
 
 def run(tree: Path, scratch: Path, events: list[dict[str, Any]], environ: dict[str, str], *options: str) -> Run:
-    """Answer the events in a new Python that sees nothing but its standard library and the tree."""
+    """Answer the events in a new Python process that can import only the standard library and the tree."""
     lambdas = {
         "PATH": "/usr/bin:/bin",
         "LANG": "en_US.UTF-8",
@@ -98,7 +98,7 @@ def run(tree: Path, scratch: Path, events: list[dict[str, Any]], environ: dict[s
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    ended = subprocess.run(
+    process = subprocess.run(
         [
             sys.executable,
             "-S",
@@ -117,30 +117,30 @@ def run(tree: Path, scratch: Path, events: list[dict[str, Any]], environ: dict[s
         timeout=120,
         check=False,
     )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    return Run(**json.loads((scratch / "answers.json").read_text()), printed=ended.stdout, traced=ended.stderr)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return Run(**json.loads((scratch / "answers.json").read_text()), printed=process.stdout, traced=process.stderr)
 
 
 def rest_event(
     method: str, path: str, body: Any = None, host: str = API, packed: bool = False, **headers: str
 ) -> dict[str, Any]:
-    """A request as a REST API's proxy integration hands it over; its path is still percent-encoded there.
+    """Return a request as a REST API's proxy integration sends it; its path is still percent-encoded there.
 
     :param body: text, or what is to be JSON
-    :param host: that of the API with the stage in its path, or a domain of one's own without
-    :param packed: the body comes in base64
+    :param host: that of the API with the stage in its path, or a custom domain without it
+    :param packed: the body is in base64
     """
     text = body if isinstance(body, str | None) else json.dumps(body)
-    sent = {"Host": host, "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443", "User-Agent": "test"}
+    default_headers = {"Host": host, "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443", "User-Agent": "test"}
     if text is not None:
-        sent["Content-Type"] = "application/json"
-    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        default_headers["Content-Type"] = "application/json"
+    default_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
     return {
         "resource": "/{proxy+}",
         "path": path,
         "httpMethod": method,
-        "headers": sent,
-        "multiValueHeaders": {name: [value] for name, value in sent.items()},
+        "headers": default_headers,
+        "multiValueHeaders": {name: [value] for name, value in default_headers.items()},
         "queryStringParameters": None,
         "multiValueQueryStringParameters": None,
         "pathParameters": {"proxy": path.removeprefix("/")},
@@ -162,12 +162,12 @@ def rest_event(
 
 
 def scheduled_event(rule_arn: str) -> dict[str, Any]:
-    """What EventBridge sends when a rule's time has come."""
+    """Return what EventBridge sends when a rule's time has come."""
     return {"detail-type": "Scheduled Event", "source": "aws.events", "resources": [rule_arn], "detail": {}}
 
 
 def pattern_event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
-    """What EventBridge sends of an event that a rule's pattern matches ("AWS service event metadata")."""
+    """Return what EventBridge sends for an event that matches a rule's pattern ("AWS service event metadata")."""
     return {
         "version": "0",
         "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
@@ -182,7 +182,7 @@ def pattern_event(detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:
 
 
 def content(answer: dict[str, Any]) -> bytes:
-    """The body as API Gateway hands it on."""
+    """Return the body as API Gateway passes it on."""
     body = answer.get("body", "")
     return base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
 
@@ -192,6 +192,6 @@ def header(answer: dict[str, Any], name: str) -> str:
     return value
 
 
-def said(ended: subprocess.CompletedProcess[str]) -> str:
-    """All that a command printed, without colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", ended.stdout + ended.stderr)
+def output_of(process: subprocess.CompletedProcess[str]) -> str:
+    """Return all that a command printed, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", process.stdout + process.stderr)

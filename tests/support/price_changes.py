@@ -1,4 +1,4 @@
-"""Changes of a price."""
+"""Lines whose price changes."""
 
 import uuid
 from decimal import Decimal
@@ -16,7 +16,7 @@ def line_of(client, user: str) -> dict[str, Any]:
     return line
 
 
-def news(line: dict[str, Any]) -> tuple[Decimal, str] | None:
+def price_change_of(line: dict[str, Any]) -> tuple[Decimal, str] | None:
     assert ("current_price" in line) == ("price_changed_at" in line)
     return (line["current_price"], line["price_changed_at"]) if "current_price" in line else None
 
@@ -25,8 +25,8 @@ def saved(product_id: int) -> dict[str, Any]:
     return {"item_id": {"S": f"SAVED#{product_id}"}}
 
 
-def filled(store: Store, product: int, lines: int) -> list[str]:
-    """Carts that have the product, one of them expired, and one that has saved it."""
+def fill_carts(store: Store, product: int, lines: int) -> list[str]:
+    """Fill carts that have the product, one expired cart that has it, and one user who has saved it."""
     users = [f"{product}-{number}-{uuid.uuid4().hex[:6]}" for number in range(lines)]
     for user in users:
         store.put(user, product)

@@ -1,4 +1,4 @@
-"""The processes of a service: which are whose, and which still run."""
+"""The processes of a service: which belong to which, and which are still running."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ def parent_of(stat: Path) -> int | None:
 
 
 def all_started(pid: int, processes: int = 6) -> set[int]:
-    """The guardian, the engine, the counting process, gunicorn and its two workers."""
+    """Return the guardian, the engine, the counting process, gunicorn and its two workers."""
     deadline = time.monotonic() + 30
     while len(started := descendants(pid)) < processes:
         assert time.monotonic() < deadline, started
@@ -25,8 +25,8 @@ def all_started(pid: int, processes: int = 6) -> set[int]:
     return started
 
 
-def alive(pids: set[int]) -> set[int]:
-    """Those that run: one that has ended may stand in the table until its new parent, init, has looked."""
+def still_running(pids: set[int]) -> set[int]:
+    """Return the processes that are running. An ended one can stay in the table until init has collected it."""
     return {pid for pid in pids if state_of(pid) not in (None, "Z")}
 
 

@@ -1,4 +1,4 @@
-"""A products service on loopback: a real HTTP server, which is right unless a test gives it a fault."""
+"""A products service on loopback: a real HTTP server that answers correctly unless a test sets a fault."""
 
 import json
 import socket
@@ -10,15 +10,15 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 MADE_AT = "2026-01-01T00:00:00Z"
-Fault = Callable[["Handler"], bool]  # whether it has answered, in place of what is right
+Fault = Callable[["Handler"], bool]  # returns whether it has answered in place of the service
 
 
 class ProductsService:
-    """What it sells, what it was asked, and what is to go wrong.
+    """The products on sale, the requests that came, and the fault to cause.
 
     :ivar requests: the path and headers of each request
-    :ivar fault: is shown each request first
-    :ivar connections: how many were made
+    :ivar fault: called with each request before the service answers it
+    :ivar connections: the number of connections that were opened
     """
 
     def __init__(self) -> None:
@@ -36,24 +36,28 @@ class ProductsService:
         return [path for path, _ in self.requests]
 
     def sell(self, product_id: int = 42, price: str = "19.99", stock: int | None = 10, name: str = "Moka pot") -> None:
-        """:param price: as it stands in the JSON; ``stock`` None: it has no inventory"""
+        """Sell a product.
+
+        :param price: as it stands in the JSON
+        :param stock: None: the service has no inventory of it
+        """
         self.sold[product_id] = {"price": price, "stock": stock, "name": name}
 
     def discontinue(self, product_id: int = 42) -> None:
         del self.sold[product_id]
 
     def body_of(self, path: str) -> bytes | None:
-        """As the seed platform has it, None for its 404."""
+        """Return the body in the seed platform's form, or None for its 404."""
         _, products, product_id, *rest = path.split("/")
         assert products == "products"
-        one = self.sold.get(int(product_id))
-        if one is None or (rest and one["stock"] is None):
+        product = self.sold.get(int(product_id))
+        if product is None or (rest and product["stock"] is None):
             return None
         if rest:
-            body = {"inventory_id": 7, "product_id": int(product_id), "stock_quantity": one["stock"]}
+            body = {"inventory_id": 7, "product_id": int(product_id), "stock_quantity": product["stock"]}
             return json.dumps(body | {"warehouse_location": "A1", "updated_at": MADE_AT}).encode()
-        body = {"product_id": int(product_id), "sku": "SKU", "name": one["name"], "description": "", "price": "P"}
-        return json.dumps(body | {"created_at": MADE_AT}).replace('"P"', str(one["price"])).encode()
+        body = {"product_id": int(product_id), "sku": "SKU", "name": product["name"], "description": "", "price": "P"}
+        return json.dumps(body | {"created_at": MADE_AT}).replace('"P"', str(product["price"])).encode()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -73,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             service.at_once += 1
             service.most_at_once = max(service.most_at_once, service.at_once)
         try:
-            with suppress(OSError):  # the client has gone
+            with suppress(OSError):  # the client has closed the connection
                 if not (service.fault and service.fault(self)):
                     body = service.body_of(self.path)
                     self.answer(404 if body is None else 200, body or b'{"detail": "Not found"}')
@@ -110,7 +114,7 @@ def products_service() -> Iterator[ProductsService]:
         serving.join()
 
 
-# --- what can go wrong
+# --- faults
 
 
 def on_inventory(fault: Fault) -> Fault:
@@ -121,19 +125,20 @@ def on_details(fault: Fault) -> Fault:
     return lambda handler: not handler.path.endswith("/inventory") and fault(handler)
 
 
-def first(count: int, fault: Fault) -> Fault:
-    """Only at so many requests."""
-    left = [None] * count
+def for_first_requests(count: int, fault: Fault) -> Fault:
+    """Cause the fault for the first ``count`` requests alone."""
+    remaining = [None] * count
 
-    def one(handler: Handler) -> bool:
+    def fault_if_remaining(handler: Handler) -> bool:
         with handler.service.lock:
-            hit = left and left.pop() is None
+            hit = remaining and remaining.pop() is None
         return bool(hit) and fault(handler)
 
-    return one
+    return fault_if_remaining
 
 
-def says(body: bytes | str, status: int = 200, **headers: str) -> Fault:
+def answers_with(body: bytes | str, status: int = 200, **headers: str) -> Fault:
+    """Answer with this body and status."""
     data = body.encode() if isinstance(body, str) else body
 
     def fault(handler: Handler) -> bool:
@@ -144,13 +149,15 @@ def says(body: bytes | str, status: int = 200, **headers: str) -> Fault:
 
 
 def hangs(handler: Handler) -> bool:
-    """Answers nothing, until the test is over."""
+    """Send no answer until the test is over."""
     handler.service.over.wait(30)
     handler.close_connection = True
     return True
 
 
-def late(seconds: float) -> Fault:
+def answers_after(seconds: float) -> Fault:
+    """Answer after this time."""
+
     def fault(handler: Handler) -> bool:
         handler.service.over.wait(seconds)
         return False
@@ -158,15 +165,15 @@ def late(seconds: float) -> Fault:
     return fault
 
 
-def cut(handler: Handler) -> bool:
-    """Resets the connection instead of answering."""
+def resets_connection(handler: Handler) -> bool:
+    """Reset the connection instead of answering."""
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     handler.close_connection = True
     return True
 
 
-def cut_short(handler: Handler) -> bool:
-    """Ends in the middle of the body."""
+def ends_inside_body(handler: Handler) -> bool:
+    """End the connection in the middle of the body."""
     body = handler.service.body_of(handler.path) or b""
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(body)))
@@ -176,8 +183,8 @@ def cut_short(handler: Handler) -> bool:
     return True
 
 
-def drips(part: str) -> Fault:
-    """Sends its ``headers``, or its ``body``, a byte at a time: each comes in time, all of it does not."""
+def sends_byte_by_byte(part: str) -> Fault:
+    """Send the ``headers`` or the ``body`` byte by byte: no single byte is late, but the whole answer is."""
 
     def fault(handler: Handler) -> bool:
         head = "HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" if part == "body" else "HTTP/1.1 200 OK\r\nX: "
@@ -190,8 +197,8 @@ def drips(part: str) -> Fault:
     return fault
 
 
-def is_huge(handler: Handler) -> bool:
-    """Says and sends a gigabyte, as long as somebody reads."""
+def sends_gigabyte(handler: Handler) -> bool:
+    """Announce a gigabyte and send it for as long as the client reads."""
     handler.send_response(200)
     handler.send_header("Content-Length", str(2**30))
     handler.end_headers()

@@ -1,4 +1,4 @@
-"""The project's folder, and what to do where a part of the machine is missing."""
+"""The project's folder, and what a test does if a tool is missing on this machine."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,6 @@ IN_CI = os.environ.get("CI") == "true"
 ROOT = Path(__file__).parent.parent.parent
 
 
-def missing(what: str) -> None:
-    """Skip where a part of the machine is missing; in CI that is a failure."""
-    pytest.fail(what) if IN_CI else pytest.skip(what)
+def missing(reason: str) -> None:
+    """Skip the test because a tool is missing on this machine; in CI, fail it."""
+    pytest.fail(reason) if IN_CI else pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""An HTTP server of bytes: what it says, and when it goes, is what a test wants."""
+"""An HTTP server that sends the bytes that a test gives it, and closes connections when the test wants it."""
 
 import socket
 import ssl
@@ -21,7 +21,7 @@ class Request:
 
 @dataclass
 class RawServer:
-    """``answer`` makes of each request what is sent, or what is done with the connection; None closes it."""
+    """Call ``answer`` with each request: it returns the bytes to send, or acts on the connection. None closes it."""
 
     url: str
     answer: Callable[[Request], Answer | None]
@@ -86,18 +86,18 @@ def _serve(server: RawServer, connection: socket.socket, tls: ssl.SSLContext | N
 
 
 def _read(reader) -> Request | None:
-    first = reader.readline().decode().strip()
-    if not first:
+    request_line = reader.readline().decode().strip()
+    if not request_line:
         return None
     headers = {}
     while line := reader.readline().decode().strip():
         name, _, value = line.partition(": ")
         headers[name.lower()] = value
-    return Request(first, headers, reader.read(int(headers.get("content-length", 0))))
+    return Request(request_line, headers, reader.read(int(headers.get("content-length", 0))))
 
 
 def response(body: bytes, status: str = "200 OK", headers: tuple[str, ...] = (), crc: int | None = None) -> bytes:
-    """As DynamoDB says it."""
+    """Return an answer with the headers and checksum that DynamoDB sends."""
     lines = [
         f"HTTP/1.1 {status}",
         "Server: Server",
@@ -112,13 +112,13 @@ def response(body: bytes, status: str = "200 OK", headers: tuple[str, ...] = (),
 
 
 def chunked(body: bytes, sizes: list[int], extension: str = "", trailers: str = "", tail: bytes = b"") -> bytes:
-    """The same in chunks of these sizes, and one more of what is left."""
+    """Return the same answer in chunks of these sizes; one more chunk holds the rest."""
     pieces = []
     for size in sizes:
         pieces.append(body[:size])
         body = body[size:]
     pieces.append(body)
-    lines = [b"%x%s\r\n%s\r\n" % (len(one), extension.encode(), one) for one in pieces if one]
+    lines = [b"%x%s\r\n%s\r\n" % (len(piece), extension.encode(), piece) for piece in pieces if piece]
     whole = b"".join(pieces)
     head = response(whole).replace(b"Content-Length: %d" % len(whole), b"Transfer-Encoding: chunked", 1)
     return head[: len(head) - len(whole)] + b"".join(lines) + b"0\r\n" + trailers.encode() + b"\r\n" + tail

@@ -1,4 +1,4 @@
-"""A service that runs in processes of its own: how to talk to it, and which its workers are."""
+"""A service in processes of its own: how to send it requests, and which processes are its workers."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ from cart.commands import engines
 from tests.support.processes import descendants, parent_of
 from tests.support.project import ROOT
 
-ANSWER_WITHIN_SECONDS = 20  # far more than the service takes, so that to meet it is a failure and not a lost answer
+ANSWER_WITHIN_SECONDS = 20  # far longer than the service may take: reaching it is a failure, not a lost answer
 
 
 @dataclass
@@ -34,19 +34,19 @@ class Answer:
 
     @property
     def problem(self) -> str:
-        """The kind of the problem, "" where it is none."""
+        """The kind of the problem, "" if it is none."""
         return self.body["type"].removeprefix("urn:cart:problem:") if self.status >= 400 else ""
 
 
 class Caller:
-    """A client with one connection, which it keeps as long as the service does. Not for several threads."""
+    """A client with one connection, which it keeps as long as the service does. It is not thread-safe."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=ANSWER_WITHIN_SECONDS)
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer | None:
-        """Send a request once; None where the connection was lost before the whole answer had come.
+        """Send a request once; return None if the connection was lost before the whole answer arrived.
 
         :raise TimeoutError: the service does not answer
         """
@@ -67,36 +67,38 @@ class Caller:
 
 
 class Contract:
-    """What tests/openapi.json says that an operation may answer."""
+    """What tests/openapi.json allows an operation to answer."""
 
     def __init__(self) -> None:
         self.document = json.loads((ROOT / "tests" / "openapi.json").read_text())
-        self.templates = {one: re.compile(re.sub(r"\{\w+\}", "[^/]+", one)) for one in self.document["paths"]}
+        self.templates = {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in self.document["paths"]}
 
     def check(self, method: str, path: str, answer: Answer) -> None:
         operation = self._operations(path)[method.lower()]
-        told = f"{method} {path}: {answer.status} {answer.body}"
-        assert str(answer.status) in operation["responses"], told
-        assert answer.status != 500, told
+        message = f"{method} {path}: {answer.status} {answer.body}"
+        assert str(answer.status) in operation["responses"], message
+        assert answer.status != 500, message
         if answer.status < 400:
             return
         name = operation["responses"][str(answer.status)]["$ref"].rpartition("/")[2]
         content = self.document["components"]["responses"][name]["content"]["application/problem+json"]
-        assert answer.headers.get_content_type() == "application/problem+json", told
-        assert answer.body["type"] in {one["value"]["type"] for one in content["examples"].values()}, told
-        assert answer.body["status"] == answer.status, told
-        assert "secret" not in str(answer.body), told
+        assert answer.headers.get_content_type() == "application/problem+json", message
+        assert answer.body["type"] in {example["value"]["type"] for example in content["examples"].values()}, message
+        assert answer.body["status"] == answer.status, message
+        assert "secret" not in str(answer.body), message
         if answer.status in (429, 503):
-            assert int(answer.headers["Retry-After"]) > 0, told
+            assert int(answer.headers["Retry-After"]) > 0, message
 
     def _operations(self, path: str) -> dict[str, Any]:
-        (found,) = (one for one, template in self.templates.items() if template.fullmatch(path.partition("?")[0]))
-        operations: dict[str, Any] = self.document["paths"][found]
+        (path_template,) = (
+            name for name, template in self.templates.items() if template.fullmatch(path.partition("?")[0])
+        )
+        operations: dict[str, Any] = self.document["paths"][path_template]
         return operations
 
 
 def workers(url: str) -> set[int]:
-    """The process ids of gunicorn's workers, without their master's."""
+    """Return the process ids of gunicorn's workers, without their master's."""
     bound = f"127.0.0.1:{urlsplit(url).port}".encode()
     serving = {pid for pid in descendants(os.getpid()) if bound in _words(pid)}
     return {pid for pid in serving if parent_of(Path(f"/proc/{pid}/stat")) in serving}
@@ -116,7 +118,7 @@ def resident_kilobytes(pid: int) -> int:
 
 @contextmanager
 def serving(endpoint_url: str, log: Path, **environ: str) -> Iterator[str]:
-    """The service as `flask serve` runs it, in processes of its own; the value is its URL."""
+    """Run the service as `flask serve` does, in processes of its own; yield its URL."""
     port = engines.free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -148,17 +150,17 @@ def wait_for_health(url: str, process: subprocess.Popen[bytes], log: Path) -> No
 
 def request(method: str, url: str, body: object = None) -> tuple[int, dict[str, str], dict]:
     data = json.dumps(body).encode() if body else None
-    asked = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    prepared = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(asked, timeout=30) as response:
+        with urllib.request.urlopen(prepared, timeout=30) as response:
             return response.status, dict(response.headers), json.loads(response.read() or b"null")
     except HTTPError as error:
         return error.code, dict(error.headers), json.loads(error.read())
 
 
 def wait_until_counted(url: str, units: int) -> None:
-    """By the process that counts beside the service."""
+    """Wait until the process that counts beside the service has counted these units."""
     deadline = time.monotonic() + 30
-    while (found := request("GET", f"{url}/analytics/summary")[2])["totals"]["units"] != units:
-        assert time.monotonic() < deadline, found
+    while (summary := request("GET", f"{url}/analytics/summary")[2])["totals"]["units"] != units:
+        assert time.monotonic() < deadline, summary
         time.sleep(0.1)

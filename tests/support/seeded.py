@@ -1,4 +1,4 @@
-"""What tests that draw at random share."""
+"""What the tests with random schedules share."""
 
 import os
 
@@ -9,7 +9,7 @@ LISTS = {"cart": "ITEM#", "saved": "SAVED#"}
 
 
 def stored(store: Store, cart: str) -> dict[tuple[str, int], int]:
-    """By list and product."""
+    """Return the units of a cart's rows by list and product."""
     return {
         (place, int(row["product_id"]["N"])): int(row["quantity"]["N"])
         for row in store.rows(cart)

@@ -17,7 +17,7 @@ CUP = {"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price":
 
 @dataclass
 class Store:
-    """A table on one of the engines, looked at from behind the service's back."""
+    """A table on one of the engines; the methods read and write it without the service."""
 
     engine: str
     config: Config
@@ -48,7 +48,7 @@ class Store:
         self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | attributes)
 
     def expire(self, user_id: str, ttl: int = 1) -> None:
-        """Let all of a cart's life have passed."""
+        """Make all rows of a cart expire."""
         for row in self.rows(user_id):
             self.client.put_item(TableName=self.config.dynamodb_table_name, Item=row | {"ttl": {"N": str(ttl)}})
 
@@ -57,8 +57,8 @@ class Store:
         pages = self.client.get_paginator("scan").paginate(TableName=table, ProjectionExpression="user_id, item_id")
         deletes = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
         for start in range(0, len(deletes), BATCH_ROWS):
-            left = {table: deletes[start : start + BATCH_ROWS]}
-            assert not self.client.batch_write_item(RequestItems=left)["UnprocessedItems"]
+            unprocessed = {table: deletes[start : start + BATCH_ROWS]}
+            assert not self.client.batch_write_item(RequestItems=unprocessed)["UnprocessedItems"]
 
 
 def make_store(engine: str, url: str, with_stream: bool = False, **settings: Any) -> Store:
@@ -85,7 +85,7 @@ def engine_url(request: pytest.FixtureRequest) -> str:
 
 def shared_store(request: pytest.FixtureRequest) -> Store:
     """Make a table on the shared engine that is the parameter of a fixture."""
-    made = make_store(request.param, engine_url(request))
-    if made.engine == "moto":
-        SHARED_ON_MOTO.append(made)
-    return made
+    store = make_store(request.param, engine_url(request))
+    if store.engine == "moto":
+        SHARED_ON_MOTO.append(store)
+    return store

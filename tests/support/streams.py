@@ -1,4 +1,4 @@
-"""What Lambda does with the table's stream: batches cut and signed as DynamoDB's are."""
+"""What Lambda does with the table's stream: it sends batches of records, in DynamoDB's form."""
 
 import random
 from typing import Any
@@ -9,21 +9,21 @@ from cart.dynamodb.client import connect
 
 
 def stream_of(config: Config, client: Any) -> Stream:
-    """That of a table on DynamoDB Local."""
+    """Return the stream of a table on DynamoDB Local."""
     arn = client.describe_table(TableName=config.dynamodb_table_name)["Table"]["LatestStreamArn"]
     return Stream(connect(config, boto_defaults=True, service="dynamodbstreams"), arn)
 
 
 def by_ttl(record: dict[str, Any]) -> dict[str, Any]:
-    """A REMOVE as DynamoDB signs its own, which DynamoDB Local does not."""
+    """Mark a REMOVE as made by TTL, as DynamoDB does and DynamoDB Local does not."""
     return record | {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
 
 
-def cuts(records: list[dict[str, Any]], dice: random.Random, most: int) -> list[list[dict[str, Any]]]:
-    """In batches of random sizes."""
+def cuts(records: list[dict[str, Any]], random_source: random.Random, most: int) -> list[list[dict[str, Any]]]:
+    """Cut the records into batches of random sizes."""
     batches = []
     while records:
-        size = dice.randint(1, most)
+        size = random_source.randint(1, most)
         batches.append(records[:size])
         records = records[size:]
     return batches

@@ -19,7 +19,7 @@ def page(size: int) -> bytes:
 @contextmanager
 def tls_server(folder: Path, name: str):
     certificate = folder / "certificate.pem"
-    made = subprocess.run(
+    process = subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"),
             *("-addext", f"subjectAltName={name}", "-keyout", str(folder / "key.pem"), "-out", str(certificate)),
@@ -27,7 +27,7 @@ def tls_server(folder: Path, name: str):
         capture_output=True,
         check=False,
     )
-    if made.returncode:
+    if process.returncode:
         missing("openssl is not installed")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, folder / "key.pem")

@@ -1,4 +1,4 @@
-"""The Flask subclass: what it leaves out must not be missed by whoever adds it."""
+"""The Flask subclass leaves out parts of Flask: a test fails if somebody adds code that needs them."""
 
 import pytest
 from flask import Blueprint, after_this_request, appcontext_tearing_down, request_tearing_down
@@ -56,7 +56,7 @@ def test_receivers_of_flasks_signals_are_called(app, called):
     assert called[-4:] == ["teardown", "signal", "teardown of the context", "signal of the context"]
 
 
-def test_a_coroutine_is_not_taken_for_an_answer(app):
+def test_coroutine_is_not_accepted_as_an_answer(app):
     async def view() -> str:
         return "late"
 
@@ -65,7 +65,7 @@ def test_a_coroutine_is_not_taken_for_an_answer(app):
         app.ensure_sync(view)
 
 
-def test_a_view_is_closed_unless_it_is_marked():
+def test_view_needs_authentication_unless_marked_open():
     def view() -> str:
         return ""
 

@@ -1,4 +1,4 @@
-"""Settings: read from the environment, and a bad one stops the start with one line."""
+"""Settings are read from the environment; an invalid one stops the start with one line."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from cart.dynamodb.client import connect
 from tests.support.project import ROOT
 
 
-def test_the_defaults():
+def test_defaults_are_used_without_settings():
     config = Config.from_env({})
     assert vars(config) == vars(Config())
     assert config.dynamodb_table_name == "dev-carts"
@@ -46,7 +46,9 @@ def test_every_setting_is_read():
         "WEB_CONCURRENCY": "3",
         "WEB_CONNECTIONS": "4",
     }
-    assert environ.keys() | {"DYNAMODB_TABLE_NAME", "AUTH_PUBLIC_KEY"} == {one.name.upper() for one in fields(Config)}
+    assert environ.keys() | {"DYNAMODB_TABLE_NAME", "AUTH_PUBLIC_KEY"} == {
+        setting.name.upper() for setting in fields(Config)
+    }
     config = Config.from_env(environ)
     for name, text in environ.items():
         assert str(getattr(config, name.lower())) == text
@@ -54,7 +56,7 @@ def test_every_setting_is_read():
     assert Config.from_env({"DYNAMODB_TABLE_NAME": "mine"}).dynamodb_table_name == "mine"
 
 
-def test_an_empty_setting_has_its_default():
+def test_empty_setting_has_its_default():
     assert vars(Config.from_env({"CART_TTL_DAYS": "", "DYNAMODB_ENDPOINT_URL": ""})) == vars(Config())
 
 
@@ -84,10 +86,10 @@ def test_an_empty_setting_has_its_default():
         ("WEB_CONCURRENCY", "x"),
     ],
 )
-def test_a_bad_value_names_its_setting(name, text):
+def test_invalid_value_is_refused_with_its_setting(name, text):
     with pytest.raises(ConfigError, match=f"^cart: {name}=") as refusal:
         Config.from_env({name: text})
-    (setting,) = (one for one in fields(Config) if one.name == name.lower())
+    (setting,) = (field for field in fields(Config) if field.name == name.lower())
     assert setting.metadata.get("pattern", "must match") not in str(refusal.value)
 
 
@@ -95,8 +97,8 @@ SETTINGS_OF_TEXT = [one for one in fields(Config) if "pattern" in one.metadata]
 
 
 @pytest.mark.parametrize("setting", SETTINGS_OF_TEXT, ids=lambda one: one.name)
-def test_a_refusal_says_in_words_what_is_right(setting):
-    """A control character is right nowhere; where the form has an example, that is right."""
+def test_refusal_describes_the_valid_form(setting):
+    """A control character is never valid; an example in the message must be valid."""
     with pytest.raises(ConfigError) as refusal:
         Config.from_env({setting.name.upper(): "\x01 "})
     line = str(refusal.value)
@@ -108,7 +110,7 @@ def test_a_refusal_says_in_words_what_is_right(setting):
         assert line.endswith(f"must be {', '.join(choices[:-1])} or {choices[-1]}")
 
 
-def test_all_origins_are_refused_with_an_example():
+def test_wildcard_origin_is_refused_with_an_example():
     with pytest.raises(ConfigError) as refusal:
         Config.from_env({"CORS_ORIGINS": "*"})
     assert str(refusal.value) == (
@@ -118,17 +120,17 @@ def test_all_origins_are_refused_with_an_example():
 
 
 @pytest.mark.parametrize("module", ["flask --app wsgi routes", "gunicorn wsgi:app --preload --bind 127.0.0.1:0"])
-def test_a_bad_value_stops_the_start_with_one_line(module):
+def test_invalid_value_stops_the_start_with_one_line(module):
     environ = os.environ | {"CART_TTL_DAYS": "soon"}
     command = [sys.executable, "-m", *module.split()]
-    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 1
-    assert "cart: CART_TTL_DAYS='soon' must be a whole number from 1 to 3650" in ended.stderr
-    assert "Traceback" not in ended.stderr + ended.stdout
+    process = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 1
+    assert "cart: CART_TTL_DAYS='soon' must be a whole number from 1 to 3650" in process.stderr
+    assert "Traceback" not in process.stderr + process.stdout
 
 
 @pytest.mark.parametrize("environment", ["production", "staging", "local", "prod"])
-def test_only_dev_and_test_are_open_unless_told_so(environment):
+def test_only_dev_and_test_are_open_by_default(environment):
     with pytest.raises(ConfigError, match="AUTH_MODE must be set"):
         Config.from_env({"ENVIRONMENT": environment})
     assert Config.from_env({"ENVIRONMENT": environment, "AUTH_MODE": "none"}).auth_mode == "none"
@@ -141,7 +143,7 @@ def test_jwt_needs_exactly_one_source_of_keys():
             Config.from_env({"AUTH_MODE": "jwt"} | keys)
 
 
-def test_a_profile_that_does_not_exist_is_one_line(monkeypatch):
+def test_missing_aws_profile_prints_one_line(monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "nope")
     with pytest.raises(ConfigError, match="nope"):
         connect(Config())

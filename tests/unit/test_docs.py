@@ -1,5 +1,6 @@
-"""README.md and the pages in docs/ are true: their tables agree with the code, what they name exists, and their
-commands print what they show.
+"""README.md and the pages in docs/ are true.
+
+Their tables agree with the code, the names in them exist, and their commands print what they show.
 """
 
 import json
@@ -58,18 +59,18 @@ def document() -> Any:
 # --- tables
 
 
-def test_the_endpoints_are_those_of_the_openapi_document(document):
+def test_endpoints_equal_the_openapi_document(document):
     listed = [row[0].strip("`") for row in API.table("Endpoints")]
     assert sorted(listed) == sorted(name for name, _ in operations(document))
 
 
-def test_the_errors_are_those_of_the_code():
+def test_errors_equal_the_code():
     listed = {row[0].strip("`"): int(row[1]) for row in API.table("Errors")}
     kinds = [kind for kind in vars(errors).values() if is_problem(kind)]
     assert listed == {kind.type.removeprefix("urn:cart:problem:"): kind.status for kind in kinds}
 
 
-def test_the_settings_are_those_of_the_code():
+def test_settings_equal_the_code():
     listed = {row[0].strip("`"): row[1].strip("`") for row in OPERATIONS.table("Settings")}
     special = {
         "DYNAMODB_TABLE_NAME": "{ENVIRONMENT}-carts",
@@ -87,7 +88,7 @@ def test_the_settings_are_those_of_the_code():
     assert listed == defaults | special
 
 
-def test_the_limits_are_those_of_the_code(document):
+def test_limits_equal_the_code(document):
     limits = {row[0]: row[1] for row in API.table("Limits")}
     config = Config()
     item = document["components"]["schemas"]["Item"]["properties"]
@@ -103,18 +104,18 @@ def test_the_limits_are_those_of_the_code(document):
     assert limits["`expires_in_days` of a link"] == f"{days['minimum']} to {days['maximum']}"
 
 
-def test_the_runbook_has_each_alarm_once():
+def test_runbook_has_each_alarm_once():
     alarms = [alarm["AlarmName"].removeprefix("cart-dev-") for alarm in monitoring.alarms(Config())]
     assert [row[0].strip("`") for row in OPERATIONS.table("Alarm runbook")] == alarms
     assert all(all(cells) and len(cells) == 4 for cells in OPERATIONS.table("Alarm runbook"))
 
 
-def test_the_metrics_are_those_of_the_code():
+def test_metrics_equal_the_code():
     listed = [name for row in OPERATIONS.table("Monitoring") for name in re.findall(r"`(\w+)`", row[0])]
     assert sorted(listed) == sorted(METRICS)
 
 
-def test_the_folders_and_modules_are_those_of_the_code():
+def test_folders_and_modules_equal_the_code():
     listed = {
         name for row in INTERNALS.table("Where things are") for name in re.findall(r"`(cart/\w+(?:/|\.py))`", row[0])
     }
@@ -133,14 +134,14 @@ def test_each_guarantee_names_a_test():
 
 
 @each_page
-def test_tests_that_are_named_exist(page):
+def test_named_tests_exist(page):
     sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
     for name in re.findall(r"`(test_\w+(?:\.py)?)`", page.prose):
         assert name in sources or any(f"def {name}(" in source for source in sources.values()), name
 
 
 @each_page
-def test_make_targets_that_are_named_exist(page):
+def test_named_make_targets_exist(page):
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
     commands = [word for text in (*page.words, *page.commands()) for word in re.findall(r"\bmake ([a-z-]+)", text)]
@@ -148,7 +149,7 @@ def test_make_targets_that_are_named_exist(page):
 
 
 @each_page
-def test_paths_that_are_named_exist(page):
+def test_named_paths_exist(page):
     top = "cart|deploy|docs|tests|benchmarks"
     is_path = re.compile(rf"(?:{top})/[\w./-]*|[\w.-]+\.(?:yaml|json|txt|local)|Makefile")
     for word in page.words:
@@ -157,7 +158,7 @@ def test_paths_that_are_named_exist(page):
 
 
 @each_page
-def test_settings_that_are_named_exist(page):
+def test_named_settings_exist(page):
     known = {field.name.upper() for field in fields(Config)}
     prefixes = "CART|SAVED|AUTH|CATALOG|DYNAMODB|WEB|CORS|EVENT|METRICS|LOG"
     for name in re.findall(rf"\b(?:{prefixes})_[A-Z_]+\b", page.text):
@@ -165,7 +166,7 @@ def test_settings_that_are_named_exist(page):
 
 
 @each_page
-def test_links_lead_somewhere(page):
+def test_links_have_targets(page):
     for link in page.links:
         path, _, anchor = link.partition("#")
         target = (page.path.parent / path).resolve() if path else page.path
@@ -174,14 +175,14 @@ def test_links_lead_somewhere(page):
             assert anchor in Page(target).anchors, link
 
 
-def test_anchors_are_as_github_makes_them():
+def test_anchors_equal_githubs():
     assert anchor_of("5. Check out with your own order service") == "5-check-out-with-your-own-order-service"
     assert anchor_of("If-Match and ETags") == "if-match-and-etags"
     assert anchor_of("What `make run` does") == "what-make-run-does"
 
 
 @each_page
-def test_every_page_is_reached_from_the_readme(page):
+def test_every_page_is_linked_from_the_readme(page):
     assert page.name == "README.md" or page.name in {link.partition("#")[0] for link in PAGES["README.md"].links}
 
 
@@ -189,7 +190,7 @@ def test_every_page_is_reached_from_the_readme(page):
 
 
 @each_page
-def test_json_is_of_the_schema_that_it_names(page, document):
+def test_json_blocks_match_their_schema(page, document):
     for block in page.blocks:
         if block.kind != "json":
             continue
@@ -199,7 +200,7 @@ def test_json_is_of_the_schema_that_it_names(page, document):
 
 
 @each_page
-def test_blocks_are_of_a_kind_that_is_checked(page):
+def test_code_blocks_have_a_checked_language(page):
     marks = {"console": {"", "catalogue"}, "sh": {""}, "text": {""}, "mermaid": {""}}
     for block in page.blocks:
         assert block.kind == "json" or block.mark in marks[block.kind], block
@@ -208,16 +209,16 @@ def test_blocks_are_of_a_kind_that_is_checked(page):
 
 # --- commands
 
-# Commands of `sh` blocks that another test runs. The others are run below: curl, aws, flask and make, each in its way.
+# Commands of `sh` blocks that another test runs. The others are run below, by their first word: curl, aws, flask, make
 RUN_ELSEWHERE = {
-    "zappa deploy dev": "test_deploy_made_the_function_of_the_settings",
-    "zappa rollback dev -n 1": "test_rollback_then_undeploy_leaves_only_what_the_docs_name",
-    "zappa undeploy dev": "test_rollback_then_undeploy_leaves_only_what_the_docs_name",
-    "flask --app wsgi analytics follow": "test_what_shoppers_do_is_counted_once_whoever_ends_and_starts_again",
+    "zappa deploy dev": "test_deploy_makes_the_function_of_the_settings",
+    "zappa rollback dev -n 1": "test_rollback_and_undeploy_leave_only_the_documented_resources",
+    "zappa undeploy dev": "test_rollback_and_undeploy_leave_only_the_documented_resources",
+    "flask --app wsgi analytics follow": "test_changes_are_counted_once_although_the_command_is_killed",
     "ENVIRONMENT=dev METRICS_NAMESPACE=Cart flask --app wsgi monitoring create": (
-        "test_create_makes_one_dashboard_and_the_alarms_and_can_be_run_again"
+        "test_repeated_create_makes_one_dashboard_and_the_alarms"
     ),
-    "DYNAMODB_TABLE_NAME=production-carts .venv/bin/flask --app wsgi run": "test_flask_run_shows_the_page",
+    "DYNAMODB_TABLE_NAME=production-carts .venv/bin/flask --app wsgi run": "test_flask_run_serves_the_docs_page",
 }
 FLASK = re.compile(r"(?:[A-Z_]+=\S+(?: \S+\))? )*(?:\.venv/bin/)?flask --app wsgi ")
 
@@ -251,7 +252,7 @@ def config(moto_url) -> Config:
 
 @pytest.fixture
 def services(config) -> Iterator[dict[str, str]]:
-    """A service and, on the same table, one with a catalogue: mark of a ``console`` block to URL."""
+    """Run a service and, on the same table, one with a catalogue; map the mark of a ``console`` block to the URL."""
     if not shutil.which("curl"):
         missing("curl is not installed")
     with ExitStack() as stack:
@@ -262,8 +263,8 @@ def services(config) -> Iterator[dict[str, str]]:
 
 
 @each_page
-def test_curl_commands_print_what_is_shown(page, services):
-    """Times, ids and versions differ from run to run, and of the headers only some are shown."""
+def test_curl_commands_print_the_shown_output(page, services):
+    """Times, ids and versions differ from run to run, and the page shows only some headers."""
     with terminal() as shell:
         for block in page.blocks:
             if block.kind == "console":
@@ -272,7 +273,7 @@ def test_curl_commands_print_what_is_shown(page, services):
                     status, printed = shell.run(command)
                     deadline = time.monotonic() + AGAIN_FOR_SECONDS
                     while not matches(example.output, printed) and is_read(command) and time.monotonic() < deadline:
-                        time.sleep(0.2)  # a price change is shown a moment later
+                        time.sleep(0.2)  # a price change takes a moment to be visible
                         status, printed = shell.run(command)
                     assert status == 0, command
                     assert matches(example.output, printed), f"{command}\n{printed}\ninstead of\n{example.output}"
@@ -289,20 +290,20 @@ def is_read(command: str) -> bool:
     return command.startswith("curl ") and " -X " not in command
 
 
-def matches(shown: str, printed: str) -> bool:
-    """Return whether a command printed what is shown."""
-    shown, printed = without_varying_parts(shown), without_varying_parts(printed)
-    if not shown.startswith("HTTP/"):
-        return body_matches(shown, printed)
-    shown_head, _, shown_body = shown.partition("\n\n")
+def matches(expected: str, printed: str) -> bool:
+    """Return whether a command printed what the page shows."""
+    expected, printed = without_varying_parts(expected), without_varying_parts(printed)
+    if not expected.startswith("HTTP/"):
+        return body_matches(expected, printed)
+    shown_head, _, shown_body = expected.partition("\n\n")
     head, _, body = printed.partition("\n\n")
     return set(shown_head.splitlines()) <= set(head.splitlines()) and body_matches(shown_body, body)
 
 
-def body_matches(shown: str, printed: str) -> bool:
-    if not shown.startswith("{"):
-        return shown.strip() == printed.strip()
-    shown_value, value = (json.loads(text, parse_float=str) for text in (shown, printed))
+def body_matches(expected: str, printed: str) -> bool:
+    if not expected.startswith("{"):
+        return expected.strip() == printed.strip()
+    shown_value, value = (json.loads(text, parse_float=str) for text in (expected, printed))
     return {name: value.get(name) if text == "…" else text for name, text in shown_value.items()} == value
 
 
@@ -312,7 +313,7 @@ def without_varying_parts(text: str) -> str:
     return re.sub(r"\b\d{16}\b", "1", re.sub(r"\b[0-9a-f]{32}\b|\b[0-9a-f]{24}\b|guest-[\w-]{32}", "ID", text))
 
 
-def test_there_are_examples():
+def test_examples_exist():
     counts = {name: sum(len(block.examples()) for block in page.blocks) for name, page in PAGES.items()}
     assert {name for name, count in counts.items() if count} == {"README.md", "docs/api.md", "docs/tutorial.md"}
     assert counts["docs/tutorial.md"] > 10
@@ -320,7 +321,7 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize(
-    ("shown", "printed"),
+    ("expected", "printed"),
     [
         ('{"price": 1.50}', '{"price": 1.5}'),
         ('{"a": 1}', '{"a": 1, "b": 2}'),
@@ -330,8 +331,8 @@ def test_there_are_examples():
         ("guest-7TzYh0bU2mBzXxS4o3JkP9aQcVdL1wEf\n", "\n"),
     ],
 )
-def test_what_differs_is_noticed(shown, printed):
-    assert not matches(shown, printed)
+def test_different_output_is_noticed(expected, printed):
+    assert not matches(expected, printed)
 
 
 @each_page
@@ -359,7 +360,7 @@ def test_flask_commands_exist_and_run(page, config, tmp_path, monkeypatch):
             assert result.exit_code == 0, word
 
 
-def test_flask_run_shows_the_page(moto_url, tmp_path):
+def test_flask_run_serves_the_docs_page(moto_url, tmp_path):
     port = str(engines.free_port())
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port", port]
     environ = os.environ | {"DYNAMODB_ENDPOINT_URL": moto_url}
@@ -375,8 +376,8 @@ def test_flask_run_shows_the_page(moto_url, tmp_path):
 
 
 @each_page
-def test_aws_commands_are_of_the_form_that_aws_takes(page):
-    """Each operation and option is one of botocore's models, from which the command line of AWS is made."""
+def test_aws_commands_have_valid_operations_and_options(page):
+    """Operations and options must exist in botocore's models, from which the AWS command line is made."""
     for command in (*page.commands(), *page.words):
         if not command.startswith("aws "):
             continue
@@ -389,8 +390,8 @@ def test_aws_commands_are_of_the_form_that_aws_takes(page):
 
 
 @each_page
-def test_make_commands_are_of_the_form_that_make_takes(page, tmp_path):
-    """Each is planned, not carried out, in a folder of its own: ``PYTHON=`` would remove a .venv."""
+def test_make_commands_can_be_planned(page, tmp_path):
+    """They are planned, not carried out, in a temporary folder: ``PYTHON=`` would remove a .venv."""
     for name in ("Makefile", "requirements.txt", "requirements-run.txt", "requirements-dev.txt"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("benchmarks/requirements.txt", "benchmarks/reference/requirements.txt"):

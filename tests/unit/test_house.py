@@ -1,4 +1,4 @@
-"""The rooms of the house: which module may import which, as docs and DESIGN have it."""
+"""The layout of the packages: which module may import which, as the docs state."""
 
 import ast
 import sys
@@ -16,7 +16,7 @@ BASE = {"cart.config", "cart.errors", "cart.context", "cart.logs", "cart.model"}
 FEATURES = {"carts", "prices", "analytics"}
 BUILDS_ON = {"prices": {"carts"}}  # a feature, and the features that it may import
 
-# By room: what it may import of this project, transitively, beside itself
+# For each package: the modules of this project that it may import, also transitively, beside itself
 ROOMS = {
     "cart.config": set(),
     "cart.errors": set(),
@@ -46,21 +46,21 @@ SOURCES = {module_of(path): path for package in PACKAGES for path in (ROOT / pac
 
 @cache
 def imports(module: str) -> frozenset[str]:
-    """The modules that a module imports, anywhere in it: this project's in full, of libraries the name alone."""
-    found = set()
+    """Return the imports of a module, anywhere in it: this project's modules in full, of libraries only the name."""
+    names = set()
     for node in ast.walk(ast.parse(SOURCES[module].read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{module} has a relative import"
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
-                found.add(name if name in SOURCES else str(node.module))
-    return frozenset(name if name in SOURCES else name.partition(".")[0] for name in found)
+                names.add(name if name in SOURCES else str(node.module))
+    return frozenset(name if name in SOURCES else name.partition(".")[0] for name in names)
 
 
 def paths_from(module: str) -> Iterator[list[str]]:
-    """Each module that is imported, directly or not, as the path to it."""
+    """Return each module that is imported directly or transitively, with the path to it."""
     reached, unread = {module}, [[module]]
     while unread:
         path = unread.pop(0)
@@ -79,50 +79,52 @@ def modules_of(room: str) -> list[str]:
     return [module for module in SOURCES if is_in(module, room)]
 
 
-def broken(modules: list[str], is_allowed) -> list[str]:
-    """Each import that is not allowed, as a chain of modules."""
+def forbidden_chains(modules: list[str], is_allowed) -> list[str]:
+    """Return each forbidden import as a chain of modules."""
     return [" -> ".join(path) for module in modules for path in paths_from(module) if not is_allowed(path[-1])]
 
 
-def test_every_module_is_in_a_room():
+def test_every_module_belongs_to_a_package():
     others = {"cart", "cart.docs", "cart.health", "cart.events"}
     rooms = {*ROOMS, "cart.commands", "deploy"}
     assert [module for module in SOURCES if module not in others and not any(is_in(module, r) for r in rooms)] == []
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_one_way(room):
+def test_imports_follow_the_rules(room):
     assert modules_of(room)
     allowed = {room, *ROOMS[room]}
-    chains = broken(modules_of(room), lambda name: name not in SOURCES or any(is_in(name, one) for one in allowed))
+    chains = forbidden_chains(
+        modules_of(room), lambda name: name not in SOURCES or any(is_in(name, prefix) for prefix in allowed)
+    )
     assert chains == []
 
 
 @pytest.mark.parametrize("room", WITHOUT_FLASK)
-def test_no_flask_below_http(room):
-    assert broken(modules_of(room), lambda name: name not in WEB_LIBRARIES) == []
+def test_packages_below_http_import_no_flask(room):
+    assert forbidden_chains(modules_of(room), lambda name: name not in WEB_LIBRARIES) == []
 
 
-def test_the_model_imports_the_standard_library_alone():
-    chains = broken(modules_of("cart.model"), lambda name: name in SOURCES or name in sys.stdlib_module_names)
+def test_model_imports_only_the_standard_library():
+    chains = forbidden_chains(modules_of("cart.model"), lambda name: name in SOURCES or name in sys.stdlib_module_names)
     assert chains == []
 
 
-def test_only_create_app_imports_the_commands():
+def test_only_create_app_imports_commands():
     importers = {module for module in SOURCES for name in imports(module) if is_in(name, "cart.commands")}
     assert {module for module in importers if not is_in(module, "cart.commands")} == {"cart"}
 
 
-def test_nothing_of_the_app_imports_what_deploys_it():
-    assert broken(modules_of("cart"), lambda name: not is_in(name, "deploy")) == []
+def test_cart_does_not_import_deploy():
+    assert forbidden_chains(modules_of("cart"), lambda name: not is_in(name, "deploy")) == []
 
 
-def test_packages_are_empty_but_for_the_app():
+def test_package_init_files_are_empty():
     full = {path.relative_to(ROOT) for path in SOURCES.values() if path.name == "__init__.py" and path.read_text()}
     assert full == {Path("cart/__init__.py")}
 
 
-def test_no_module_is_long():
+def test_no_module_exceeds_the_line_limit():
     lengths = {module: len(path.read_text().splitlines()) for module, path in SOURCES.items()}
     assert {module: lines for module, lines in lengths.items() if lines > MAX_LINES} == {}
 
@@ -145,8 +147,8 @@ def test_no_test_module_imports_another():
         ("cart.model.money", "from cart.http import fields", "cart.model.money -> cart.http.fields"),
     ],
 )
-def test_a_forbidden_import_is_named_with_both_modules(monkeypatch, tmp_path, module, source, chain):
-    """A rule of this file that nothing could break would not be one."""
+def test_forbidden_import_is_named_with_both_modules(monkeypatch, tmp_path, module, source, chain):
+    """Show that the rules of this file can fail."""
     path = tmp_path / "changed.py"
     path.write_text(f"{source}\n{SOURCES[module].read_text()}")
     monkeypatch.setitem(SOURCES, module, path)
@@ -154,10 +156,10 @@ def test_a_forbidden_import_is_named_with_both_modules(monkeypatch, tmp_path, mo
     room = module.rpartition(".")[0]
     try:
         allowed = {room, *ROOMS[room]}
-        found = broken(
+        chains = forbidden_chains(
             [module],
             lambda name: name not in WEB_LIBRARIES and (name not in SOURCES or any(is_in(name, r) for r in allowed)),
         )
     finally:
         imports.cache_clear()
-    assert chain in found
+    assert chain in chains

@@ -1,4 +1,4 @@
-"""The log: what cannot be written changes no answer, and no line has a secret in it."""
+"""A log line that cannot be written changes no answer, and no log line has a secret."""
 
 import io
 import json
@@ -29,19 +29,19 @@ print(statuses, file=sys.stderr)
 
 
 def statuses(stdout: int) -> str:
-    """The statuses of some requests to a service that logs to this file descriptor."""
-    ended = subprocess.run(
+    """Return the statuses of some requests to a service that logs to this file descriptor."""
+    process = subprocess.run(
         [sys.executable, "-c", ASK], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
     )
-    return ended.stderr
+    return process.stderr
 
 
-def test_a_full_disk_changes_no_answer():
+def test_full_disk_changes_no_answer():
     with open("/dev/full", "w") as full:  # noqa: PTH123
         assert statuses(full.fileno()).startswith("[200, 404, 200]\n")
 
 
-def test_a_closed_pipe_changes_no_answer():
+def test_closed_pipe_changes_no_answer():
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -51,7 +51,7 @@ def test_a_closed_pipe_changes_no_answer():
 
 
 class Full(io.StringIO):
-    """A stream that takes nothing until there is room."""
+    """A stream that accepts nothing until there is room."""
 
     has_room = False
 
@@ -61,7 +61,7 @@ class Full(io.StringIO):
         return super().write(text)
 
 
-def test_the_next_line_says_how_many_were_dropped(monkeypatch):
+def test_next_line_states_how_many_were_dropped(monkeypatch):
     configure_logging("INFO")
     stream = Full()
     monkeypatch.setattr(sys, "stdout", stream)
@@ -79,7 +79,7 @@ def test_the_next_line_says_how_many_were_dropped(monkeypatch):
     assert lines[0]["level"] == "ERROR"
 
 
-def test_a_closed_stdout_raises_nothing(monkeypatch):
+def test_closed_stdout_raises_nothing(monkeypatch):
     configure_logging("INFO")
     stream = io.StringIO()
     stream.close()
@@ -98,7 +98,7 @@ def test_a_closed_stdout_raises_nothing(monkeypatch):
         (f"Error handling request /dev/shared/{TOKEN}", "Error handling request /dev/shared/#"),
     ],
 )
-def test_secrets_become_a_hash(text, hashed):
+def test_secrets_are_logged_as_a_hash(text, hashed):
     cleaned = without_secrets(text)
     assert cleaned.startswith(hashed)
     assert GUEST not in cleaned
@@ -107,12 +107,12 @@ def test_secrets_become_a_hash(text, hashed):
     assert without_secrets(text.replace("7Tz", "8Tz")) == cleaned.replace("7Tz", "8Tz") or "#" in cleaned
 
 
-def test_two_guests_have_two_hashes():
+def test_two_guests_have_different_hashes():
     assert without_secrets(GUEST) != without_secrets(GUEST[:-1] + "g")
 
 
 @pytest.mark.parametrize("path", [f"/shared/{TOKEN}", f"/cart/{GUEST}"])
-def test_an_unhandled_error_logs_the_route(path, capsys):
+def test_unhandled_error_logs_the_route_and_not_the_path(path, capsys):
     app = create_app(Config(log_level="INFO"))
 
     class Defect:
@@ -132,7 +132,7 @@ def test_an_unhandled_error_logs_the_route(path, capsys):
         assert TOKEN not in line
 
 
-def test_gunicorns_lines_have_no_secrets():
+def test_gunicorn_log_lines_have_no_secrets():
     class Server:
         class log:
             error_log = logging.getLogger("gunicorn.error.test")

@@ -1,4 +1,4 @@
-"""Money is Decimal from the body to the table and back."""
+"""Money is a Decimal from the request's body to the table and back."""
 
 import json
 from decimal import Decimal
@@ -21,7 +21,7 @@ def test_subtotals_are_exact(client, user, price, quantity, subtotal):
     assert client.get(f"/cart/{user}").json["total_price"] == Decimal(subtotal)
 
 
-def test_the_json_carries_numbers(client, user):
+def test_json_amounts_are_numbers(client, user):
     for product_id, price in ((1, 0.1), (2, 0.2)):
         client.post(f"/cart/{user}/items", json=CUP | {"product_id": product_id, "price": price, "quantity": 1})
     text = client.get(f"/cart/{user}").get_data(as_text=True)
@@ -30,7 +30,7 @@ def test_the_json_carries_numbers(client, user):
     assert json.loads(text)["total_price"] == 0.3
 
 
-def test_the_largest_cart_is_exact(client, user, store):
+def test_total_of_the_largest_cart_is_exact(client, user, store):
     for product_id in range(1, 101):
         store.put(user, product_id, price={"N": MAX_PRICE}, quantity={"N": "999"})
     cart = client.get(f"/cart/{user}").json
@@ -38,6 +38,6 @@ def test_the_largest_cart_is_exact(client, user, store):
     assert cart["total_price"] == Decimal(MAX_PRICE) * 999 * 100
 
 
-def test_no_order_of_lines_changes_a_total():
+def test_total_does_not_depend_on_the_order_of_lines():
     lines = [Line(n, "x", n, Decimal(n) / 100, f"{n % 7}", "", 1) for n in range(1, 200)]
     assert cart_of("u", lines).total_price == cart_of("u", reversed(lines)).total_price == Decimal("26467.00")

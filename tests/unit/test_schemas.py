@@ -74,18 +74,18 @@ def dumped_by_marshmallow(schema: JsonSchema, value) -> str:
 
 
 @given(LINES)
-def test_a_line(line):
+def test_line_is_dumped_as_by_marshmallow(line):
     assert LineSchema().fast_dumps(line) == dumped_by_marshmallow(LineSchema(), line)
 
 
 @given(LINES, st.integers(0, 1000))
-def test_a_moved_line(line, cut):
+def test_moved_line_is_dumped_as_by_marshmallow(line, cut):
     move = Move(CART, line, None, None, "move", line, cut)
     assert MovedLineSchema().fast_dumps(move) == dumped_by_marshmallow(MovedLineSchema(), move)
 
 
 @given(USERS, st.lists(LINES, max_size=5), st.lists(LINES, max_size=5))
-def test_a_cart(user_id, items, saved):
+def test_cart_is_dumped_as_by_marshmallow(user_id, items, saved):
     cart, both = Cart(user_id, items), CartAndSaved(user_id, items, saved)
     assert CartSchema().fast_dumps(cart) == dumped_by_marshmallow(CartSchema(), cart)
     assert CartSchema().fast_dumps(both) == dumped_by_marshmallow(CartSchema(), both)
@@ -94,7 +94,7 @@ def test_a_cart(user_id, items, saved):
 
 
 @given(st.lists(LINES, max_size=5), st.sampled_from(["view", "edit"]), TIMES, st.integers(0, 2**31))
-def test_a_shared_cart(items, access, created_at, ttl):
+def test_shared_cart_is_dumped_as_by_marshmallow(items, access, created_at, ttl):
     shared = SharedCart(Share("ab12", "owner", access, created_at, ttl), Cart("owner", items))
     assert SharedCartSchema().fast_dumps(shared) == dumped_by_marshmallow(SharedCartSchema(), shared)
 
@@ -103,7 +103,7 @@ CARTS = st.lists(LINES, max_size=6, unique_by=lambda line: line.product_id)
 
 
 @given(USERS, CARTS)
-def test_a_cart_is_the_same_straight_from_its_rows(user_id, lines):
+def test_cart_dumped_from_rows_is_the_same(user_id, lines):
     rows = [line_values(line) for line in lines]
     for row in rows:
         row["price"]["N"] = f"{Decimal(row['price']['N']).normalize():f}"  # as DynamoDB has it
@@ -128,7 +128,7 @@ def test_dumps_leaves_lists_to_marshmallow(lines):
         (PriceChange(Decimal(2), "2026-01-01T00:00:00.000000Z", Decimal(3)), None),  # the line was given another since
     ],
 )
-def test_what_is_news_of_a_price(change, shown):
+def test_price_change_is_shown_only_if_the_price_differs(change, shown):
     line = Line(1, "Cup", 1, Decimal("1.00"), "2026-01-01T00:00:00.000000Z", 1, change=change)
     assert line.current_price == shown
     assert ("current_price" in json.loads(LineSchema().dumps(line))) == (shown is not None)
@@ -164,19 +164,19 @@ def assert_loads_as_marshmallow(schema: JsonSchema, body) -> None:
 
 
 @given(ITEMS | ODD)
-def test_an_item(body):
+def test_item_is_loaded_as_by_marshmallow(body):
     assert_loads_as_marshmallow(ItemSchema(), body)
     with APP_WITH_CATALOG.app_context():
         assert_loads_as_marshmallow(ItemSchema(), body)
 
 
 @given(st.fixed_dictionaries({}, optional={"quantity": NUMBERS | ODD, "extra": ODD}) | ODD)
-def test_a_quantity(body):
+def test_quantity_is_loaded_as_by_marshmallow(body):
     assert_loads_as_marshmallow(QuantitySchema(), body)
 
 
 @pytest.mark.parametrize("price", ["19.99", "19.9", "19", "0.01", "9999999.99"])
-def test_what_clients_send_is_loaded_fast(price):
+def test_usual_items_take_the_fast_path(price):
     """Else nothing would be gained, and nobody would see it."""
     text = f'{{"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": {price}}}'
     body = current_app.json.loads(text)

@@ -1,4 +1,4 @@
-"""What a record of the stream changes, by the pure rule; and that neither order, nor repeats, nor cuts matter."""
+"""The pure rule of counting: what a stream record changes; order, repeats and batch sizes do not matter."""
 
 from collections import Counter
 from copy import deepcopy
@@ -40,60 +40,60 @@ FLOWS = {
 
 
 @pytest.mark.parametrize("case", FLOWS)
-def test_flows(case):
-    told, flows = FLOWS[case]
-    change = change_of(told)
+def test_record_changes_the_flows(case):
+    stream_record, flows = FLOWS[case]
+    change = change_of(stream_record)
     assert (change.day, change.flows) == ("2026-11-23", flows)
 
 
-def test_what_is_not_in_a_cart_is_not_counted():
+def test_saved_lines_and_other_rows_are_not_counted():
     for user, item_id in (("ann", "SAVED#42"), ("SHARES#ann", "0a"), ("COUNTED#ann", "LINE#42"), ("DAYS#", "2026#0")):
         assert change_of(record(None, image(), user, item_id)) is None
 
 
-def test_a_delete_that_found_nothing_changes_nothing():
+def test_delete_of_a_missing_row_changes_nothing():
     assert change_of(record(None, None, eventName="REMOVE")) is None
 
 
-def test_the_day_is_that_of_utc():
+def test_day_is_utc():
     assert change_of(record(None, image(), at=1_795_478_399.9)).day == "2026-11-23"
     assert change_of(record(None, image(), at=1_795_478_400)).day == "2026-11-24"
 
 
-def test_positions_sort_by_number_and_a_new_stream_comes_after_the_old():
+def test_positions_sort_by_number_and_new_streams_come_last():
     new_stream = record(None, image(), number=1, eventSourceARN="arn:x/stream/2026-11-24T00:00:00.000")
-    told = [record(None, image(), number=9), record(None, image(), number=10), record(None, image(), number=10**39)]
-    positions = [change_of(one).position for one in [*told, new_stream]]
+    records = [record(None, image(), number=9), record(None, image(), number=10), record(None, image(), number=10**39)]
+    positions = [change_of(stream_record).position for stream_record in [*records, new_stream]]
     assert positions == sorted(positions)
 
 
-def broken(*path: str) -> dict:
-    told = deepcopy(record(image(), image()))
-    place = told
+def record_without(*path: str) -> dict:
+    stream_record = deepcopy(record(image(), image()))
+    place = stream_record
     for name in path[:-1]:
         place = place[name]
     del place[path[-1]]
-    return told
+    return stream_record
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stream_record",
     [
-        broken("dynamodb"),
-        broken("dynamodb", "NewImage", "price"),
-        broken("dynamodb", "OldImage", "quantity", "N"),
-        broken("dynamodb", "ApproximateCreationDateTime"),
+        record_without("dynamodb"),
+        record_without("dynamodb", "NewImage", "price"),
+        record_without("dynamodb", "OldImage", "quantity", "N"),
+        record_without("dynamodb", "ApproximateCreationDateTime"),
         record(None, None),
         record(None, image(price="x")),
         record(None, image(), item_id="ITEM#x"),
     ],
 )
-def test_what_is_no_such_record_is_said(told):
+def test_invalid_record_is_refused(stream_record):
     with pytest.raises((LookupError, ValueError, ArithmeticError)):
-        change_of(told)
+        change_of(stream_record)
 
 
-def test_what_moves_to_a_new_generation_leaves_the_old_one():
+def test_change_moves_from_the_old_to_the_new_generation():
     counted = {LineId("ann", 42): Counted(Held(2, 1000), "1", generation=3, revision=7)}
     result = tally([change_of(record(image(), image(5, "1.00")))], counted, 4)
     assert result.products == {
@@ -116,27 +116,27 @@ HISTORIES = st.lists(
 
 
 def count_all(batches: list[list[Change]]) -> tuple[dict, dict, dict]:
-    """As the bookkeeper does it: what was counted is left out, and each batch is written at once."""
-    seen: set[str] = set()
+    """Count as the bookkeeper does: skip what was counted, and write each batch at once."""
+    counted_numbers: set[str] = set()
     counted: dict[LineId, Counted] = {}
     products: dict[int, Counter[str]] = {}
     days: dict[str, Counter[str]] = {}
     for batch in batches:
-        new = {change.position: change for change in batch if change.position not in seen}
+        new = {change.position: change for change in batch if change.position not in counted_numbers}
         result = tally(new.values(), counted, 1)
-        seen |= new.keys()
+        counted_numbers |= new.keys()
         counted |= result.counted
         for (product_id, generation), amounts in result.products.items():
             assert generation == 1 or not any(amounts.values())
             products.setdefault(product_id, Counter()).update(amounts)
         for day, flows in result.days.items():
             days.setdefault(day, Counter()).update(flows)
-    held = {line: one.held for line, one in counted.items() if one.held.quantity}
-    return held, {one: amounts for one, amounts in products.items() if any(amounts.values())}, days
+    held = {line: line_count.held for line, line_count in counted.items() if line_count.held.quantity}
+    return held, {key: amounts for key, amounts in products.items() if any(amounts.values())}, days
 
 
 @given(HISTORIES, st.data())
-def test_order_repeats_and_cuts_do_not_matter(histories, data):
+def test_order_repeats_and_batches_do_not_matter(histories, data):
     lines: dict[tuple[str, int], list] = {}
     for user, product_id, images in histories:
         lines.setdefault((user, product_id), []).extend(images)
