@@ -1,6 +1,7 @@
 """The blueprint that every feature uses."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask_smorest import Blueprint
@@ -9,6 +10,7 @@ from cart.errors import InternalError, Problem
 from cart.http.auth import OPEN, OPEN_BY_LINK, allow
 from cart.http.parser import RequestParser
 from cart.http.problems import response_name
+from cart.http.schema import Constant
 
 View = Callable[..., Any]
 
@@ -32,33 +34,29 @@ class CartBlueprint(Blueprint):
         for kind in documented:
             by_status.setdefault(kind.status, []).append(kind)
         self.problem_groups += by_status.values()
-        responses = {status: response_name(group) for status, group in by_status.items()}
-
-        def document(view: View) -> View:
-            documentation = view.__dict__.setdefault("_apidoc", {})
-            documentation.setdefault("manual_doc", {})["responses"] = responses  # as ``doc`` does, without a wrapper
-            return view
-
-        return document
+        responses = Constant({status: response_name(group) for status, group in by_status.items()})
+        return partial(_document, responses=responses)
 
     def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
         """Document an alternative response, as flask-smorest does, but without a wrapper around the view."""
-        return self._document_only(super().alt_response(*args, **kwargs))
-
-    @staticmethod
-    def _document_only(decorator: Callable[[View], View]) -> Callable[[View], View]:
-        """Return a decorator that keeps the documentation of another, without the call that it adds to each request."""
+        decorate = super().alt_response(*args, **kwargs)
 
         def document(view: View) -> View:
-            view.__dict__["_apidoc"] = decorator(view).__dict__["_apidoc"]
+            view.__dict__["_apidoc"] = decorate(view).__dict__["_apidoc"]
             return view
 
         return document
 
     def open(self, view: View) -> View:
         """Let anyone call this operation, and caches keep its answers."""
-        return allow(self.doc(security=[])(view), OPEN)
+        return allow(_document(view, security=[]), OPEN)
 
     def open_by_link(self, view: View) -> View:
         """Let whoever holds a link call this operation: the view checks the link's token."""
-        return allow(self.doc(security=[])(view), OPEN_BY_LINK)
+        return allow(_document(view, security=[]), OPEN_BY_LINK)
+
+
+def _document(view: View, **operation: Any) -> View:
+    """Add to the OpenAPI document's entry of a view, as ``Blueprint.doc`` does, but without a wrapper around it."""
+    view.__dict__.setdefault("_apidoc", {}).setdefault("manual_doc", {}).update(operation)
+    return view
