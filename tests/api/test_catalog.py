@@ -478,7 +478,7 @@ def test_parallel_requests_are_limited(on_moto, products):
     with app.app_context():
         products_by_id = app.extensions["cart_catalog"].products([*range(1, 31), 99])
     assert products_by_id.pop(99) is None
-    assert {product_id: one.stock for product_id, one in products_by_id.items()} == {one: one for one in range(1, 31)}
+    assert {product_id: product.stock for product_id, product in products_by_id.items()} == {n: n for n in range(1, 31)}
     assert 1 < products.most_at_once <= catalog.LOOKUPS_AT_ONCE
 
 

@@ -93,7 +93,7 @@ def test_invalid_value_is_refused_with_its_setting(name, text):
     assert setting.metadata.get("pattern", "must match") not in str(refusal.value)
 
 
-SETTINGS_OF_TEXT = [one for one in fields(Config) if "pattern" in one.metadata]
+SETTINGS_OF_TEXT = [field for field in fields(Config) if "pattern" in field.metadata]
 
 
 @pytest.mark.parametrize("setting", SETTINGS_OF_TEXT, ids=lambda one: one.name)

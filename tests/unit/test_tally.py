@@ -141,9 +141,9 @@ def test_order_repeats_and_batches_do_not_matter(histories, data):
     for user, product_id, images in histories:
         lines.setdefault((user, product_id), []).extend(images)
     changes = [
-        change_of(one)
+        change_of(stream_record)
         for (user, product_id), images in lines.items()
-        for one in history(images, user=user, item_id=f"ITEM#{product_id}")
+        for stream_record in history(images, user=user, item_id=f"ITEM#{product_id}")
     ]
     expected = count_all([changes])
     assert expected[0] == {
@@ -154,7 +154,9 @@ def test_order_repeats_and_batches_do_not_matter(histories, data):
     sums = Counter()
     for line, held in expected[0].items():
         sums.update({(line.product_id, name): amount for name, amount in held.amounts.items()})
-    assert sums == Counter({(one, name): n for one, amounts in expected[1].items() for name, n in amounts.items()})
+    assert sums == Counter(
+        {(product_id, name): n for product_id, amounts in expected[1].items() for name, n in amounts.items()}
+    )
     delivered = data.draw(st.permutations(changes * data.draw(st.integers(1, 3))))
     cut = data.draw(st.integers(1, max(len(delivered), 1)))
     assert count_all([delivered[start : start + cut] for start in range(0, len(delivered), cut)]) == expected
