@@ -12,18 +12,18 @@ from itertools import chain
 from threading import Lock
 from typing import Any
 
-from marshmallow import ValidationError
+from marshmallow import EXCLUDE, ValidationError, fields, validate
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
-from cart.carts.catalog_schemas import inventory_schema, product_schema
 from cart.config import Config
 from cart.context import request_id, seconds_since
 from cart.dynamodb.client import LAST_START_SECONDS
 from cart.dynamodb.retries import retry
 from cart.errors import CatalogUnavailable, ProductNotFound
-from cart.http.fields import MAX_NAME_CHARACTERS
+from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable
 from cart.http.schema import JsonSchema
+from cart.model.money import CENT
 from cart.model.validation import Product
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,30 @@ class _BadAnswer(Exception):
 
 class _TransientFault(_BadAnswer):
     """A fault that may be gone at the next request."""
+
+
+class ProductSchema(JsonSchema):
+    """A product as the products service sends it: id, name and price. Other members are ignored."""
+
+    class Meta(JsonSchema.Meta):
+        unknown = EXCLUDE
+
+    product_id = WholeNumber(required=True)
+    name = fields.String(required=True, validate=validate.And(validate.Length(1), check_printable))
+    price = Price(required=True, validate=validate.Range(CENT, MAX_PRICE))
+
+
+class InventorySchema(JsonSchema):
+    """The stock of a product, in units."""
+
+    class Meta(JsonSchema.Meta):
+        unknown = EXCLUDE
+
+    stock_quantity = WholeNumber(required=True, validate=validate.Range(0))
+
+
+product_schema = ProductSchema()
+inventory_schema = InventorySchema()
 
 
 class Catalog:

@@ -1,6 +1,6 @@
 """The shapes of receipts: what a merge, a copy, a move between lists or a validation did to each line."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import fields, pre_dump, validate
 
@@ -18,7 +18,9 @@ from cart.model.lines import (
     SAVED_FOR_LATER,
 )
 from cart.model.transfer import COPY, LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES, Move
-from cart.model.validation import Check
+
+if TYPE_CHECKING:
+    from cart.model.validation import Check
 
 
 class MovedLineSchema(LineSchema):
@@ -147,7 +149,7 @@ class CheckedLineSchema(JsonSchema):
     fix = fields.Nested(LineFixSchema, metadata={"description": "With `fix=true`, if the line had a problem"})
 
     @pre_dump
-    def _line_and_fix(self, checked: Check | dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _line_and_fix(self, checked: "Check | dict[str, Any]", **_: Any) -> dict[str, Any]:
         """Return the members of a check; those of one that was read from a receipt are there already."""
         if isinstance(checked, dict):
             return checked
