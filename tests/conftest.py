@@ -24,6 +24,8 @@ from tests.support.project import missing
 from tests.support.stores import ENGINES, SHARED_ON_MOTO, Store, engine_url, make_store, shared_store
 
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"  # do not look up credentials on the network
+for name in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):  # tests call make as a user does, also under `make test`
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")
