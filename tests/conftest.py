@@ -105,8 +105,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests on real engines and those of the package as ``slow``, before ``-m`` selects by it."""
     for item in items:
         assert isinstance(item, pytest.Function)
-        engine = item.callspec.params.get("store") if hasattr(item, "callspec") else None
-        if engine in ENGINES[1:] or SLOW_FIXTURES & set(item.fixturenames):
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(engine in values for engine in ENGINES[1:]) or SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
 
 

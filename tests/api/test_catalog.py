@@ -317,6 +317,7 @@ def test_failing_catalogue_is_503_and_nothing_is_written(assert_failure_is_handl
     [hangs, on_inventory(hangs), answers_after(1), sends_byte_by_byte("body"), sends_byte_by_byte("headers")],
     ids=["hangs", "inventory hangs", "late", "drips a body", "drips headers"],
 )
+@pytest.mark.slow
 def test_slow_catalogue_is_503(assert_failure_is_handled, fault, monkeypatch):
     monkeypatch.setattr(catalog, "ANSWER_BY_SECONDS", 0.4)
     assert_failure_is_handled(fault, "The catalogue gave no usable answer")

@@ -379,6 +379,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
         yield make_store(request.param, url, cart_max_quantity=MAX_QUANTITY, cart_max_lines=MAX_LINES)
 
 
+@pytest.mark.slow
 def test_api_behaves_as_the_model(store, products):
     checking = create_app(replace(store.config, catalog_url=products.url, catalog_cache_seconds=0))
     parts = {"app": create_app(store.config), "checking": checking, "store": store, "products": products}

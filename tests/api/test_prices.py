@@ -488,6 +488,7 @@ def test_step_ends_in_time_and_the_next_continues(app, client, store, table, pro
     assert_all_changed(client, users, product, NEW, T1)
 
 
+@pytest.mark.slow
 def test_crashed_run_continues_from_its_cursor(app, client, store, table, monkeypatch, small_pages):
     """It crashes before and after every request: the job, each page and line, each cursor."""
     monkeypatch.setattr(jobs, "LEASE_SECONDS", 0)

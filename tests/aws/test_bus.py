@@ -192,6 +192,7 @@ def test_cursor_waits_while_eventbridge_is_unreachable(shop, moto_store, user, m
     assert {event["detail"]["user_id"] for event in listener.received()} == set(users)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("service", ["dynamodb", "events"])
 def test_crashed_run_sends_each_event_at_least_once(shop, moto_store, monkeypatch, service, moment):

@@ -13,6 +13,8 @@ from cart.config import Config
 from cart.dynamodb.client import CREDENTIALS
 from tests.support.project import ROOT
 
+pytestmark = pytest.mark.slow
+
 TABLE_COMMANDS = ["table create", "table status", "analytics rebuild", "analytics follow", "prices resume"]
 
 

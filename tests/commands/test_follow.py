@@ -30,6 +30,8 @@ from tests.support.project import ROOT
 from tests.support.records import history, image
 from tests.support.stores import CUP, Store, make_store
 
+pytestmark = pytest.mark.slow
+
 COUNTED_WITHIN_SECONDS = 30
 ROUNDS = 3
 USERS = [f"user{number}" for number in range(BATCH_RECORDS // 2)]

@@ -24,6 +24,8 @@ from tests.support.raw_server import Request, raw_server, response
 from tests.support.running import wait_for_health
 from tests.support.tls import tls_server
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 40
 CONSUMED = {"TableName": "dev-carts", "CapacityUnits": 0.5}
 EMPTY = json.dumps({"Items": [], "Count": 0, "ScannedCount": 0, "ConsumedCapacity": CONSUMED}).encode()

@@ -17,6 +17,8 @@ from tests.support.faulty_client import hooked
 from tests.support.records import DAY, history, image
 from tests.support.stores import Store, make_store
 
+pytestmark = pytest.mark.slow
+
 URLS = {"moto": "own_moto_url", "dynamodb-local": "dynamodb_local_url"}
 
 

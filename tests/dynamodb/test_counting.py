@@ -27,6 +27,8 @@ from tests.support.records import DAY, NOON, cleared, history, image, record
 from tests.support.stores import Store, make_store
 from tests.support.streams import by_ttl
 
+pytestmark = pytest.mark.slow
+
 ALONE = ["BatchGetItem", "TransactWriteItems", "Query", "TransactWriteItems", "Query"]
 
 URLS = {"moto": "own_moto_url", "ministack": "ministack_url", "dynamodb-local": "dynamodb_local_url"}

@@ -42,6 +42,8 @@ from tests.support.project import ROOT
 from tests.support.raw_server import RawServer, Request, chunked, raw_server, response
 from tests.support.tls import page, tls_server
 
+pytestmark = pytest.mark.slow
+
 DIRECT, BOTOCORE = "direct", "botocore"
 KEYS = ReadOnlyCredentials("AKIDEXAMPLE", "secret/key+1", None)
 ROW = {"user_id": {"S": "u"}, "quantity": {"N": "2"}, "deep": {"M": {"l": {"L": [{"BOOL": True}, {"SS": ["é\n"]}]}}}}

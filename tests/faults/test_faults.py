@@ -97,6 +97,7 @@ def test_defect_of_the_service_is_500_without_details(client, user, table):
     assert "secret" not in str(problem)
 
 
+@pytest.mark.slow
 def test_request_with_slow_calls_ends_in_time(client, user, store, table):
     """Each of four calls takes 1.4 seconds: the request is refused in time, and a repeat finishes it."""
     for product_id in range(1, 61):

@@ -32,6 +32,8 @@ from cart.errors import OutcomeUnknown, Unavailable
 from tests.support.raw_server import Request, raw_server, response
 from tests.support.stores import CUP
 
+pytestmark = pytest.mark.slow
+
 TRANSPORTS = pytest.mark.parametrize("transport", ["direct", "botocore"])
 PORTAL = {"a page": b"<h1>Welcome</h1>", "an object": b"{}", "a list": b"[]", "a string": b'"x"', "nothing": b""}
 EVERYTHING: list[tuple[str, str, Any]] = [
