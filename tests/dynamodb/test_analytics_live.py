@@ -277,8 +277,6 @@ def test_aggregates_equal_a_recount_after_random_shopping(store, monkeypatch):
     expected = flows(delivery.records)
     assert {name: sum(getattr(day, name) for day in counted) for name in expected} == expected
     assert all(expected[name] for name in ("lines_removed", "lines_abandoned", "carts_cleared"))
-    assert [line.partition(":")[2].split() for line in rebuild(app)] == [
-        ["0,", "by", "+0", "lines,", "+0", "units,", "+0.00"]
-    ] * 3
+    assert rebuild(app) == ["Nothing differed: the counts are what the carts hold"]
     assert aggregates.totals() == totals
     print(f"{counts.total()} asked, {len(delivery.records)} records, {delivery.delivered} delivered; {dict(expected)}")
