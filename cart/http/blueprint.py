@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from flask import Response
 from flask_smorest import Blueprint
 
 from cart.errors import InternalError, Problem
@@ -37,15 +38,18 @@ class CartBlueprint(Blueprint):
         responses = Constant({status: response_name(group) for status, group in by_status.items()})
         return partial(_document, responses=responses)
 
+    def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
+        """Document a response and dump what the view returns, as flask-smorest does.
+
+        A view that returns a ``Response``, as its annotation says, has nothing to dump and gets no wrapper.
+        """
+        decorate = super().response(*args, **kwargs)
+        document = _without_wrapper(decorate)
+        return lambda view: (document if view.__annotations__["return"] is Response else decorate)(view)
+
     def alt_response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
         """Document an alternative response, as flask-smorest does, but without a wrapper around the view."""
-        decorate = super().alt_response(*args, **kwargs)
-
-        def document(view: View) -> View:
-            view.__dict__["_apidoc"] = decorate(view).__dict__["_apidoc"]
-            return view
-
-        return document
+        return _without_wrapper(super().alt_response(*args, **kwargs))
 
     def open(self, view: View) -> View:
         """Let anyone call this operation, and caches keep its answers."""
@@ -54,6 +58,16 @@ class CartBlueprint(Blueprint):
     def open_by_link(self, view: View) -> View:
         """Let whoever holds a link call this operation: the view checks the link's token."""
         return allow(_document(view, security=[]), OPEN_BY_LINK)
+
+
+def _without_wrapper(decorate: Callable[[View], View]) -> Callable[[View], View]:
+    """Return a decorator that documents a view as another one does, but puts no wrapper around it."""
+
+    def document(view: View) -> View:
+        view.__dict__["_apidoc"] = decorate(view).__dict__["_apidoc"]
+        return view
+
+    return document
 
 
 def _document(view: View, **operation: Any) -> View:
