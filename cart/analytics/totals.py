@@ -29,6 +29,7 @@ from cart.dynamodb.client import call
 from cart.dynamodb.keys import BOARD, DAYS, GENERATION, PRODUCT, TOP, TOTALS, Row, row_key
 from cart.dynamodb.retries import attempts
 from cart.errors import Throttled
+from cart.http.extensions import get_config, get_table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -81,8 +82,7 @@ def get_aggregates() -> "Aggregates":
     """Return the current app's aggregates; the first call creates them."""
     aggregates: Aggregates | None = current_app.extensions.get("cart_aggregates")
     if aggregates is None:
-        client, config = current_app.extensions["cart_table"].client, current_app.extensions["cart_config"]
-        aggregates = current_app.extensions["cart_aggregates"] = Aggregates(client, config)
+        aggregates = current_app.extensions["cart_aggregates"] = Aggregates(get_table().client, get_config())
     return aggregates
 
 

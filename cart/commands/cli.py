@@ -12,13 +12,14 @@ from typing import Any, NoReturn
 
 import click
 from botocore.exceptions import NoCredentialsError
-from flask import Flask, current_app
+from flask import Flask
 from flask.cli import AppGroup
 
 from cart.config import Config
 from cart.dynamodb.client import CREDENTIALS, connect
 from cart.dynamodb.failures import AWS_ERRORS
 from cart.errors import Problem
+from cart.http.extensions import get_config
 
 table_group = AppGroup("table", help="Create or check the DynamoDB table.")
 monitoring_group = AppGroup("monitoring", help="Dashboard and alarms of a stage in CloudWatch.")
@@ -38,7 +39,7 @@ def init_app(app: Flask) -> None:
 @table_group.command("create")
 def create_table() -> None:
     """Create the table, or correct the TTL, recovery and stream of an existing one. Can be run at any time."""
-    create_table_or_fail(app_config())
+    create_table_or_fail(get_config())
 
 
 @table_group.command("status")
@@ -46,7 +47,7 @@ def table_status() -> None:
     """Print the table's properties. Exits with 1 if the table does not exist or one differs from what it must be."""
     from cart.commands import provision
 
-    config = app_config()
+    config = get_config()
     with one_line_for_errors():
         client = connect(config, boto_defaults=True)
         table = describe_table_or_fail(client, config.dynamodb_table_name)
@@ -70,7 +71,7 @@ def create_monitoring(retention_days: int, topic_arn: str | None) -> None:
     from cart.commands import monitoring
 
     with one_line_for_errors(without_credentials=f"dashboards and alarms are created in AWS: set {CREDENTIALS}"):
-        monitoring.create(app_config(), retention_days, topic_arn, click.echo)
+        monitoring.create(get_config(), retention_days, topic_arn, click.echo)
 
 
 @prices_group.command("resume")
@@ -81,7 +82,7 @@ def resume_prices() -> None:
 
     table, bus = get_table(), get_bus()
     with one_line_for_errors():
-        describe_table_or_fail(connect(app_config(), boto_defaults=True), table.name)
+        describe_table_or_fail(connect(get_config(), boto_defaults=True), table.name)
         job_ids = [job.job_id for job in job_rows.unfinished_jobs(table) if job.is_idle]
         for job_id in job_ids:
             jobs.run(table, bus, job_id)
@@ -102,7 +103,7 @@ def rebuild_analytics() -> None:
     from cart.analytics.counter import Bookkeeper
     from cart.commands.rebuild import Rebuild, describe
 
-    config = app_config()
+    config = get_config()
     with one_line_for_errors():
         client = connect(config, boto_defaults=True)
         table = describe_table_or_fail(client, config.dynamodb_table_name)
@@ -135,7 +136,7 @@ def follow_stream(context: click.Context, rebuild_first: bool) -> None:
     if rebuild_first:
         click.echo("The last run crashed: counting again what carts hold")
         context.invoke(rebuild_analytics)
-    config = app_config()
+    config = get_config()
     with one_line_for_errors():
         client = connect(config, boto_defaults=True)
         arn = describe_table_or_fail(client, config.dynamodb_table_name).get("LatestStreamArn")
@@ -185,12 +186,6 @@ def serve_command(host: str, port: int, engine: str | None, data: str, wait_seco
     from cart.commands.serve import serve
 
     serve(host, port, engine, data, wait_seconds, from_make)
-
-
-def app_config() -> Config:
-    """Return the app's settings."""
-    config: Config = current_app.extensions["cart_config"]
-    return config
 
 
 def fail(message: str) -> NoReturn:

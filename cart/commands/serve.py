@@ -15,9 +15,10 @@ from typing import IO, Any
 import click
 
 from cart.commands import engines
-from cart.commands.cli import app_config, create_table_or_fail, fail
+from cart.commands.cli import create_table_or_fail, fail
 from cart.commands.supervisor import Supervisor
 from cart.config import Config
+from cart.http.extensions import get_config
 
 LOCK_FILE = "lock"
 WAIT_FOR_CRASHED_RUN_SECONDS = 20  # the engine of a crashed run saves and ends within this time
@@ -37,7 +38,7 @@ def serve(host: str, port: int, engine: str | None, data: str, wait_seconds: int
     :param wait_seconds: for how long to wait until ``DYNAMODB_ENDPOINT_URL`` answers
     :param from_make: make has started this process: end when make ends
     """
-    engine = engine or ("aws" if app_config().dynamodb_endpoint_url else "ministack")
+    engine = engine or ("aws" if get_config().dynamodb_endpoint_url else "ministack")
     _handle_signals()
     _fail_if_port_is_taken(host, port)
     gunicorn = gunicorn_command(host, port)
@@ -209,14 +210,14 @@ def _set_environment(endpoint_url: str) -> None:
 
 def _prepare_table(wait_seconds: int) -> None:
     """Wait until the engine at DYNAMODB_ENDPOINT_URL answers, if that is set, and create the table."""
-    endpoint_url = app_config().dynamodb_endpoint_url
+    endpoint_url = get_config().dynamodb_endpoint_url
     if endpoint_url and not engines.wait_until_listens(endpoint_url, wait_seconds):
         fail(f"no DynamoDB answers at {endpoint_url}")
-    create_table_or_fail(app_config())
+    create_table_or_fail(get_config())
 
 
 def _data_location() -> str:
-    return f"in {app_config().dynamodb_endpoint_url or 'your AWS account, ' + app_config().aws_region}"
+    return f"in {get_config().dynamodb_endpoint_url or 'your AWS account, ' + get_config().aws_region}"
 
 
 def _fail_if_port_is_taken(host: str, port: int) -> None:

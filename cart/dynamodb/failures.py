@@ -1,4 +1,4 @@
-"""What the errors of AWS clients mean. This is the only module that decides it, by the code of the error."""
+"""The meaning of the errors of AWS clients. This is the only module that decides it, by the code of the error."""
 
 from enum import Enum, auto
 from typing import Any
@@ -12,7 +12,7 @@ AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 
 
 class Failure(Enum):
-    """What the error of one request to AWS means."""
+    """The meaning of an error of one request to AWS."""
 
     CONDITION = auto()  # a write's condition did not hold
     CANCELLED = auto()  # a transaction changed nothing: a condition did not hold, or another writer changed a row
