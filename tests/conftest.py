@@ -19,6 +19,7 @@ from cart.dynamodb.retries import retry_budget
 from cart.dynamodb.table import CartTable
 from tests.support import local_stage
 from tests.support.faulty_client import FaultyClient
+from tests.support.machine import share_machine
 from tests.support.products_service import ProductsService, products_service
 from tests.support.project import missing
 from tests.support.stores import ENGINES, SHARED_ON_MOTO, Store, engine_url, make_store, shared_store
@@ -100,14 +101,39 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 SLOW_FIXTURES = {"ministack_url", "dynamodb_local_url", "own_dynamodb_local_url", "real_store", "project"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests on real engines and those of the package as ``slow``, before ``-m`` selects by it."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Mark tests before ``-m`` selects by it, and before pytest-xdist gives them to its workers.
+
+    - The tests on real engines and those of the package are ``slow``.
+    - One worker runs all tests of a module on one engine, since they share fixtures.
+    - Workers begin with the slow tests, so that none of these runs when the others have nothing left to do.
+    """
     for item in items:
         assert isinstance(item, pytest.Function)
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if any(engine in values for engine in ENGINES[1:]) or SLOW_FIXTURES & set(item.fixturenames):
+        engines_of_test = [engine for engine in ENGINES if engine in values]
+        if set(engines_of_test) & set(ENGINES[1:]) or SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+        if not item.get_closest_marker("apart"):
+            item.add_marker(pytest.mark.xdist_group(" ".join([item.path.stem, *engines_of_test])))
+    yield
+    if is_worker(config):
+        items.sort(key=lambda item: [not item.get_closest_marker(name) for name in ("alone", "slow")])
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Return whether this process is a worker of pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """While a test that is marked ``alone`` runs, let no worker of pytest-xdist run another test."""
+    if not is_worker(item.config):
+        return (yield)
+    with share_machine(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")
