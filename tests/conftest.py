@@ -5,10 +5,12 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -66,6 +68,14 @@ def _dynamodb_local() -> Iterator[str]:
         except engines.EngineMissing as error:
             missing(str(error))
         yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def botocore_models() -> Iterator[None]:
+    """Read each of botocore's JSON files once, not for each client: parsing them is most of a client's CPU time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
