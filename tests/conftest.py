@@ -113,23 +113,23 @@ SLOW_FIXTURES = {"ministack_url", "dynamodb_local_url", "own_dynamodb_local_url"
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-    """Mark tests before ``-m`` selects by it, and before pytest-xdist gives them to its workers.
+    """Mark the tests on real engines and those of the package as ``slow``, before ``-m`` selects by it.
 
-    - The tests on real engines and those of the package are ``slow``.
-    - One worker runs all tests of a module on one engine, since they share fixtures.
-    - Workers begin with the slow tests, so that none of these runs when the others have nothing left to do.
+    Then order the modules for the workers of pytest-xdist: those that take longest, in ``faults`` and ``commands``,
+    come before ``api``, so that no worker begins one of them when the others have nothing left to do.
     """
     for item in items:
         assert isinstance(item, pytest.Function)
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        engines_of_test = [engine for engine in ENGINES if engine in values]
-        if set(engines_of_test) & set(ENGINES[1:]) or SLOW_FIXTURES & set(item.fixturenames):
+        if any(engine in values for engine in ENGINES[1:]) or SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
-        if not item.get_closest_marker("apart"):
-            item.add_marker(pytest.mark.xdist_group(" ".join([item.path.stem, *engines_of_test])))
     yield
     if is_worker(config):
-        items.sort(key=lambda item: [not item.get_closest_marker(name) for name in ("alone", "slow")])
+        items.sort(key=lambda item: (is_alone(item), item.path), reverse=True)
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -142,7 +142,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """While a test that is marked ``alone`` runs, let no worker of pytest-xdist run another test."""
     if not is_worker(item.config):
         return (yield)
-    with share_machine(alone=item.get_closest_marker("alone") is not None):
+    with share_machine(alone=is_alone(item)):
         return (yield)
 
 

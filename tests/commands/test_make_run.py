@@ -21,7 +21,7 @@ from tests.support.project import ROOT
 from tests.support.running import request, wait_for_health, wait_until_counted
 from tests.support.stores import CUP
 
-pytestmark = [pytest.mark.slow, pytest.mark.apart]
+pytestmark = pytest.mark.slow
 
 PROCESSES = 7  # serve, its guardian, the engine, the counting process, gunicorn and its two workers
 ENDS_WITHIN_SECONDS = 40

@@ -19,7 +19,7 @@ from tests.support.project import ROOT, missing
 from tests.support.running import request, wait_for_health, wait_until_counted
 from tests.support.stores import CUP
 
-pytestmark = [pytest.mark.slow, pytest.mark.apart]
+pytestmark = pytest.mark.slow
 
 
 def start(*options: str, log: Path, **environ: str) -> tuple[subprocess.Popen[bytes], str]:
