@@ -6,6 +6,37 @@ from typing import Any
 RETRY_AFTER_SECONDS = 1
 
 
+class Message(str):
+    """A message about a field, with a code and parameters by which a front end can show a text of its own.
+
+    marshmallow calls ``format`` on the messages of its fields and validators.
+
+    :ivar code: a stable name of the message, in kebab case
+    :ivar params: the values in the text, as JSON; such as ``min`` and ``max``
+    """
+
+    __slots__ = ("code", "params")
+    code: str
+    params: dict[str, Any]
+
+    def __new__(cls, text: str, code: str, **params: Any) -> "Message":
+        """Make the message.
+
+        :param text: may name values in braces, which ``format`` inserts
+        """
+        message = super().__new__(cls, text)
+        message.code, message.params = code, params
+        return message
+
+    def format(self, *args: object, **values: object) -> "Message":
+        """Return the message with these values in its text, which become parameters unless it has them already."""
+        named = {name: value for name, value in values.items() if f"{{{name}}}" in self and name != "input"}
+        return Message(super().format(*args, **values), self.code, **named | self.params)
+
+
+Errors = dict[str, list[Message]]  # by field
+
+
 class Problem(Exception):
     """An error whose answer to the client is an RFC 9457 problem.
 
@@ -16,7 +47,7 @@ class Problem(Exception):
     :cvar example: further members, or other values, in the example of the OpenAPI document
     :cvar headers: headers of the answer
     :param detail: a more precise text than the ``detail`` of the class
-    :param errors: messages by field name
+    :param errors: messages by field name; the answer has their codes and parameters beside them, in ``error_codes``
     :param members: further members of the answer, such as ``limit``
     """
 
@@ -30,10 +61,19 @@ class Problem(Exception):
     def __init_subclass__(cls) -> None:
         cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
 
-    def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **members: Any) -> None:
+    def __init__(self, detail: str = "", errors: Errors | None = None, **members: Any) -> None:
         self.detail = detail or self.detail
-        self.members = members | ({"errors": errors} if errors else {})
+        self.members = members | (_by_field(errors) if errors else {})
         super().__init__(self.detail)
+
+
+def _by_field(errors: Errors) -> dict[str, Any]:
+    """Return the members that tell what is wrong with each field."""
+    codes = {
+        field: [{"code": message.code, "params": message.params} for message in messages]
+        for field, messages in errors.items()
+    }
+    return {"errors": errors, "error_codes": codes}
 
 
 class MalformedJson(Problem):

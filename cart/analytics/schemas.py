@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from marshmallow import ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load
 
-from cart.http.fields import Price
+from cart.errors import Message
+from cart.http.fields import OneOf, Price, Range
 from cart.http.schema import Constant, JsonSchema
 
 MAX_DAYS = 366
@@ -69,7 +70,7 @@ class Period(NamedTuple):
 class DayInQuery(fields.Date):
     """A day as ``YYYY-MM-DD``; the other forms of ISO 8601 are refused."""
 
-    default_error_messages = {"invalid": "Must be a day such as 2026-11-23."}
+    default_error_messages = {"invalid": Message("Must be a day such as 2026-11-23.", "not-a-day")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:
         if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
@@ -97,17 +98,19 @@ class PeriodSchema(JsonSchema):
         last = query.get("last", datetime.now(UTC).date())
         first = query.get("first", date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1)))
         if first > last:
-            raise ValidationError(f"Must not be after {last}, the last day.", "from")
+            text = f"Must not be after {last}, the last day."
+            raise ValidationError(Message(text, "after-last-day", last=last.isoformat()), "from")
         if (last - first).days >= MAX_DAYS:
-            raise ValidationError(f"At most {MAX_DAYS} days, up to {last}.", "from")
+            text = f"At most {MAX_DAYS} days, up to {last}."
+            raise ValidationError(Message(text, "too-many-days", max=MAX_DAYS, last=last.isoformat()), "from")
         return Period(first, last)
 
 
 class TopSchema(JsonSchema):
     """The parameters of a ranking of products."""
 
-    sort = fields.String(load_default="units", validate=validate.OneOf(SORTS))
-    limit = NumberInQuery(load_default=20, validate=validate.Range(1, MAX_PRODUCTS))
+    sort = fields.String(load_default="units", validate=OneOf(SORTS))
+    limit = NumberInQuery(load_default=20, validate=Range(1, MAX_PRODUCTS))
 
 
 def _day() -> fields.Date:
@@ -170,7 +173,7 @@ class ProductTotalsSchema(JsonSchema):
 class ProductsSchema(JsonSchema):
     """A ranking of products."""
 
-    sort = fields.String(required=True, validate=validate.OneOf(SORTS))
+    sort = fields.String(required=True, validate=OneOf(SORTS))
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 

@@ -6,7 +6,7 @@ from marshmallow import fields, pre_dump, validate
 
 from cart.carts.schemas import CartAndSavedSchema, LineSchema, line_schema
 from cart.http.converters import UserId
-from cart.http.fields import Price, StrictBoolean
+from cart.http.fields import Length, OneOf, Price, StrictBoolean
 from cart.http.schema import JsonSchema
 from cart.model.lines import (
     CHANGED,
@@ -43,7 +43,7 @@ class TransferSchema(JsonSchema):
 
     strategy = fields.String(
         load_default="sum",
-        validate=validate.OneOf(STRATEGIES),
+        validate=OneOf(STRATEGIES),
         metadata={
             "description": "The quantity of a product that both have: `sum` of both, `max`, `keep` (the target's) or "
             "`replace` (the source's)"
@@ -63,7 +63,7 @@ class MergeSchema(TransferSchema):
 
 
 class CopySchema(TransferSchema):
-    share_token = fields.String(required=True, validate=validate.Length(1, 200))
+    share_token = fields.String(required=True, validate=Length(1, 200))
 
 
 class QuantityAtPriceSchema(JsonSchema):
@@ -74,10 +74,10 @@ class QuantityAtPriceSchema(JsonSchema):
 class ReceiptLineSchema(JsonSchema):
     product_id = fields.Integer(required=True)
     product_name = fields.String(required=True)
-    place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
+    place = fields.String(required=True, validate=OneOf(["cart", "saved"]))
     rule = fields.String(
         required=True,
-        validate=validate.OneOf([*STRATEGIES, MOVE, COPY]),
+        validate=OneOf([*STRATEGIES, MOVE, COPY]),
         metadata={"description": "The strategy; if the target did not have the product: `move`, or `copy` in a copy"},
     )
     source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "The source's line before"})
@@ -115,7 +115,7 @@ class ReceiptSchema(JsonSchema):
 class LineProblemSchema(JsonSchema):
     type = fields.String(
         required=True,
-        validate=validate.OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
+        validate=OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
         metadata={"description": f"`{DISCONTINUED}`: the catalogue does not know the product any more"},
     )
     old = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the line's price"})
@@ -126,7 +126,7 @@ class LineProblemSchema(JsonSchema):
 class LineFixSchema(QuantityAtPriceSchema):
     action = fields.String(
         required=True,
-        validate=validate.OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
+        validate=OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
         metadata={
             "description": f"`{CHANGED}`: the line was corrected; `{SAVED_FOR_LATER}`: it was moved to the saved list; "
             f"`{LEFT}`: the saved list has no room for it"

@@ -13,7 +13,16 @@ from marshmallow import fields, post_dump, validate
 
 from cart.dynamodb.shares import Share
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable, given_price
+from cart.http.fields import (
+    MAX_NAME_CHARACTERS,
+    MAX_PRICE,
+    Length,
+    Price,
+    Range,
+    WholeNumber,
+    check_printable,
+    given_price,
+)
 from cart.http.schema import JsonSchema
 from cart.model.lines import Cart, CartAndSaved, Line, LineValues, PriceChange
 from cart.model.money import CENT
@@ -29,7 +38,7 @@ class UpToMaxQuantity(validate.Validator):
         return int(current_app.config["CART_MAX_QUANTITY"])
 
     def __call__(self, value: int) -> int:
-        return validate.Range(self.min, self.max)(value)
+        return Range(self.min, self.max)(value)
 
 
 def _quantity() -> WholeNumber:
@@ -64,10 +73,10 @@ class ItemSchema(_SchemaWithQuantity):
         partial = ("product_name", "price") if current_app.config["CATALOG_URL"] else None
         super().__init__(**{"partial": partial} | kwargs)
 
-    product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID))
     product_name = fields.String(
         required=True,
-        validate=validate.And(validate.Length(1, MAX_NAME_CHARACTERS), check_printable),
+        validate=validate.And(Length(1, MAX_NAME_CHARACTERS), check_printable),
         metadata={
             "pattern": r"^(?=.*\S)[^\u0000-\u001F\u007F-\u009F]+$",
             "minLength": 1,

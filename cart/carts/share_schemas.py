@@ -1,14 +1,14 @@
 """The shapes of links to a cart."""
 
-from marshmallow import fields, validate
+from marshmallow import fields
 
-from cart.http.fields import WholeNumber
+from cart.http.fields import OneOf, Range, WholeNumber
 from cart.http.schema import JsonSchema
 
 
 class NewShareSchema(JsonSchema):
-    access = fields.String(load_default="view", validate=validate.OneOf(["view", "edit"]))
-    expires_in_days = WholeNumber(load_default=7, validate=validate.Range(1, 365))
+    access = fields.String(load_default="view", validate=OneOf(["view", "edit"]))
+    expires_in_days = WholeNumber(load_default=7, validate=Range(1, 365))
 
 
 class ShareSchema(JsonSchema):

@@ -22,6 +22,7 @@ from cart.errors import (
     Forbidden,
     IdempotencyKeyReused,
     InvalidInput,
+    Message,
     OutcomeUnknown,
     ShareNotFound,
 )
@@ -96,7 +97,8 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     info(logger, f"Copying a shared cart into that of user {user_id}")
     owner = _find(body["share_token"]).owner
     if owner == user_id:
-        raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})
+        message = Message("Must be of another cart.", "same-cart")
+        raise InvalidInput("Not valid: share_token.", {"share_token": [message]})
     return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 

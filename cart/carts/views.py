@@ -26,6 +26,7 @@ from cart.errors import (
     CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
+    Message,
     NoCatalog,
     OutcomeUnknown,
     Throttled,
@@ -96,7 +97,8 @@ def get_cart(user_id: str) -> Response:
 def _wants_saved() -> bool:
     include = query_parameters().get("include")
     if include not in (None, "saved"):
-        raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
+        message = Message("Must be saved.", "not-one-of", choices=["saved"])
+        raise InvalidInput("Not valid: include.", {"include": [message]})
     return include is not None
 
 
@@ -164,7 +166,8 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     source_id = body["source_user_id"]
     auth.require_right_to(source_id)
     if source_id == user_id:
-        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
+        message = Message("Must be another cart's.", "same-cart")
+        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
     return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 
@@ -203,7 +206,7 @@ def validate_cart(user_id: str) -> Response | dict[str, Any]:
 def _wants_fix() -> bool:
     fix = query_parameters().get("fix", "false")
     if fix not in ("true", "false"):
-        raise InvalidInput("Not valid: fix.", {"fix": ["Must be true or false."]})
+        raise InvalidInput("Not valid: fix.", {"fix": [Message("Must be true or false.", "not-a-boolean")]})
     return fix == "true"
 
 

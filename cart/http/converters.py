@@ -5,14 +5,19 @@ import re
 from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
-from cart.errors import InvalidInput
+from cart.errors import InvalidInput, Message
 from cart.http.problems import ProblemInPath
 
 MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, section 6)
 
 
-def _invalid(name: str, message: str) -> ProblemInPath:
+def _invalid(name: str, message: Message) -> ProblemInPath:
     return ProblemInPath(InvalidInput(f"Not valid: {name}.", {name: [message]}))
+
+
+def not_in_range(first: int, last: int) -> Message:
+    """Return the message about a part of a URL that is not a whole number in a range."""
+    return Message(f"Must be a whole number from {first} to {last}.", "out-of-range", min=first, max=last)
 
 
 class _Segment(BaseConverter):
@@ -30,7 +35,9 @@ class UserId(_Segment):
 
     pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # no dot segment: clients remove these from a URL
     form = re.compile(pattern)
-    message = "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots"
+    message = Message(
+        "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots", "not-a-user-id"
+    )
 
     def to_python(self, value: str) -> str:
         """Return the id.
@@ -54,7 +61,7 @@ class ProductId(_Segment):
         """
         match = self.form.fullmatch(value)
         if not match or int(match[1]) > MAX_PRODUCT_ID:
-            raise _invalid("product_id", f"Must be a whole number from 1 to {MAX_PRODUCT_ID}.")
+            raise _invalid("product_id", not_in_range(1, MAX_PRODUCT_ID))
         return int(match[1])
 
 
@@ -70,7 +77,8 @@ class _HexadecimalId(_Segment):
         :raise ProblemInPath: it is not valid (422)
         """
         if not re.fullmatch(f"[0-9a-f]{{{self.digits}}}", value):
-            raise _invalid(self.name, f"Must be {self.digits} of the digits 0 to 9 and a to f.")
+            text = f"Must be {self.digits} of the digits 0 to 9 and a to f."
+            raise _invalid(self.name, Message(text, "not-hexadecimal", digits=self.digits))
         return value
 
 

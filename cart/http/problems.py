@@ -11,8 +11,11 @@ from marshmallow import INCLUDE, Schema, fields
 from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
-from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowed, NotFound, Problem
+from cart.errors import BadRequest, BodyTooLarge, InternalError, Message, MethodNotAllowed, NotFound, Problem
 
+NOT_A_SEGMENT = Message(
+    "Must be one path segment of 1 to 128 characters, if this was meant to be one.", "not-one-path-segment"
+)
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
     400: BadRequest,
@@ -125,7 +128,7 @@ def _as_problem(error: HTTPException) -> Problem:
     if status == 404 and f"{request.path}/".startswith("/cart/"):
         return NotFound(
             "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
-            {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
+            {"user_id": [NOT_A_SEGMENT]},
         )
     problem = PROBLEM_BY_STATUS.get(status, BadRequest if status < 500 else InternalError)()
     problem.status = status

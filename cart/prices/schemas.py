@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import EXCLUDE, ValidationError, fields, validate
+from marshmallow import EXCLUDE, fields
 
+from cart.errors import Message
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import Price, WholeNumber, given_price
+from cart.http.fields import Length, OneOf, Price, Range, WholeNumber, given_price
 from cart.http.schema import Constant, JsonSchema
 from cart.model.lines import iso
 
@@ -47,6 +48,11 @@ class Moment(fields.String):
     """A time in the form of RFC 3339, in any zone; loaded in the form of ``lines.iso``. The future is refused."""
 
     form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+    default_error_messages = {
+        "form": Message("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).", "not-a-time"),
+        "no_such_time": Message("There is no such time.", "no-such-time"),
+        "future": Message("Must not be in the future.", "in-the-future"),
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         metadata = {"format": "date-time"} | kwargs.pop("metadata", {})
@@ -55,13 +61,13 @@ class Moment(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not self.form.fullmatch(text):
-            raise ValidationError("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).")
+            raise self.make_error("form")
         try:
             moment = datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise ValidationError("There is no such time.") from None
+            raise self.make_error("no_such_time") from None
         if moment > datetime.now(UTC) + CLOCK_SKEW:
-            raise ValidationError("Must not be in the future.")
+            raise self.make_error("future")
         return iso(moment)
 
 
@@ -80,7 +86,7 @@ class PriceEventSchema(NewPriceSchema):
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
-    product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID))
     changed_at = Moment(required=True)
 
 
@@ -92,7 +98,7 @@ class PriceJobSchema(JsonSchema):
     price = Price(required=True)
     changed_at = fields.String(required=True, metadata={"format": "date-time"})
     created_at = fields.String(required=True, metadata={"format": "date-time"})
-    status = fields.String(required=True, validate=validate.OneOf(["running", "done"]))
+    status = fields.String(required=True, validate=OneOf(["running", "done"]))
     seen = fields.Integer(
         required=True, metadata={"description": "Lines that were processed so far, in carts and saved"}
     )
@@ -107,8 +113,8 @@ class AcceptSchema(JsonSchema):
     """The body of a request that accepts price changes."""
 
     product_ids = fields.List(
-        WholeNumber(validate=validate.Range(1, MAX_PRODUCT_ID)),
-        validate=validate.Length(1, 100),
+        WholeNumber(validate=Range(1, MAX_PRODUCT_ID)),
+        validate=Length(1, 100),
         metadata={"description": "By default all products of the cart"},
     )
 
@@ -117,7 +123,7 @@ class HolderSchema(JsonSchema):
     """A line of a product, and the cart or saved list that holds it."""
 
     user_id = fields.String(required=True)
-    place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
+    place = fields.String(required=True, validate=OneOf(["cart", "saved"]))
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
     price = Price(required=True)
     added_at = fields.String(required=True, metadata={"format": "date-time"})

@@ -12,9 +12,9 @@ from cart.carts.examples import EXAMPLE_CART
 from cart.carts.items import ETAG, location_of
 from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
-from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
+from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, Message, OutcomeUnknown, VersionConflict
 from cart.http.blueprint import CartBlueprint
-from cart.http.converters import UserId
+from cart.http.converters import UserId, not_in_range
 from cart.http.extensions import get_table
 from cart.http.parser import query_parameters
 from cart.http.request import if_match_etags
@@ -97,7 +97,8 @@ def get_carts(product_id: int) -> dict[str, Any]:
     """
     asked = query_parameters()
     if unknown := asked.keys() - {"limit", "cursor"}:
-        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: ["Unknown parameter."] for name in unknown})
+        message = Message("Unknown parameter.", "unknown-field")
+        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: [message] for name in unknown})
     table = get_table()
     page, cursor = holders(table, product_id, _limit(asked.get("limit")), _cursor(asked.get("cursor")))
     carts = [
@@ -145,7 +146,7 @@ def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
-        raise InvalidInput("Not valid: limit.", {"limit": [f"Must be a whole number from 1 to {MAX_LIMIT}."]})
+        raise InvalidInput("Not valid: limit.", {"limit": [not_in_range(1, MAX_LIMIT)]})
     return int(text)
 
 
@@ -164,4 +165,5 @@ def _cursor(text: str | None) -> Holder | None:
     for known in (CART, SAVED):
         if place == known and UserId.form.fullmatch(user_id):
             return Holder(user_id, known)
-    raise InvalidInput("Not valid: cursor.", {"cursor": ["Must be a next_cursor that was answered."]})
+    message = Message("Must be a next_cursor that was answered.", "not-a-cursor")
+    raise InvalidInput("Not valid: cursor.", {"cursor": [message]})
