@@ -23,6 +23,7 @@ from cart.errors import (
     BODY,
     CALLER,
     STORE,
+    CartVersionConflict,
     CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
@@ -30,7 +31,6 @@ from cart.errors import (
     NoCatalog,
     OutcomeUnknown,
     Throttled,
-    VersionConflict,
 )
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
@@ -211,7 +211,7 @@ def _wants_fix() -> bool:
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
-@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.problems(InvalidInput, CartVersionConflict, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The cart is empty")
 def clear(user_id: str) -> Response:
     """Clear the cart
@@ -238,4 +238,4 @@ def _clear_if_unchanged(user_id: str) -> None:
         current = get_table().cart(user_id)
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(current=cart_schema.dump(current)) from None
+        raise CartVersionConflict(current=cart_schema.dump(current)) from None

@@ -12,7 +12,7 @@ from cart.carts.examples import EXAMPLE_CART
 from cart.carts.items import ETAG, location_of
 from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
-from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, Message, OutcomeUnknown, VersionConflict
+from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, Message, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId, not_in_range
 from cart.http.extensions import get_table
@@ -111,7 +111,7 @@ def get_carts(product_id: int) -> dict[str, Any]:
 
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
-@blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.problems(CartVersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
 @blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
@@ -131,7 +131,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := if_match_etags()) and not if_match.contains(read.etag):
-        raise VersionConflict(current=cart_schema.dump(read))
+        raise CartVersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)
         for one, line in lines.items()
