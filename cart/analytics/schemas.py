@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError, fields, post_load
 
 from cart.errors import Message
-from cart.http.fields import OneOf, Price, Range
-from cart.http.schema import Constant, JsonSchema
+from cart.http.fields import INT64, OneOf, Price, Range
+from cart.http.schema import Constant, JsonSchema, RequestSchema
 
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
@@ -87,7 +87,7 @@ class NumberInQuery(fields.Integer):
         return int(value)
 
 
-class PeriodSchema(JsonSchema):
+class PeriodSchema(RequestSchema):
     """The period that a query asks for; ``load`` returns a ``Period``."""
 
     first = DayInQuery(data_key="from")
@@ -106,7 +106,7 @@ class PeriodSchema(JsonSchema):
         return Period(first, last)
 
 
-class TopSchema(JsonSchema):
+class TopSchema(RequestSchema):
     """The parameters of a ranking of products."""
 
     sort = fields.String(load_default="units", validate=OneOf(SORTS))
@@ -132,8 +132,8 @@ def _rate(quantity: str) -> fields.Decimal:
 class TotalsSchema(JsonSchema):
     """Current totals of all carts."""
 
-    lines = fields.Integer(required=True)
-    units = fields.Integer(required=True)
+    lines = fields.Integer(required=True, metadata=INT64)
+    units = fields.Integer(required=True, metadata=INT64)
     value = _value("price × quantity")
 
 
@@ -141,13 +141,13 @@ class DaySchema(JsonSchema):
     """Changes of all carts on one UTC day."""
 
     day = _day()
-    lines_added = fields.Integer(required=True)
-    lines_removed = fields.Integer(required=True)
-    units_added = fields.Integer(required=True)
+    lines_added = fields.Integer(required=True, metadata=INT64)
+    lines_removed = fields.Integer(required=True, metadata=INT64)
+    units_added = fields.Integer(required=True, metadata=INT64)
     value_added = Price(required=True)
-    carts_cleared = fields.Integer(required=True)
+    carts_cleared = fields.Integer(required=True, metadata=INT64)
     lines_abandoned = fields.Integer(
-        required=True, metadata={"description": "Lines that were deleted after they had expired"}
+        required=True, metadata=INT64 | {"description": "Lines that were deleted after they had expired"}
     )
     value_abandoned = Price(required=True)
 
@@ -164,9 +164,9 @@ class SummarySchema(JsonSchema):
 class ProductTotalsSchema(JsonSchema):
     """Current totals of one product over all carts."""
 
-    product_id = fields.Integer(required=True)
-    carts = fields.Integer(required=True, metadata={"description": "Carts that hold the product"})
-    units = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
+    carts = fields.Integer(required=True, metadata=INT64 | {"description": "Carts that hold the product"})
+    units = fields.Integer(required=True, metadata=INT64)
     value = _value("price × quantity")
 
 
@@ -180,9 +180,9 @@ class ProductsSchema(JsonSchema):
 class FlowsSchema(JsonSchema):
     """Lines and values that were added and abandoned, and the rate of abandonment."""
 
-    lines_added = fields.Integer(required=True)
+    lines_added = fields.Integer(required=True, metadata=INT64)
     value_added = Price(required=True)
-    lines_abandoned = fields.Integer(required=True)
+    lines_abandoned = fields.Integer(required=True, metadata=INT64)
     value_abandoned = Price(required=True)
     lines_rate = _rate("Lines")
     value_rate = _rate("Value")

@@ -6,8 +6,8 @@ from marshmallow import fields, pre_dump, validate
 
 from cart.carts.schemas import CartAndSavedSchema, LineSchema, line_schema
 from cart.http.converters import UserId
-from cart.http.fields import Length, OneOf, Price, StrictBoolean
-from cart.http.schema import JsonSchema
+from cart.http.fields import INT64, Length, OneOf, Price, StrictBoolean
+from cart.http.schema import JsonSchema, RequestSchema
 from cart.model.lines import (
     CHANGED,
     DISCONTINUED,
@@ -38,7 +38,7 @@ class MovedLineSchema(LineSchema):
         return f'{super().fast_dumps(move.result)[:-1]}, "cut": {move.cut}}}'
 
 
-class TransferSchema(JsonSchema):
+class TransferRequestSchema(RequestSchema):
     """How lines join those of another cart."""
 
     strategy = fields.String(
@@ -54,15 +54,18 @@ class TransferSchema(JsonSchema):
     )
 
 
-class MergeSchema(TransferSchema):
+class MergeRequestSchema(TransferRequestSchema):
     source_user_id = fields.String(
         required=True,
-        validate=validate.Regexp(rf"^{UserId.pattern}\Z", error=UserId.message),
-        metadata={"description": "A guest's cart; with the admin scope, any cart"},
+        validate=validate.Regexp(rf"^(?:{UserId.pattern})\Z", error=UserId.message),
+        metadata={
+            "pattern": UserId.documented_pattern,
+            "description": "A guest's cart; with the admin scope, any cart",
+        },
     )
 
 
-class CopySchema(TransferSchema):
+class CopyRequestSchema(TransferRequestSchema):
     share_token = fields.String(required=True, validate=Length(1, 200))
 
 
@@ -72,7 +75,7 @@ class QuantityAtPriceSchema(JsonSchema):
 
 
 class ReceiptLineSchema(JsonSchema):
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     product_name = fields.String(required=True)
     place = fields.String(required=True, validate=OneOf(["cart", "saved"]))
     rule = fields.String(
@@ -91,6 +94,7 @@ class ReceiptLineSchema(JsonSchema):
     price_from = fields.String(
         required=True,
         allow_none=True,
+        validate=OneOf(["source", "target"]),
         metadata={"description": "Whose price and name are newer and were kept: `source` or `target`"},
     )
     cut = fields.Integer(
@@ -99,6 +103,7 @@ class ReceiptLineSchema(JsonSchema):
     reason = fields.String(
         required=True,
         allow_none=True,
+        validate=OneOf([QUANTITY_LIMIT, LINES_LIMIT]),
         metadata={
             "description": f"`{QUANTITY_LIMIT}`: units were removed; `{LINES_LIMIT}`: the line stayed in the source"
         },
@@ -106,7 +111,7 @@ class ReceiptLineSchema(JsonSchema):
 
 
 class ReceiptSchema(JsonSchema):
-    strategy = fields.String(required=True)
+    strategy = fields.String(required=True, validate=OneOf(STRATEGIES))
     dry_run = fields.Boolean(required=True)
     lines = fields.List(fields.Nested(ReceiptLineSchema), required=True)
     cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target after the change"})
@@ -139,7 +144,7 @@ class LineFixSchema(QuantityAtPriceSchema):
 
 
 class CheckedLineSchema(JsonSchema):
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     product_name = fields.String(required=True)
     quantity = fields.Integer(required=True, metadata={"description": "Before the fix"})
     price = Price(required=True, metadata={"description": "Before the fix"})

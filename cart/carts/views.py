@@ -15,7 +15,7 @@ from cart.carts.examples import (
     EXAMPLE_VALIDATION,
 )
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
+from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
 from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
 from cart.context import count
 from cart.dynamodb.failures import TransactionCancelled
@@ -151,7 +151,7 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.arguments(MergeRequestSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in

@@ -33,7 +33,11 @@ class _Segment(BaseConverter):
 class UserId(_Segment):
     """The ``user_id`` in a path. It has no ``#``, so that no URL leads to an internal key."""
 
-    pattern = r"(?!\.{1,2}$)[A-Za-z0-9._:@|=+,-]{1,128}"  # no dot segment: clients remove these from a URL
+    # 1 to 128 characters, but neither "." nor "..", which clients remove from a URL. It has no lookahead, since the
+    # regular expressions of Go and Rust have none
+    _no_dot = "A-Za-z0-9_:@|=+,-"
+    pattern = rf"[{_no_dot}][.{_no_dot}]{{0,127}}|\.[{_no_dot}][.{_no_dot}]{{0,126}}|\.\.[.{_no_dot}]{{1,126}}"
+    documented_pattern = f"^(?:{pattern})$"  # in ECMA-262, as JSON Schema says
     form = re.compile(pattern)
     message = Message(
         "Must be 1 to 128 of the letters a to z and A to Z, digits and ._:@|=+,- and not only dots", "not-a-user-id"
@@ -101,8 +105,8 @@ CONVERTERS = {"user_id": UserId, "product_id": ProductId, "share_id": ShareId, "
 
 def document_url_parts(api: Api) -> None:
     """Register the schema of each converter for the OpenAPI document."""
-    user_id = {"type": "string", "pattern": f"^{UserId.pattern}$", "examples": ["user123"]}
-    product_id = {"type": "integer", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
+    user_id = {"type": "string", "pattern": UserId.documented_pattern, "examples": ["user123"]}
+    product_id = {"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_PRODUCT_ID, "examples": [42]}
     share_id = {"type": "string", "pattern": f"^[0-9a-f]{{{ShareId.digits}}}$"}
     job_id = {"type": "string", "pattern": f"^[0-9a-f]{{{JobId.digits}}}$"}
     api.register_converter(JobId, lambda _: job_id)

@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields, validate
 from cart.errors import Message
 from cart.model.money import CENT
 
+INT64 = {"format": "int64"}  # metadata of integers that can exceed 32 bits
 MAX_PRICE = Decimal("9999999.99")
 MAX_NAME_CHARACTERS = 200
 
@@ -25,8 +26,8 @@ class Range(validate.Range):
 class Length(validate.Length):
     """marshmallow's Length, whose messages have a code."""
 
-    message_min = Message(validate.Length.message_min, "too-short")
-    message_max = Message(validate.Length.message_max, "too-long")
+    message_min = Message(validate.Length.message_min, "length-out-of-range")
+    message_max = Message(validate.Length.message_max, "length-out-of-range")
     message_all = Message(validate.Length.message_all, "length-out-of-range")
 
 
@@ -94,5 +95,5 @@ def given_price() -> Price:
     return Price(
         required=True,
         validate=Range(CENT, MAX_PRICE),
-        metadata={"multipleOf": CENT, "description": "Of one unit"},
+        metadata={"description": "Of one unit; at most two decimals"},
     )

@@ -7,6 +7,7 @@ from typing import Any
 from apispec import APISpec
 from flask import Flask, Response, current_app, request
 from flask_smorest import Api, Blueprint
+from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
@@ -83,6 +84,8 @@ class ProblemApi(Api):
         self._documenting = RLock()
         super().__init__(app)
         app.register_error_handler(Problem, respond_to_problem)
+        self.register_field(fields.Integer, "integer", "int32")  # int64 where the field's metadata says so
+        self.register_field(fields.Decimal, "number", "double")
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
         """Register the routes of a blueprint; its documentation is made when ``spec`` is first read."""
@@ -93,8 +96,6 @@ class ProblemApi(Api):
     def spec(self) -> APISpec:
         """The OpenAPI document."""
         with self._documenting:
-            if self._undocumented and "ErrorCode" not in self._spec.components.schemas:
-                self._spec.components.schema("ErrorCode", ERROR_CODE)
             while self._undocumented:
                 blueprint = self._undocumented.pop(0)
                 for kinds in getattr(blueprint, "problem_groups", []):
@@ -109,7 +110,7 @@ class ProblemApi(Api):
 
     def _document_problems(self, kinds: list[type[Problem]]) -> None:
         name, components = response_name(kinds), self._spec.components
-        schemas = {schema_name([kind]): _schema(kind) for kind in kinds}
+        schemas = {"ErrorCode": ERROR_CODE} | {schema_name([kind]): _schema(kind) for kind in kinds}
         if len(kinds) > 1:
             schemas[schema_name(kinds)] = _one_of(kinds)
         for schema, definition in schemas.items():

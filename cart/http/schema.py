@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import EXCLUDE, RAISE, Schema, fields
 
 from cart.errors import Message
 from cart.http import json
 
 # The codes of marshmallow's own messages, by field and key of ``default_error_messages``
 CODES: dict[type[fields.Field[Any]], dict[str, str]] = {
-    fields.Field: {"required": "required", "null": "null", "validator_failed": "invalid"},
+    fields.Field: {"required": "required", "null": "null"},
     fields.String: {"invalid": "not-a-string", "invalid_utf8": "not-a-string"},
     fields.Number: {"invalid": "not-a-number", "too_large": "out-of-range"},
     fields.Integer: {"invalid": "not-an-integer"},
@@ -31,6 +31,7 @@ class JsonSchema(Schema):
 
     class Meta:
         render_module = json
+        unknown = EXCLUDE  # a client can meet members of a later version
 
     error_messages = {
         "type": Message("Invalid input type.", "not-an-object"),
@@ -58,6 +59,13 @@ class JsonSchema(Schema):
     def __deepcopy__(self, _: Any) -> "JsonSchema":
         """Return the schema itself. flask-smorest copies it with each decorator, and nothing changes a schema."""
         return self
+
+
+class RequestSchema(JsonSchema):
+    """The base of schemas for requests, which refuse unknown members."""
+
+    class Meta(JsonSchema.Meta):
+        unknown = RAISE
 
 
 class Constant(dict[Any, Any]):

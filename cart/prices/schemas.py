@@ -9,8 +9,8 @@ from marshmallow import EXCLUDE, fields
 
 from cart.errors import Message
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import Length, OneOf, Price, Range, WholeNumber, given_price
-from cart.http.schema import Constant, JsonSchema
+from cart.http.fields import INT64, Length, OneOf, Price, Range, WholeNumber, given_price
+from cart.http.schema import Constant, JsonSchema, RequestSchema
 from cart.model.lines import iso
 
 CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of the products service may be ahead
@@ -71,7 +71,7 @@ class Moment(fields.String):
         return iso(moment)
 
 
-class NewPriceSchema(JsonSchema):
+class PriceRequestSchema(RequestSchema):
     """The body of a request that changes a price."""
 
     price = given_price()
@@ -80,13 +80,13 @@ class NewPriceSchema(JsonSchema):
     )
 
 
-class PriceEventSchema(NewPriceSchema):
+class PriceEventSchema(PriceRequestSchema):
     """The detail of an event that changes a price; unknown members are ignored."""
 
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
-    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID), metadata=INT64)
     changed_at = Moment(required=True)
 
 
@@ -94,7 +94,7 @@ class PriceJobSchema(JsonSchema):
     """The job of a price change, and its progress."""
 
     job_id = fields.String(required=True)
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     price = Price(required=True)
     changed_at = fields.String(required=True, metadata={"format": "date-time"})
     created_at = fields.String(required=True, metadata={"format": "date-time"})
@@ -109,11 +109,11 @@ class PriceJobSchema(JsonSchema):
     )
 
 
-class AcceptSchema(JsonSchema):
+class AcceptRequestSchema(RequestSchema):
     """The body of a request that accepts price changes."""
 
     product_ids = fields.List(
-        WholeNumber(validate=Range(1, MAX_PRODUCT_ID)),
+        WholeNumber(validate=Range(1, MAX_PRODUCT_ID), metadata=INT64),
         validate=Length(1, 100),
         metadata={"description": "By default all products of the cart"},
     )
@@ -132,7 +132,7 @@ class HolderSchema(JsonSchema):
 class HoldersSchema(JsonSchema):
     """A page of the carts and saved lists that hold a product."""
 
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     carts = fields.List(
         fields.Nested(HolderSchema),
         required=True,

@@ -26,9 +26,9 @@ from cart.prices.job_rows import Holder, Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
-    AcceptSchema,
+    AcceptRequestSchema,
     HoldersSchema,
-    NewPriceSchema,
+    PriceRequestSchema,
     price_job_schema,
 )
 
@@ -55,7 +55,7 @@ CURSOR = {
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(
-    NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
+    PriceRequestSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
 )
 @blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
@@ -112,7 +112,7 @@ def get_carts(product_id: int) -> dict[str, Any]:
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
 @blueprint.problems(CartVersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
+@blueprint.arguments(AcceptRequestSchema, location="optional_json", required=False, example={"product_ids": [42]})
 @blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of some products
