@@ -173,7 +173,9 @@ class ProductTotalsSchema(JsonSchema):
 class ProductsSchema(JsonSchema):
     """A ranking of products."""
 
-    sort = fields.String(required=True, validate=OneOf(SORTS))
+    sort = fields.String(
+        required=True, validate=OneOf(SORTS), metadata={"description": "The figure by which the products are ranked"}
+    )
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 

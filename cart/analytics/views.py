@@ -72,7 +72,15 @@ PERIOD = [
 ]
 TOP = [
     _in_query("sort", "The figure by which products are ranked", type="string", enum=list(SORTS), default="units"),
-    _in_query("limit", "The most products in the answer", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
+    _in_query(
+        "limit",
+        "The most products in the answer",
+        type="integer",
+        format="int32",
+        minimum=1,
+        maximum=MAX_PRODUCTS,
+        default=20,
+    ),
 ]
 query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
 VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
