@@ -23,11 +23,11 @@ from cart.analytics.schemas import (
     MAX_PRODUCTS,
     SORTS,
     AbandonmentSchema,
-    DaySchema,
+    DailyChangesSchema,
     FlowsOfDaySchema,
     Period,
     PeriodSchema,
-    ProductsSchema,
+    ProductRankingSchema,
     ProductTotalsSchema,
     SummarySchema,
     TopSchema,
@@ -105,11 +105,13 @@ def get_summary(period: Period) -> Response:
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
-    return _respond(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
+    return _respond(
+        SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DailyChangesSchema, days
+    )
 
 
 @blueprint.route("/products", parameters=TOP)
-@_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
+@_document_answers(ProductRankingSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 @query_arguments(TopSchema)
 def get_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
@@ -120,7 +122,7 @@ def get_products(ranking: dict[str, Any]) -> Response:
     sort = ranking["sort"]
     info(logger, f"Getting the top products by {sort}")
     products = _aggregates().top(sort, ranking["limit"])
-    return _respond(ProductsSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
+    return _respond(ProductRankingSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")

@@ -60,7 +60,7 @@ class _SchemaWithQuantity(RequestSchema):
         return type(value) is int and 1 <= value <= self._max_quantity
 
 
-class QuantitySchema(_SchemaWithQuantity):
+class QuantityRequestSchema(_SchemaWithQuantity):
     quantity = _quantity()
 
     def fast_load(self, data: Any) -> dict[str, int] | None:

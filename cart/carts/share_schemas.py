@@ -31,5 +31,5 @@ class ShareWithTokenSchema(ShareSchema):
     token = fields.String(required=True, metadata={"description": "In this answer only: the service stores its hash"})
 
 
-class SharesSchema(JsonSchema):
+class ShareListSchema(JsonSchema):
     shares = fields.List(fields.Nested(ShareSchema), required=True)

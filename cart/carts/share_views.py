@@ -11,8 +11,8 @@ from cart.carts import items, transfer
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
 from cart.carts.receipt_schemas import CopyRequestSchema, receipt_schema
-from cart.carts.schemas import ItemSchema, QuantitySchema, SharedCart, line_schema, shared_cart_schema
-from cart.carts.share_schemas import ShareRequestSchema, SharesSchema, ShareWithTokenSchema
+from cart.carts.schemas import ItemSchema, QuantityRequestSchema, SharedCart, line_schema, shared_cart_schema
+from cart.carts.share_schemas import ShareListSchema, ShareRequestSchema, ShareWithTokenSchema
 from cart.dynamodb.shares import Share, delete_share, find_share, list_shares, put_share
 from cart.dynamodb.table import DAY_SECONDS
 from cart.errors import (
@@ -67,7 +67,7 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], in
 
 @blueprint.route("/cart/<user_id:user_id>/shares")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
+@blueprint.response(200, ShareListSchema, example={"shares": [EXAMPLE_LINK]})
 def get_shares(user_id: str) -> dict[str, Any]:
     """List the links to the cart, without their tokens"""
     info(logger, f"Getting the links to the cart of user {user_id}")
@@ -131,7 +131,7 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
 @blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
 @blueprint.open_by_link
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:

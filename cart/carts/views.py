@@ -16,7 +16,14 @@ from cart.carts.examples import (
 )
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
 from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
-from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
+from cart.carts.schemas import (
+    GuestSchema,
+    ItemSchema,
+    QuantityRequestSchema,
+    cart_and_saved_schema,
+    cart_schema,
+    line_schema,
+)
 from cart.context import count
 from cart.dynamodb.failures import TransactionCancelled
 from cart.errors import (
@@ -126,7 +133,7 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
 @blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line

@@ -57,6 +57,14 @@ class ProblemInPath(HTTPException):
         self.problem = problem
 
 
+def _nullable_enum(_converter: Any, _field: fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+    """Return an enum that can be null as an enum or null, since clients read a null in an enum in different ways."""
+    if None not in ret.get("enum", ()):
+        return {}
+    values = [value for value in ret.pop("enum") if value is not None]
+    return {"anyOf": [{"type": ret.pop("type")[0], "enum": values}, {"type": "null"}]}
+
+
 def schema_name(kinds: list[type[Problem]]) -> str:
     """Return the name of the schema of a response in the OpenAPI document."""
     return f"{response_name(kinds)}Problem"
@@ -86,6 +94,7 @@ class ProblemApi(Api):
         app.register_error_handler(Problem, respond_to_problem)
         self.register_field(fields.Integer, "integer", "int32")  # int64 where the field's metadata says so
         self.register_field(fields.Decimal, "number", "double")
+        self.ma_plugin.converter.add_attribute_function(_nullable_enum)
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
         """Register the routes of a blueprint; its documentation is made when ``spec`` is first read."""
