@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
 from cart.errors import INT32, BadRequest, BodyTooLarge, InternalError, Message, MethodNotAllowed, NotFound, Problem
+from cart.http.headers import define_headers
 
 NOT_A_SEGMENT = Message(
     "Must be one path segment of 1 to 128 characters, if this was meant to be one.", "not-one-path-segment"
@@ -130,6 +131,10 @@ class ProblemApi(Api):
 
     def _register_responses(self) -> None:
         """Do nothing: no operation refers to the responses of flask-smorest."""
+
+    def _register_etag_headers(self) -> None:
+        """Register this service's headers: flask-smorest's are of ETags that it would make itself."""
+        define_headers(self._spec.components)
 
     def _register_pagination_header(self) -> None:
         """Do nothing: no operation uses flask-smorest's pagination."""

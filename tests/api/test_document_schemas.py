@@ -244,10 +244,12 @@ def texts_for_patterns(document):
         for name, value in part.items():
             if isinstance(value, str):
                 by_member.setdefault(name, set()).add(value)
-    for path, schema in parts(document):
-        if isinstance(schema.get("pattern"), str):
-            name = path.rpartition("/")[2]
-            yield schema["pattern"], {*schema.get("examples", ()), *by_member.get(name, ())}
+    for path, part in parts(document):
+        schema = part.get("schema", part)  # of a parameter or header, or of a member
+        if isinstance(schema, dict) and isinstance(schema.get("pattern"), str) and not path.endswith("/schema"):
+            examples = {part["example"]} if "example" in part else set()
+            name = part.get("name", path.rpartition("/")[2])
+            yield schema["pattern"], {*examples, *schema.get("examples", ()), *by_member.get(name, ())}
 
 
 RUN_PATTERNS = """
