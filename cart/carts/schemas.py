@@ -13,7 +13,16 @@ from marshmallow import fields, post_dump, validate
 
 from cart.dynamodb.shares import Share
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable, given_price
+from cart.http.fields import (
+    MAX_NAME_CHARACTERS,
+    MAX_PRICE,
+    NAME_PATTERN,
+    Price,
+    WholeNumber,
+    check_printable,
+    given_price,
+    has_visible_character,
+)
 from cart.http.schema import JsonSchema
 from cart.model.lines import Cart, CartAndSaved, Line, LineValues, PriceChange
 from cart.model.money import CENT
@@ -69,7 +78,7 @@ class ItemSchema(_SchemaWithQuantity):
         required=True,
         validate=validate.And(validate.Length(1, MAX_NAME_CHARACTERS), check_printable),
         metadata={
-            "pattern": r"^(?=.*\S)[^\u0000-\u001F\u007F-\u009F]+$",
+            "pattern": NAME_PATTERN,
             "minLength": 1,
             "maxLength": MAX_NAME_CHARACTERS,
         },
@@ -87,7 +96,7 @@ class ItemSchema(_SchemaWithQuantity):
             and type(name) is str
             and 1 <= len(name) <= MAX_NAME_CHARACTERS
             and name.isprintable()  # neither a control character nor a surrogate, and no space but U+0020
-            and not name.isspace()
+            and has_visible_character(name)
             and self._is_quantity(data.get("quantity"))
             and (type(price) is int or (type(price) is Decimal and price.as_tuple().exponent in (0, -1, -2)))
             and CENT <= price <= MAX_PRICE

@@ -16,6 +16,7 @@ from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeU
 from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId
 from cart.http.extensions import get_table
+from cart.http.json import whole_number_in_url
 from cart.http.parser import query_parameters
 from cart.http.request import if_match_etags
 from cart.http.response import absolute_path, respond_kept
@@ -144,9 +145,10 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
+    limit = whole_number_in_url(text)
+    if limit is None or not 1 <= limit <= MAX_LIMIT:
         raise InvalidInput("Not valid: limit.", {"limit": [f"Must be a whole number from 1 to {MAX_LIMIT}."]})
-    return int(text)
+    return limit
 
 
 def _written(cursor: Holder) -> str:
