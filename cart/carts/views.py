@@ -156,7 +156,8 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
 
     Each line of the source, and each saved line, moves once, whatever else happens to either cart. Then the source is
     empty, and merging it again changes nothing. Units beyond the limit of a line are removed, and lines beyond the
-    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept.
+    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept. The links to
+    the source end; `dry_run` leaves them as they are.
 
     The caller needs the right to both carts. The request takes an `Idempotency-Key`.
     """
@@ -165,7 +166,8 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     auth.require_right_to(source_id)
     if source_id == user_id:
         raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
-    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+    key = idempotency_key(body, user_id)
+    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], key))
 
 
 FIX = {
@@ -196,7 +198,7 @@ def validate_cart(user_id: str) -> Response | dict[str, Any]:
 
     info(logger, f"Validating the cart of user {user_id}")
     if _wants_fix():
-        return respond_kept(validation.fix(user_id, idempotency_key("fix")))
+        return respond_kept(validation.fix(user_id, idempotency_key("fix", user_id)))
     return validation.check_cart(user_id)
 
 

@@ -11,17 +11,22 @@ from werkzeug.datastructures import ETags
 from cart.dynamodb.idempotency import IdempotencyKey
 from cart.dynamodb.rows import IfMatch
 from cart.errors import InvalidInput
+from cart.http.auth import GUEST, verified_subject
 
 MAX_ETAGS = 50
+# RFC 9562, versions 1 to 8: neither the nil UUID nor an invented one
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
-def idempotency_key(body: Any) -> IdempotencyKey | None:
+def idempotency_key(body: Any, user_id: str, share_id: str | None = None) -> IdempotencyKey | None:
     """Return the request's ``Idempotency-Key`` and the fingerprint of the request, None if it has no key.
 
     The key is a structured string ("The Idempotency-Key HTTP Header Field", an IETF draft). Many clients send it
     without the quotes; that is the same key.
 
     :param body: as its schema loaded it
+    :param user_id: the owner of the cart that is changed
+    :param share_id: of the link by which the caller came, None for others
     :raise InvalidInput: the header has another form
     """
     header = request.environ.get("HTTP_IDEMPOTENCY_KEY")
@@ -32,7 +37,25 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
         message = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
         raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
     request_text = f"{request.method} {request.path} {json.dumps(body, sort_keys=True, default=str)}"
-    return IdempotencyKey(hash_of(form[1] or form[2]), hash_of(request_text))
+    return IdempotencyKey(_record_id(form[1] or form[2], user_id, share_id), hash_of(request_text))
+
+
+def _record_id(key: str, user_id: str, share_id: str | None) -> str:
+    """Return the hash by which a key's record is stored below the cart. Callers of one cart have their own records.
+
+    The owner's hash is that of the key alone. Others are told apart by the link and by the subject of their token.
+
+    :raise InvalidInput: nothing tells the caller from the other holders of a link but a key that they may use too
+    """
+    if share_id is None and GUEST.fullmatch(user_id):  # whoever knows its id is the owner
+        return hash_of(key)
+    subject = verified_subject()
+    if share_id is None and subject in (None, user_id):
+        return hash_of(key)
+    if not subject and not UUID.fullmatch(key):
+        message = "Must be a UUID, such as crypto.randomUUID() makes: everyone who has the link shares its keys."
+        raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
+    return hash_of(f"{key}\n{share_id or ''}\n{subject or ''}")  # no key has a line break
 
 
 def hash_of(text: str) -> str:
