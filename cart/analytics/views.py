@@ -103,7 +103,7 @@ def get_summary(period: Period) -> Response:
 @blueprint.route("/products", parameters=TOP)
 @_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 @query_arguments(TopSchema)
-def get_products(ranking: dict[str, Any]) -> Response:
+def get_top_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
 
     Of products with the same figure, the one with the smaller id comes first. Costs four Query and a BatchGetItem,
@@ -117,7 +117,7 @@ def get_products(ranking: dict[str, Any]) -> Response:
 
 @blueprint.route("/products/<product_id:product_id>")
 @_document_answers(ProductTotalsSchema, EXAMPLE_PRODUCT, EXAMPLE_PRODUCTS_CSV)
-def get_product(product_id: int) -> Response:
+def get_product_totals(product_id: int) -> Response:
     """Get how much all carts hold of a product
 
     Zeros if no cart holds it. Costs one Query.

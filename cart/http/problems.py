@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
 from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowed, NotFound, Problem
+from cart.http.headers import define_headers
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
@@ -98,6 +99,10 @@ class ProblemApi(Api):
 
     def _register_responses(self) -> None:
         """Do nothing: no operation refers to the responses of flask-smorest."""
+
+    def _register_etag_headers(self) -> None:
+        """Register this service's headers: flask-smorest's are of ETags that it would make itself."""
+        define_headers(self._spec.components)
 
     def _register_pagination_header(self) -> None:
         """Do nothing: no operation uses flask-smorest's pagination."""
