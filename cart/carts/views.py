@@ -36,7 +36,7 @@ from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
 from cart.http.parser import query_parameters
-from cart.http.request import idempotency_key, if_match_etags
+from cart.http.request import idempotency_key, if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
@@ -230,11 +230,11 @@ def _clear_if_unchanged(user_id: str) -> None:
     """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
     cart = get_table().cart(user_id)
     try:
-        if not request.if_match.contains(cart.etag):
+        if not matches_cart(request.if_match, cart.etag):
             raise TransactionCancelled
         get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
         current = get_table().cart(user_id)
-        if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
+        if matches_cart(request.if_match, current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
         raise VersionConflict(current=cart_schema.dump(current)) from None

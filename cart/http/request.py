@@ -1,18 +1,20 @@
-"""Headers of a request: ``Idempotency-Key`` and ``If-Match``."""
+"""Headers of a request: ``Idempotency-Key``, ``If-Match`` and ``If-None-Match``."""
 
 import hashlib
 import json
 import re
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 from werkzeug.datastructures import ETags
 
 from cart.dynamodb.idempotency import IdempotencyKey
 from cart.dynamodb.rows import IfMatch
 from cart.errors import InvalidInput
 from cart.http.auth import GUEST, verified_subject
+from cart.http.headers import CONDITIONS
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_ETAGS = 50
 # RFC 9562, versions 1 to 8: neither the nil UUID nor an invented one
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -61,6 +63,33 @@ def _record_id(key: str, user_id: str, share_id: str | None) -> str:
 def hash_of(text: str) -> str:
     """Return the SHA-256 of a text in hexadecimal. The text may have lone surrogates, as JSON strings can."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def refuse_unread_conditions() -> None:
+    """Refuse ``If-Match`` and ``If-None-Match`` on a request that changes something, unless its view reads them.
+
+    To ignore one would change what the caller wanted to leave as it is. A read may ignore it (RFC 9110, section 13).
+    ``If-Unmodified-Since`` is ignored, as section 13.1.4 requires of resources without a modification date.
+
+    :raise InvalidInput: with the names of the headers
+    """
+    environ = request.environ
+    if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
+        return
+    if request.endpoint is None or request.method in SAFE_METHODS:
+        return
+    read = vars(current_app.view_functions[request.endpoint]).get("conditions", ())
+    if unread := [name for name in sorted(CONDITIONS.difference(read)) if name in request.headers]:
+        message = "This request cannot be made conditional by this header. Send it without."
+        raise InvalidInput(f"Not valid: {', '.join(unread)}.", {name: [message] for name in unread})
+
+
+def matches_cart(if_match: ETags, etag: str) -> bool:
+    """Return whether ``If-Match`` allows a cart.
+
+    :param etag: of the cart; the ETag of a cart with its saved list begins with it (``CartAndSaved.etag``)
+    """
+    return if_match.star_tag or any(tag[: len(etag)] == etag for tag in if_match.as_set())
 
 
 def if_match_etags() -> ETags | None:

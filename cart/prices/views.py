@@ -18,7 +18,7 @@ from cart.http.extensions import get_table
 from cart.http.headers import IF_MATCH, etag_of, location_of
 from cart.http.json import whole_number_in_url
 from cart.http.parser import query_parameters
-from cart.http.request import if_match_etags
+from cart.http.request import if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
@@ -131,7 +131,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
-    if (if_match := if_match_etags()) and not if_match.contains(read.etag):
+    if (if_match := if_match_etags()) and not matches_cart(if_match, read.etag):
         raise VersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)
