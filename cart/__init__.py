@@ -20,6 +20,7 @@ from cart.http.app import CartFlask
 from cart.http.converters import CONVERTERS, document_url_parts
 from cart.http.json import MAX_BODY_BYTES
 from cart.http.problems import ProblemApi
+from cart.http.request import refuse_unread_conditions
 from cart.prices import views as price_views
 
 VERSION = "0.1.0"
@@ -86,6 +87,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.register_blueprint(docs.blueprint)
     app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
+    app.before_request(refuse_unread_conditions)
     if config.cors_origins:
         _allow_origins(app, config.cors_origins.split(","))
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:

@@ -59,6 +59,7 @@ class Config:
     saved_ttl_days: int = _whole_number(180, 1, 3650)
     cart_max_quantity: int = _whole_number(999, 1, 1_000_000)
     cart_max_lines: int = _whole_number(100, 1, 100)  # DynamoDB's limit for one transaction
+    cart_max_shares: int = _whole_number(100, 1, 1000)
     auth_mode: str = _choice("", "none", "gateway", "jwt")
     auth_user_claim: str = _text("sub", r"\S{1,100}", "the name of a claim, without spaces", "sub")
     auth_admin_scope: str = _text("carts:admin", r"\S{1,100}", "one scope, without spaces", "carts:admin")

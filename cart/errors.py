@@ -213,6 +213,16 @@ class LinesLimit(Problem):
     example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
 
 
+class SharesLimit(Problem):
+    """The cart would have more than ``CART_MAX_SHARES`` links. Nothing was changed."""
+
+    status = 409
+    title = "Too many links to one cart"
+    detail = "The cart has as many links as it may have. Revoke a link before you make another."
+    member_schemas = {"limit": INT32 | {"description": "Links that a cart may have"}}
+    example = {"detail": "The cart has 100 links, the most that it may have.", "limit": 100}
+
+
 class QuantityLimit(Problem):
     """The line would have more than ``CART_MAX_QUANTITY`` units. Nothing was changed."""
 

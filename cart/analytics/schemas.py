@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, post_load
 
 from cart.errors import Message
 from cart.http.fields import INT64, OneOf, Price, Range
+from cart.http.json import whole_number_in_url
 from cart.http.schema import Constant, JsonSchema, RequestSchema
 
 MAX_DAYS = 366
@@ -79,12 +80,13 @@ class DayInQuery(fields.Date):
 
 
 class NumberInQuery(fields.Integer):
-    """A whole number of 1 to 9 digits; other forms that Python reads as a number are refused."""
+    """A whole number, in the forms of JSON; other forms that Python reads as a number are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", value):
+        number = whole_number_in_url(value)
+        if number is None:
             raise self.make_error("invalid")
-        return int(value)
+        return number
 
 
 class PeriodSchema(RequestSchema):

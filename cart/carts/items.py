@@ -46,13 +46,14 @@ SET_PROBLEMS = (
 REMOVE_PROBLEMS = (InvalidInput, LineVersionConflict, *STORE, OutcomeUnknown)
 
 
-def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
+def add(user_id: str, item: dict[str, Any], place: Place = CART, share_id: str | None = None) -> Response:
     """Answer the POST of an item; with an ``Idempotency-Key``, it is added once.
 
     :param item: as ``ItemSchema`` loads it
+    :param share_id: of the link by which the caller came, None for others
     """
     complete_item = partial(_with_catalog_values, item, place)
-    if key := idempotency_key(item):
+    if key := idempotency_key(item, user_id, share_id):
         answer = add_item_once(get_table(), user_id, item["product_id"], complete_item, key, _created, place)
     else:
         answer = _created(get_table().add_item(user_id, **complete_item(), place=place))

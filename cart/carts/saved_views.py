@@ -78,7 +78,7 @@ def save_for_later(user_id: str, product_id: int) -> Response:
     without a key it is a 404, because the line has moved.
     """
     info(logger, f"Saving a line for later for user {user_id}")
-    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
+    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None, user_id))
     return respond_kept(answer, f"/cart/{user_id}/saved/{product_id}")
 
 
@@ -94,5 +94,5 @@ def move_to_cart(user_id: str, product_id: int) -> Response:
     it is a 404, because the line has moved.
     """
     info(logger, f"Moving a saved line to the cart of user {user_id}")
-    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))
+    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None, user_id))
     return respond_kept(answer, f"/cart/{user_id}/items/{product_id}")

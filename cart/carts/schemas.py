@@ -18,18 +18,18 @@ from cart.http.fields import (
     INT64,
     MAX_NAME_CHARACTERS,
     MAX_PRICE,
+    NAME_PATTERN,
     Length,
     Price,
     Range,
     WholeNumber,
     check_printable,
     given_price,
+    has_visible_character,
 )
 from cart.http.schema import JsonSchema, RequestSchema
 from cart.model.lines import Cart, CartAndSaved, Line, LineValues, PriceChange
 from cart.model.money import CENT
-
-NO_CONTROL = r"[^\x00-\x1F\x7F-\x9F]"
 
 
 class UpToMaxQuantity(validate.Validator):
@@ -82,7 +82,7 @@ class ItemSchema(_SchemaWithQuantity):
         required=True,
         validate=validate.And(Length(1, MAX_NAME_CHARACTERS), check_printable),
         metadata={
-            "pattern": rf"^{NO_CONTROL}*[^\s\x00-\x1F\x7F-\x9F]{NO_CONTROL}*$",
+            "pattern": NAME_PATTERN,
             "minLength": 1,
             "maxLength": MAX_NAME_CHARACTERS,
         },
@@ -100,7 +100,7 @@ class ItemSchema(_SchemaWithQuantity):
             and type(name) is str
             and 1 <= len(name) <= MAX_NAME_CHARACTERS
             and name.isprintable()  # neither a control character nor a surrogate, and no space but U+0020
-            and not name.isspace()
+            and has_visible_character(name)
             and self._is_quantity(data.get("quantity"))
             and (type(price) is int or (type(price) is Decimal and price.as_tuple().exponent in (0, -1, -2)))
             and CENT <= price <= MAX_PRICE

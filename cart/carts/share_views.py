@@ -26,9 +26,12 @@ from cart.errors import (
     Message,
     OutcomeUnknown,
     ShareNotFound,
+    SharesLimit,
+    Throttled,
+    Unavailable,
 )
 from cart.http.blueprint import CartBlueprint
-from cart.http.extensions import get_table
+from cart.http.extensions import get_config, get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, location_of
 from cart.http.request import hash_of, idempotency_key
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
@@ -43,7 +46,7 @@ blueprint = CartBlueprint("shares", __name__, description="Links that let others
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
-@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.problems(SharesLimit, *CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(ShareRequestSchema, example={"access": "view", "expires_in_days": 7})
 @blueprint.response(
     201,
@@ -58,11 +61,14 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], in
     links, so that you can revoke one whose token you never received.
     """
     info(logger, f"Sharing the cart of user {user_id}")
+    table, limit = get_table(), get_config().cart_max_shares
+    if len(shares.list_shares(table, user_id)) >= limit:
+        raise SharesLimit(f"The cart has {limit} links, the most that it may have.", limit=limit)
     token = secrets.token_urlsafe(24)  # 192 bits
     now = datetime.now(UTC)
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
     share = Share(hash_of(token), user_id, body["access"], iso(now), ttl)
-    shares.put_share(get_table(), share)
+    shares.put_share(table, share)
     members = share._asdict() | {"expires_at": share.expires_at, "token": token}
     return members, 201, {"Location": absolute_path(f"/shared/{token}")}
 
@@ -102,7 +108,8 @@ def copy_shared_cart(body: dict[str, Any], user_id: str) -> Response:
     if owner == user_id:
         message = Message("Must be of another cart.", "same-cart")
         raise InvalidInput("Not valid: share_token.", {"share_token": [message]})
-    return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
+    key = idempotency_key(body, user_id)
+    return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], key))
 
 
 @blueprint.route("/shared/<token>")
@@ -128,9 +135,18 @@ def get_shared_cart(token: str) -> Response:
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
-    The rules are the same as for the owner.
+    The rules are the same as for the owner, except for the `Idempotency-Key`: it must be a UUID, unless you also send a
+    bearer token. The answer is 404 if the link was ended while the request was carried out.
     """
-    return items.add(_find_to_edit(token).owner, item)
+    share, table = _find_to_edit(token), get_table()
+    response = items.add(share.owner, item, share_id=share.share_id)
+    try:
+        # a merge ends the links before it reads the lines: what was added after that would stay where nobody looks
+        if shares.is_revoked(table, share.share_id):
+            raise ShareNotFound
+    except (Throttled, Unavailable):  # they say that nothing was added
+        raise OutcomeUnknown from None
+    return response
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])

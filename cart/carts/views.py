@@ -44,7 +44,7 @@ from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
 from cart.http.parser import query_parameters
-from cart.http.request import idempotency_key, if_match_etags
+from cart.http.request import idempotency_key, if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
@@ -163,7 +163,8 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
 
     Each line of the source, and each saved line, moves once, whatever else happens to either cart. Then the source is
     empty, and merging it again changes nothing. Units beyond the limit of a line are removed, and lines beyond the
-    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept.
+    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept. The links to
+    the source end; `dry_run` leaves them as they are.
 
     The caller needs the right to both carts. The request takes an `Idempotency-Key`.
     """
@@ -173,7 +174,8 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     if source_id == user_id:
         message = Message("Must be another cart's.", "same-cart")
         raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
-    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+    key = idempotency_key(body, user_id)
+    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], key))
 
 
 FIX = {
@@ -205,7 +207,7 @@ def validate_cart(user_id: str) -> Response | dict[str, Any]:
 
     info(logger, f"Validating the cart of user {user_id}")
     if _wants_fix():
-        return respond_kept(validation.fix(user_id, idempotency_key("fix")))
+        return respond_kept(validation.fix(user_id, idempotency_key("fix", user_id)))
     return validation.check_cart(user_id)
 
 
@@ -238,11 +240,11 @@ def _clear_if_unchanged(user_id: str) -> None:
     """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
     cart = get_table().cart(user_id)
     try:
-        if not request.if_match.contains(cart.etag):
+        if not matches_cart(request.if_match, cart.etag):
             raise TransactionCancelled
         get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
         current = get_table().cart(user_id)
-        if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
+        if matches_cart(request.if_match, current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
         raise CartVersionConflict(current=cart_schema.dump(current)) from None

@@ -71,6 +71,7 @@ def init_app(app: Flask, config: Config) -> None:
     cacheable = LIBRARY_ENDPOINTS | {endpoint for endpoint, mark in access.items() if mark == OPEN}
     if config.auth_mode != "none":
         identify = _token_verifier(config) if config.auth_mode == "jwt" else partial(_gateway_caller, config)
+        app.extensions["cart_identify"] = identify
         app.extensions["cart_access_check"] = partial(_check, config, identify)
         by_link = {endpoint for endpoint, mark in access.items() if mark == OPEN_BY_LINK}
         app.before_request(partial(_check_route, cacheable | by_link))
@@ -86,6 +87,16 @@ def require_right_to(user_id: str | None) -> None:
     """
     if check := current_app.extensions.get("cart_access_check"):
         check(user_id)
+
+
+def verified_subject() -> str | None:
+    """Return the subject of this request's token; None if it has no token, or authentication is off.
+
+    :raise Unauthenticated: the token is not valid (401)
+    """
+    identify = current_app.extensions.get("cart_identify")
+    caller = identify() if identify else None
+    return caller.subject if caller else None
 
 
 def _check_route(open_endpoints: set[str]) -> None:

@@ -6,6 +6,7 @@ from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
 from cart.errors import InvalidInput, Message
+from cart.http.json import whole_number_in_url
 from cart.http.problems import ProblemInPath
 
 MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, section 6)
@@ -54,19 +55,19 @@ class UserId(_Segment):
 
 
 class ProductId(_Segment):
-    """The ``product_id`` in a path: a whole number from 1 to 2^53-1. ``42.0`` is one, as in a body."""
+    """The ``product_id`` in a path: a whole number from 1 to 2^53-1. ``42.0`` and ``4.2e1`` are, as in a body."""
 
-    form = re.compile(r"([1-9][0-9]{0,15})(\.0{1,9})?")
+    form = re.compile(r"[1-9][0-9]{0,15}")
 
     def to_python(self, value: str) -> int:
         """Return the id.
 
         :raise ProblemInPath: it is not valid (422)
         """
-        match = self.form.fullmatch(value)
-        if not match or int(match[1]) > MAX_PRODUCT_ID:
+        product_id = int(value) if self.form.fullmatch(value) else whole_number_in_url(value)
+        if product_id is None or not 1 <= product_id <= MAX_PRODUCT_ID:
             raise _invalid("product_id", not_in_range(1, MAX_PRODUCT_ID))
-        return int(match[1])
+        return product_id
 
 
 class _HexadecimalId(_Segment):

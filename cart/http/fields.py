@@ -1,18 +1,31 @@
 """Fields of marshmallow that convert nothing: money, whole numbers, booleans, names; validators with coded messages."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
 from cart.errors import Message
+from cart.http.json import whole_number
 from cart.model.money import CENT
 
 INT64 = {"format": "int64"}  # metadata of integers that can exceed 32 bits
 MAX_PRICE = Decimal("9999999.99")
 MAX_NAME_CHARACTERS = 200
+# Characters for a class of a regular expression, in Python and in ECMA-262. Invisible are white space, the blank of
+# Braille, and what has the property Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 16).
+CONTROL = r"\u0000-\u001F\u007F-\u009F"
+INVISIBLE = (
+    r"\s\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u2800\u3164"
+    r"\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8"
+)
+INVISIBLE_ABOVE_FFFF = r"\U0001BCA0-\U0001BCA3\U0001D173-\U0001D17A\U000E0000-\U000E0FFF"
+# For the OpenAPI document. The characters above U+FFFF are left out: without the flag `u`, ECMA-262 cannot read them
+NAME_PATTERN = f"^[^{CONTROL}]*[^{CONTROL}{INVISIBLE}][^{CONTROL}]*$"
 
 
 class Range(validate.Range):
@@ -57,22 +70,15 @@ class Price(fields.Decimal):
 
 
 class WholeNumber(fields.Integer):
-    """A JSON integer. ``2.0`` is one (JSON Schema, section 6.1.1); ``"2"``, ``true`` and ``1e2`` are not."""
+    """A JSON integer. ``2.0`` and ``2e0`` are integers too (JSON Schema); ``"2"`` and ``true`` are not."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(strict=True, **kwargs)
 
     def _validated(self, value: Any) -> int:
-        if isinstance(value, Decimal) and _is_whole(value):
-            value = int(value)
+        if isinstance(value, Decimal):
+            value = whole_number(value)
         return super()._validated(value)
-
-
-def _is_whole(number: Decimal) -> bool:
-    """Written with a fraction of zeros, and short enough to convert: no bound of ours has more digits."""
-    return (
-        number.is_finite() and -20 < int(number.as_tuple().exponent) < 0 and number.adjusted() < 20 and number % 1 == 0
-    )
 
 
 class StrictBoolean(fields.Boolean):
@@ -84,8 +90,23 @@ class StrictBoolean(fields.Boolean):
         return value
 
 
+def has_visible_character(name: str) -> bool:
+    """Return whether a name has a character that is not in ``INVISIBLE``."""
+    return bool(name.strip()) if name.isascii() else _visible().search(name) is not None
+
+
+@cache
+def _visible() -> re.Pattern[str]:
+    """Return the pattern of one visible character. It is compiled at the first name that is not ASCII."""
+    return re.compile(f"[^{CONTROL}{INVISIBLE}{INVISIBLE_ABOVE_FFFF}]")
+
+
 def check_printable(name: str) -> None:
-    if not name.strip():
+    """Check that a name can be shown.
+
+    :raise ValidationError: it has no visible character, or it has a control character or a lone surrogate
+    """
+    if not has_visible_character(name):
         raise ValidationError(Message("Must not be blank.", "blank"))
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
         raise ValidationError(Message("Must not have control characters or lone surrogates.", "control-characters"))

@@ -16,8 +16,9 @@ from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId, not_in_range
 from cart.http.extensions import get_table
 from cart.http.headers import IF_MATCH, etag_of, location_of
+from cart.http.json import whole_number_in_url
 from cart.http.parser import query_parameters
-from cart.http.request import if_match_etags
+from cart.http.request import if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
@@ -131,7 +132,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
-    if (if_match := if_match_etags()) and not if_match.contains(read.etag):
+    if (if_match := if_match_etags()) and not matches_cart(if_match, read.etag):
         raise CartVersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)
@@ -146,9 +147,10 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
+    limit = whole_number_in_url(text)
+    if limit is None or not 1 <= limit <= MAX_LIMIT:
         raise InvalidInput("Not valid: limit.", {"limit": [not_in_range(1, MAX_LIMIT)]})
-    return int(text)
+    return limit
 
 
 def _written(cursor: Holder) -> str:

@@ -56,6 +56,47 @@ def gateway(settings):
     return create_app(replace(settings, auth_mode="gateway", auth_public_key=None)).test_client()
 
 
+# --- keys
+
+SHORT_KEY = {"Idempotency-Key": '"1"'}
+
+
+def test_keys_belong_to_the_caller(client, user):
+    """The owner, an admin, and the subjects of tokens that come by one link do not get each other's answers."""
+    owner = bearer(token(user))
+    link = client.post(f"/cart/{user}/shares", json={"access": "edit"}, headers=owner).json["token"]
+    callers = [
+        (f"/cart/{user}/items", user, None),
+        (f"/cart/{user}/items", "root", "carts:admin"),
+        (f"/shared/{link}/items", user, None),
+        (f"/shared/{link}/items", "ann", None),
+        (f"/shared/{link}/items", "bob", None),
+    ]
+    for path, subject, scope in callers:
+        for replayed in (None, "true"):  # each time with a new token, as after a refresh
+            headers = bearer(token(subject, scope=scope, jti=str(replayed))) | SHORT_KEY
+            answer = client.post(path, json=CUP, headers=headers)
+            assert (answer.status_code, answer.headers.get("Idempotency-Replayed")) == (201, replayed)
+    assert client.get(f"/cart/{user}", headers=owner).json["total_items"] == len(callers) * CUP["quantity"]
+
+
+def test_key_with_an_invalid_token_is_not_used_without_it(client, user):
+    """Else a retry after the end of the token would be carried out again."""
+    link = client.post(f"/cart/{user}/shares", json={"access": "edit"}, headers=bearer(token(user))).json["token"]
+    expired = bearer(token("ann", exp=int(time.time()) - 60))
+    assert client.post(f"/shared/{link}/items", json=CUP, headers=expired | SHORT_KEY).status_code == 401
+    assert client.post(f"/shared/{link}/items", json=CUP, headers=expired).status_code == 201
+    assert client.post(f"/shared/{link}/items", json=CUP, headers=SHORT_KEY).status_code == 422
+
+
+def test_keys_of_a_guest_do_not_change_with_a_login(client):
+    guest = client.post("/cart").json["user_id"]
+    for headers in ({}, bearer(token("ann"))):
+        answer = client.post(f"/cart/{guest}/items", json=CUP, headers=headers | SHORT_KEY)
+        assert answer.status_code == 201
+    assert answer.headers["Idempotency-Replayed"] == "true"
+
+
 # --- every route
 
 OPEN = {

@@ -30,6 +30,7 @@ def test_every_setting_is_read():
         "SAVED_TTL_DAYS": "14",
         "CART_MAX_QUANTITY": "20",
         "CART_MAX_LINES": "10",
+        "CART_MAX_SHARES": "5",
         "METRICS_NAMESPACE": "Shop",
         "AUTH_MODE": "jwt",
         "AUTH_USER_CLAIM": "username",

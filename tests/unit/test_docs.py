@@ -97,6 +97,7 @@ def test_limits_equal_the_code(document):
     assert f"1 to {item['product_name']['maxLength']} characters" in limits["`product_name`"]
     assert f"({config.cart_max_quantity})" in limits["`quantity`"]
     assert f"{CENT} to {MAX_PRICE}" in limits["`price`"]
+    assert f"({config.cart_max_shares})" in limits["links to a cart"]
     assert f"({config.cart_max_lines})" in limits["lines of a cart, and of a saved list"]
     assert limits["body of a request"] == f"{MAX_BODY_BYTES} bytes"
     assert limits["ETags in `If-Match`, for a line"] == str(MAX_ETAGS)

@@ -1,6 +1,7 @@
 """The faster loads and dumps of the schemas do what marshmallow does: the same value or messages, the same text."""
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -24,6 +25,7 @@ from cart.carts.schemas import (
 from cart.config import Config
 from cart.dynamodb.rows import StoredCart, line_values, projected_line_of
 from cart.dynamodb.shares import Share
+from cart.http.fields import NAME_PATTERN, check_printable
 from cart.http.schema import JsonSchema
 from cart.model.lines import CART, Cart, CartAndSaved, Line, PriceChange, cart_of
 from cart.model.transfer import Move
@@ -152,11 +154,27 @@ NUMBERS = st.one_of(
     st.sampled_from([Decimal(text) for text in ("1E2", "2.0", "1E-2", "9999999.990", "0", "-0", "NaN", "Infinity")]),
 )
 ODD = st.none() | st.booleans() | st.floats() | st.lists(st.integers(), max_size=1) | st.text(max_size=3)
-NAMES = st.text(max_size=3) | st.sampled_from([" ", "a" * 200, "a" * 201, "a\x7f", "a b", "\ud800", "é", "a\n"])
+INVISIBLE = st.text(" \u00ad\u200b\u2060\u2800\u3164\ufe0f\ufeff\U000e0001", max_size=3)
+NAMES = (
+    st.text(max_size=3) | INVISIBLE | st.sampled_from([" ", "a" * 200, "a" * 201, "a\x7f", "a b", "\ud800", "é", "a\n"])
+)
 FIELDS = {"product_id": NUMBERS | ODD, "product_name": NAMES | ODD, "quantity": NUMBERS | ODD, "price": NUMBERS | ODD}
 ITEMS = st.fixed_dictionaries(
     {"product_id": NUMBERS, "product_name": NAMES, "quantity": NUMBERS, "price": NUMBERS}
 ) | st.fixed_dictionaries({}, optional=FIELDS | {"extra": ODD})
+
+
+@given(st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), min_size=1, max_size=3) | INVISIBLE)
+def test_pattern_of_names_is_the_rule(name):
+    def is_printable() -> bool:
+        try:
+            check_printable(name)
+        except ValidationError:
+            return False
+        return True
+
+    if max(name, default="") <= "\uffff":
+        assert bool(re.search(NAME_PATTERN, name)) == is_printable()
 
 
 def assert_loads_as_marshmallow(schema: JsonSchema, body) -> None:
