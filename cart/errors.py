@@ -37,7 +37,7 @@ class Problem(Exception):
 
 
 class MalformedJson(Problem):
-    """The body is not JSON in UTF-8."""
+    """The body is not JSON in UTF-8, or not compressed as ``Content-Encoding`` says."""
 
     status = 400
     title = "The body is not JSON"
@@ -184,7 +184,7 @@ class VersionConflict(Problem):
 
 
 class BodyTooLarge(Problem):
-    """The body is larger than 64 KiB."""
+    """The body is larger than 64 KiB, as it is sent or after its ``Content-Encoding`` is decoded."""
 
     status = 413
     title = "The body is too large"
@@ -199,6 +199,16 @@ class UnsupportedMediaType(Problem):
     title = "The body must be application/json"
     detail = "Send Content-Type: application/json."
     example = {"errors": {"Content-Type": ["Must be application/json."]}}
+
+
+class UnsupportedContentEncoding(Problem):
+    """``Content-Encoding`` names another coding than ``gzip``. The header ``Accept-Encoding`` says what is valid."""
+
+    status = 415
+    title = "The body has an unknown coding"
+    detail = "Send the body as it is, or compressed and with Content-Encoding: gzip."
+    headers = {"Accept-Encoding": "gzip"}
+    example = {"errors": {"Content-Encoding": ["Must be gzip or identity."]}}
 
 
 class InvalidInput(Problem):
@@ -260,5 +270,5 @@ class OutcomeUnknown(Unavailable):
 
 # Problems that several operations share: if they check the caller, read a JSON body, or call DynamoDB
 CALLER = (Unauthenticated, Forbidden)
-BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidInput)
+BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, UnsupportedContentEncoding, InvalidInput)
 STORE = (Throttled, Unavailable)
