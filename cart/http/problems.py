@@ -150,7 +150,8 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
 
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
     examples = {kind.__name__: {"value": _example(kind)} for kind in kinds}
-    headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in kinds[0].headers.items()}
+    texts = {name: text for kind in kinds for name, text in kind.headers.items()}
+    headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in texts.items()}
     return {
         "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),
         "content": {PROBLEM_JSON: {"schema": ProblemSchema, "examples": examples}},

@@ -137,6 +137,12 @@ def test_other_coding_is_415_with_the_accepted_one(client, user, store, coding):
     assert store.rows(user) == []
 
 
+def test_accepted_coding_is_documented(client):
+    responses = client.get("/openapi.json").json["components"]["responses"]
+    (response,) = (value for name, value in responses.items() if "UnsupportedContentEncoding" in name)
+    assert response["headers"]["Accept-Encoding"]["example"] == "gzip"
+
+
 def test_wrong_content_type_is_not_blamed_on_the_coding(client, user):
     answer = client.post(f"/cart/{user}/items", data=COMPRESSED, headers={"Content-Encoding": "gzip"})
     assert answer.status_code == 415
