@@ -89,24 +89,16 @@ def create_app(config: Config | None = None) -> Flask:
     auth.init_app(app, config)
     app.before_request(refuse_unread_conditions)
     if config.cors_origins:
-        _allow_origins(app, config.cors_origins.split(","))
+        from cart.http import cors  # noqa: PLC0415 - only where it is used
+
+        cors.init_app(app, config.cors_origins)
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         from cart.commands import cli  # noqa: PLC0415 - not shipped to Lambda
+        from cart.http.compression import Compression  # noqa: PLC0415 - API Gateway compresses
 
         cli.init_app(app)
+        app.wsgi_app = Compression(app.wsgi_app)  # type: ignore[method-assign]
     return app
-
-
-def _allow_origins(app: Flask, origins: list[str]) -> None:
-    from flask_cors import CORS  # noqa: PLC0415 - only where it is used
-
-    CORS(
-        app,
-        origins=origins,
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"],
-        expose_headers=["ETag", "Location", "Idempotency-Replayed", "Retry-After", "X-Request-ID"],
-        max_age=600,
-    )
 
 
 def _swagger_ui_folder() -> Path:

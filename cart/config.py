@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
 
+# An origin, or with `*.` the origins of all hosts one label below
+_ORIGIN = r"https?://([^\s,/*]+|\*(\.[A-Za-z0-9-]+){2,}(:\d{1,5})?)"
 OPEN_ENVIRONMENTS = {"dev", "test"}  # here AUTH_MODE is none unless it is set
 
 
@@ -93,9 +95,10 @@ class Config:
     )
     cors_origins: str | None = _text(
         None,
-        r"https?://[^\s,/*]+(,https?://[^\s,/*]+)*",
-        "a list of origins with commas and no spaces, each a scheme and a host without a path or '*'",
-        "https://shop.example,http://localhost:3000",
+        rf"{_ORIGIN}(,{_ORIGIN})*",
+        "a list of origins with commas and no spaces, each a scheme and a host without a path; '*' is never alone, "
+        "only the first of at least three labels of a host",
+        "https://shop.example,https://*.preview.example",
     )
 
     def __post_init__(self) -> None:

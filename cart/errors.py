@@ -97,7 +97,7 @@ def members_by_field(errors: Errors) -> dict[str, Any]:
 
 
 class MalformedJson(Problem):
-    """The body is not JSON in UTF-8."""
+    """The body is not JSON in UTF-8, or not compressed as ``Content-Encoding`` says."""
 
     status = 400
     title = "The body is not JSON"
@@ -295,7 +295,7 @@ class CartVersionConflict(VersionConflict):
 
 
 class BodyTooLarge(Problem):
-    """The body is larger than 64 KiB."""
+    """The body is larger than 64 KiB, as it is sent or after its ``Content-Encoding`` is decoded."""
 
     status = 413
     title = "The body is too large"
@@ -313,6 +313,19 @@ class UnsupportedMediaType(Problem):
     member_schemas = FIELD_ERRORS
     example = members_by_field(
         {"Content-Type": [Message("Must be application/json.", "not-one-of", choices=["application/json"])]}
+    )
+
+
+class UnsupportedContentEncoding(Problem):
+    """``Content-Encoding`` names another coding than ``gzip``. The header ``Accept-Encoding`` says what is valid."""
+
+    status = 415
+    title = "The body has an unknown coding"
+    detail = "Send the body as it is, or compressed and with Content-Encoding: gzip."
+    headers = {"Accept-Encoding": "gzip"}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field(
+        {"Content-Encoding": [Message("Must be gzip or identity.", "not-one-of", choices=["gzip", "identity"])]}
     )
 
 
@@ -379,5 +392,5 @@ class OutcomeUnknown(Unavailable):
 
 # Problems that several operations share: if they check the caller, read a JSON body, or call DynamoDB
 CALLER = (Unauthenticated, Forbidden)
-BODY = (MalformedJson, BadRequest, BodyTooLarge, UnsupportedMediaType, InvalidInput)
+BODY = (MalformedJson, BadRequest, BodyTooLarge, UnsupportedMediaType, UnsupportedContentEncoding, InvalidInput)
 STORE = (Throttled, Unavailable)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
+from werkzeug.datastructures import MIMEAccept
 
 from cart.analytics.schemas import (
     DEFAULT_DAYS,
@@ -34,6 +35,7 @@ from cart.analytics.schemas import (
 )
 from cart.errors import CALLER, STORE, InvalidInput, Message, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
+from cart.http.problems import PROBLEM_JSON
 from cart.http.response import respond
 from cart.http.schema import Constant, JsonSchema
 from cart.logs import info
@@ -169,23 +171,34 @@ def _rate(abandoned: Decimal | int, added: Decimal | int) -> Decimal | None:
 
 
 def _respond(schema: type[JsonSchema], value: Any, row_schema: type[JsonSchema], rows: Iterable[Any]) -> Response:
-    """Return the response in the format that the client prefers (RFC 9110, section 12.5.1).
+    """Return the response in the format that the client prefers.
 
     :param schema, value: for JSON
     :param row_schema, rows: for CSV
-    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
     """
-    accepted = request.accept_mimetypes
-    media_type = accepted.best_match([JSON, CSV]) if accepted else JSON
-    if media_type is None:
-        message = Message(f"Must allow {JSON} or {CSV}.", "not-one-of", choices=[JSON, CSV])
-        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [message]})
-    if media_type == CSV:
+    if _preferred_type() == CSV:
         response = Response(_csv(row_schema(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:
         response = respond(schema().dumps(value))
     response.headers["Vary"] = "Accept"
     return response
+
+
+def _preferred_type() -> str:
+    """Return the type that ``Accept`` prefers (RFC 9110, section 12.5.1). Its parameters but ``q`` are ignored.
+
+    A client that accepts only problems means JSON: generated clients list all types of an operation in any order.
+
+    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
+    """
+    if not request.accept_mimetypes:
+        return JSON
+    accepted = MIMEAccept([(item.partition(";")[0].rstrip(), quality) for item, quality in request.accept_mimetypes])
+    media_type = accepted.best_match([JSON, CSV]) or (JSON if accepted.quality(PROBLEM_JSON) else None)
+    if media_type is None:
+        message = Message(f"Must allow {JSON} or {CSV}.", "not-one-of", choices=[JSON, CSV])
+        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [message]})
+    return media_type
 
 
 def _csv(schema: JsonSchema, rows: Iterable[Any]) -> str:

@@ -227,9 +227,10 @@ def _token_verifier(config: Config) -> Callable[[], Caller | None]:
 
 
 def _bearer_token() -> str | None:
-    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    words = request.environ.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
+    if len(words) < 2 or words[0].lower() != "bearer":
         return None
+    token = words[1].rstrip()
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated("The token is too long.")
     return str(token)
@@ -239,4 +240,6 @@ def _add_security_headers(cacheable_endpoints: set[str], response: Response) -> 
     response.headers.add("X-Content-Type-Options", "nosniff")
     if request.endpoint not in cacheable_endpoints:
         response.headers.add("Cache-Control", "no-store")
+    else:  # it may be compressed, by `cart.http.compression` or a proxy
+        response.headers.add("Vary", "Accept-Encoding")
     return response

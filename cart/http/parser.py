@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from io import BytesIO
 from typing import Any, NoReturn
 
 from flask import Request, current_app, request
@@ -16,6 +17,7 @@ from cart.errors import (
     InvalidInput,
     MalformedJson,
     Message,
+    UnsupportedContentEncoding,
     UnsupportedMediaType,
 )
 from cart.http import json
@@ -23,6 +25,7 @@ from cart.http.json import MAX_BODY_BYTES
 
 NOT_JSON = Message("Not valid JSON.", "not-json")
 NOT_JSON_TYPE = Message("Must be application/json.", "not-one-of", choices=["application/json"])
+GZIP_MAGIC = b"\x1f\x8b"  # with which a gzip body begins, and JSON never (RFC 1952, section 2.3.1)
 
 
 class RequestParser(FlaskParser):
@@ -60,6 +63,7 @@ class RequestParser(FlaskParser):
         """Return the JSON body.
 
         :raise UnsupportedMediaType: it is not declared as JSON
+        :raise UnsupportedContentEncoding: it is compressed, but not by gzip
         :raise MalformedJson: it is not JSON
         :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
         """
@@ -128,6 +132,7 @@ def _flat(messages: Any) -> list[Message]:
 
 
 def _read_body(req: Request) -> bytes:
+    """Return the body, without its ``Content-Encoding``."""
     try:
         body = req.get_data()
     except RequestEntityTooLarge:
@@ -138,9 +143,39 @@ def _read_body(req: Request) -> bytes:
         raise BadRequest("The body cannot be read.") from None
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
-    return body
+    content_encoding = req.environ.get("HTTP_CONTENT_ENCODING")
+    return _decode(body, content_encoding, "lambda.event" in req.environ) if content_encoding else body
 
 
-def _too_large() -> BodyTooLarge:
-    message = Message(f"At most {MAX_BODY_BYTES} bytes.", "too-many-bytes", max=MAX_BODY_BYTES)
+def _decode(body: bytes, content_encoding: str, on_lambda: bool) -> bytes:
+    """Return a body without its codings (RFC 9110, section 8.4). No more than the limit is decompressed.
+
+    API Gateway decodes gzip, and may leave the header as it is: on Lambda, the body need not begin as gzip.
+
+    :raise UnsupportedContentEncoding: the coding is not gzip
+    :raise MalformedJson: the body is not gzip, or cut off
+    :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
+    """
+    import gzip  # noqa: PLC0415 - few clients compress their bodies
+    import zlib  # noqa: PLC0415
+
+    names = [name.strip().lower() for name in content_encoding.split(",")]
+    codings = [name for name in names if name not in ("", "identity")]
+    if not codings or (on_lambda and codings == ["gzip"] and not body.startswith(GZIP_MAGIC)):
+        return body
+    if codings not in (["gzip"], ["x-gzip"]):
+        message = Message("Must be gzip or identity.", "not-one-of", choices=["gzip", "identity"])
+        raise UnsupportedContentEncoding("", {"Content-Encoding": [message]})
+    try:
+        decoded = gzip.GzipFile(fileobj=BytesIO(body)).read(MAX_BODY_BYTES + 1)
+    except (OSError, EOFError, zlib.error):
+        message = Message("Not valid gzip, which Content-Encoding names.", "not-gzip")
+        raise MalformedJson("It is not gzip, or cut off. Content-Encoding says gzip.", {"body": [message]}) from None
+    if len(decoded) > MAX_BODY_BYTES:
+        raise _too_large(" after its Content-Encoding is decoded")
+    return decoded
+
+
+def _too_large(when: str = "") -> BodyTooLarge:
+    message = Message(f"At most {MAX_BODY_BYTES} bytes{when}.", "too-many-bytes", max=MAX_BODY_BYTES)
     return BodyTooLarge(message, {"body": [message]})

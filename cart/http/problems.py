@@ -1,6 +1,7 @@
 """RFC 9457 problems: the handler of every error, and the documentation of the problems of each operation."""
 
 import inspect
+import re
 from threading import RLock
 from typing import Any
 
@@ -14,9 +15,6 @@ from cart.context import request_id
 from cart.errors import INT32, BadRequest, BodyTooLarge, InternalError, Message, MethodNotAllowed, NotFound, Problem
 from cart.http.headers import define_headers
 
-NOT_A_SEGMENT = Message(
-    "Must be one path segment of 1 to 128 characters, if this was meant to be one.", "not-one-path-segment"
-)
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
     400: BadRequest,
@@ -159,14 +157,24 @@ def respond_to_problem(problem: Problem) -> Response:
 def _as_problem(error: HTTPException) -> Problem:
     """Return the problem for an error of Flask, Werkzeug or webargs."""
     status = error.code or 500
-    if status == 404 and f"{request.path}/".startswith("/cart/"):
-        return NotFound(
-            "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
-            {"user_id": [NOT_A_SEGMENT]},
-        )
+    if status == 404 and (encoded_slash := _encoded_slash()):
+        return encoded_slash
     problem = PROBLEM_BY_STATUS.get(status, BadRequest if status < 500 else InternalError)()
     problem.status = status
     return problem
+
+
+def _encoded_slash() -> NotFound | None:
+    """Return the problem of a path with ``%2F``, where the server passes on the path as it was sent."""
+    path = request.environ.get("RAW_URI", "").partition("?")[0].lower()
+    if "%2f" not in path:
+        return None
+    is_in_user_id = re.search("/cart/[^/]*%2f", path)
+    message = Message("Must be one path segment: it has no '/', plain or percent-encoded.", "not-one-path-segment")
+    return NotFound(
+        "No route has this path. It has an encoded slash (%2F), which separates segments as a plain one does.",
+        {"user_id": [message]} if is_in_user_id else None,
+    )
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:
@@ -194,7 +202,8 @@ def _one_of(kinds: list[type[Problem]]) -> dict[str, Any]:
 
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
     examples = {kind.__name__: {"value": _example(kind)} for kind in kinds}
-    headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in kinds[0].headers.items()}
+    texts = {name: text for kind in kinds for name, text in kind.headers.items()}
+    headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in texts.items()}
     return {
         "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),
         "content": {PROBLEM_JSON: {"schema": {"$ref": _path(schema_name(kinds))}, "examples": examples}},

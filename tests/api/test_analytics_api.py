@@ -182,7 +182,14 @@ JSON, CSV, NEITHER = "application/json", "text/csv", "application/problem+json"
         ("application/json;q=0, */*", CSV),
         ("text/html", NEITHER),
         ("text/csv;q=0", NEITHER),
-        ("application/problem+json", NEITHER),
+        ("application/json; charset=utf-8", JSON),
+        ("application/json;charset=utf-8;q=0.2, text/csv;q=0.5", CSV),
+        ("*/*;q=0.1", JSON),
+        ("text/csv; header=present", CSV),
+        (CSV_TYPE, CSV),
+        ("application/problem+json", JSON),  # a generated client may list this type alone
+        ("text/csv, application/problem+json", CSV),
+        ("application/problem+json;q=0", NEITHER),
     ],
 )
 def test_accept_header_chooses_json_or_csv(client, accept, answered):

@@ -238,7 +238,13 @@ def test_public_key_is_not_accepted_as_a_shared_secret(client):
     assert client.get("/cart/alice", headers=bearer(forged)).status_code == 401
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YWxpY2U6eA==", "Token x"])
+@pytest.mark.parametrize("form", ["Bearer {}", "Bearer   {}", "Bearer\t{}", "BEARER {} ", " Bearer {}\t"])
+def test_token_may_have_any_white_space_around_it(client, form):
+    """RFC 6750, section 2.1 and RFC 9110, section 11.4 allow more than one space."""
+    assert client.get("/cart/alice", headers={"Authorization": form.format(token())}).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Bearer \t ", "Basic YWxpY2U6eA==", "Token x"])
 def test_missing_token_is_401(client, header):
     assert client.get("/cart/alice", headers={"Authorization": header}).status_code == 401
 
@@ -248,7 +254,6 @@ def test_missing_token_is_401(client, header):
     [
         *(
             "/cart/Alice",
-            "/cart/alice/",
             "/cart//alice",
             "/cart/alice%20",
             "/cart/%61lice/../bob",
@@ -500,31 +505,6 @@ def test_every_answer_has_the_security_headers(client):
         response = client.get(path)
         assert response.headers.get("Cache-Control") == expected
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-
-
-def test_cors_allows_only_the_listed_origins(settings):
-    shop = "https://shop.example"
-    client = create_app(replace(settings, cors_origins=f"{shop},http://localhost:3000")).test_client()
-    preflight_headers = {
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,idempotency-key",
-    }
-    for origin, allowed in ((shop, shop), ("https://evil.example", None), ("https://shop.example.evil.example", None)):
-        preflight = client.options("/cart/bob/items", headers={"Origin": origin} | preflight_headers)
-        answer = client.get("/cart/bob", headers={"Origin": origin})
-        for response in (preflight, answer):
-            assert response.headers.get("Access-Control-Allow-Origin") == allowed
-            assert response.headers.get("Access-Control-Allow-Credentials") is None
-    preflight = client.options("/cart/bob/items", headers={"Origin": shop} | preflight_headers)
-    assert preflight.status_code == 200
-    assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
-    allowed_headers = preflight.headers["Access-Control-Allow-Headers"].lower()
-    assert "authorization" in allowed_headers
-    assert "idempotency-key" in allowed_headers
-
-
-def test_cors_is_off_without_origins(client):
-    assert not [name for name in client.get("/health", headers={"Origin": "https://x"}).headers if "Access" in name[0]]
 
 
 def test_openapi_document_states_which_operations_need_a_token(closed_app, app_without_auth):

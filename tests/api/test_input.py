@@ -268,7 +268,6 @@ def test_every_form_of_the_json_content_type_is_accepted(client, user, content_t
 
 
 BAD_USER_IDS = [
-    "",
     "x" * 129,
     "%23",
     "a%23b",
@@ -282,7 +281,7 @@ BAD_USER_IDS = [
     "%FF",
     "a%25",
 ]
-SLASHED = ["a/b", "a%2Fb", "%2F", "..%2Fb"]
+SLASHED = ["a%2Fb", "%2F", "..%2Fb", "a%2fb"]
 
 
 @pytest.mark.parametrize("user_id", BAD_USER_IDS)
@@ -297,10 +296,17 @@ def test_invalid_user_id_is_refused(client, user_id):
         assert_refused(response, "user_id", 422)
 
 
+def test_empty_user_id_is_refused(client):
+    assert_refused(client.post("/cart//items", json=CUP), "user_id", 422)
+    assert_refused(client.put("/cart//items/42", json={"quantity": 1}), "user_id", 422)
+    assert_refused(client.delete("/cart//items/42"), "user_id", 422)
+
+
 @pytest.mark.parametrize("user_id", SLASHED)
-def test_user_id_with_a_slash_is_another_path(client, user_id):
-    assert_refused(client.get(f"/cart/{user_id}"), "user_id", 404)
-    assert_refused(client.post(f"/cart/{user_id}/items", json=CUP), "user_id", 404)
+def test_user_id_with_an_encoded_slash_is_another_path(client, user_id):
+    for response in (client.get(f"/cart/{user_id}"), client.post(f"/cart/{user_id}/items", json=CUP)):
+        assert_refused(response, "user_id", 404)
+        assert "%2F" in response.get_json(force=True)["detail"]
 
 
 @pytest.mark.parametrize(
@@ -312,11 +318,12 @@ def test_valid_user_id_is_accepted(client, user_id):
     assert client.delete(f"/cart/{user_id}").status_code == 204
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/cart/u/", "/cart/u/items/1/2", "/health/", "/CART/u", "//cart/u"])
+@pytest.mark.parametrize("path", ["/nothing", "/cart/u/items/1/2", "/cart/u/v/w", "/health/x", "/CART/u", "//cart/u"])
 def test_unknown_route_is_404(client, path):
     response = client.get(path)
     assert (response.status_code, response.mimetype) == (404, "application/problem+json")
     assert response.get_json(force=True)["type"] == "urn:cart:problem:not-found"
+    assert "errors" not in response.get_json(force=True)
 
 
 @pytest.mark.parametrize(
