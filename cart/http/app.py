@@ -11,7 +11,7 @@ from flask.sessions import NullSession, SessionInterface
 from flask.signals import appcontext_tearing_down, request_tearing_down
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
-from cart.errors import BadRequest
+from cart.errors import BadRequest, Message
 from cart.http.json import DecimalJSON
 from cart.http.problems import ProblemInPath
 
@@ -112,7 +112,9 @@ class CartFlask(Flask):
         environ = request.environ
         host, scheme = environ.get("HTTP_HOST", ""), environ["wsgi.url_scheme"]
         if not host and environ["SERVER_PROTOCOL"] != "HTTP/1.0":
-            raise ProblemInPath(BadRequest("The request has no Host.", {"Host": ["Must be sent."]}))
+            raise ProblemInPath(
+                BadRequest("The request has no Host.", {"Host": [Message("Must be sent.", "required")]})
+            )
         path, query = request.path, environ.get("QUERY_STRING", "")
         adapter = MapAdapter(self.url_map, host, request.root_path, "", scheme, path, request.method, query)
         if path.endswith("/") and not path.endswith("//") and adapter.allowed_methods(path[:-1]):

@@ -163,7 +163,7 @@ ITEM = {"product_id": 42, "product_name": "Cup", "quantity": 1, "price": 1}
         ("DELETE", "/cart/u/shares/1", None, {"share_id": [("not-hexadecimal", {"digits": 64})]}),
         ("GET", "/cart/u?include=all", None, {"include": [("not-one-of", {"choices": ["saved"]})]}),
         ("GET", "/cart/u?include=saved&include=saved", None, {"include": [("repeated", {})]}),
-        ("GET", "/cart/u/x/y/z", None, {"user_id": [("not-one-path-segment", {})]}),
+        ("GET", "/cart/a%2Fb/x/y", None, {"user_id": [("not-one-path-segment", {})]}),
         ("POST", "/cart/u/validate?fix=1", None, {"fix": [("not-a-boolean", {})]}),
         ("POST", "/cart/u/merge", {"source_user_id": "u"}, {"source_user_id": [("same-cart", {})]}),
         ("POST", "/cart/u/merge", {"source_user_id": "a", "dry_run": 1}, {"dry_run": [("not-a-boolean", {})]}),
