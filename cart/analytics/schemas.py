@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields, post_load, validate
 
-from cart.http.fields import Price
-from cart.http.json import whole_number_in_url
+from cart.http.fields import NumberInQuery, Price
 from cart.http.schema import Constant, JsonSchema
 
 MAX_DAYS = 366
@@ -78,21 +77,16 @@ class DayInQuery(fields.Date):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class NumberInQuery(fields.Integer):
-    """A whole number, in the forms of JSON; other forms that Python reads as a number are refused."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        number = whole_number_in_url(value)
-        if number is None:
-            raise self.make_error("invalid")
-        return number
-
-
 class PeriodSchema(JsonSchema):
     """The period that a query asks for; ``load`` returns a ``Period``."""
 
-    first = DayInQuery(data_key="from")
-    last = DayInQuery(data_key="to")
+    first = DayInQuery(
+        data_key="from",
+        metadata={"description": f"The first UTC day; by default {DEFAULT_DAYS} days up to the last one"},
+    )
+    last = DayInQuery(
+        data_key="to", metadata={"description": f"The last UTC day, today by default; {MAX_DAYS} days at most"}
+    )
 
     @post_load
     def _period(self, query: dict[str, date], **_: Any) -> Period:
@@ -108,8 +102,16 @@ class PeriodSchema(JsonSchema):
 class TopSchema(JsonSchema):
     """The parameters of a ranking of products."""
 
-    sort = fields.String(load_default="units", validate=validate.OneOf(SORTS))
-    limit = NumberInQuery(load_default=20, validate=validate.Range(1, MAX_PRODUCTS))
+    sort = fields.String(
+        load_default="units",
+        validate=validate.OneOf(SORTS),
+        metadata={"description": "The figure by which products are ranked"},
+    )
+    limit = NumberInQuery(
+        load_default=20,
+        validate=validate.Range(1, MAX_PRODUCTS),
+        metadata={"description": "The most products in the answer"},
+    )
 
 
 def _day() -> fields.Date:

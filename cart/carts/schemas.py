@@ -9,7 +9,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from flask import current_app
-from marshmallow import fields, post_dump, validate
+from marshmallow import EXCLUDE, fields, post_dump, validate
 
 from cart.dynamodb.shares import Share
 from cart.http.converters import MAX_PRODUCT_ID
@@ -54,6 +54,35 @@ class _SchemaWithQuantity(JsonSchema):
 
     def _is_quantity(self, value: Any) -> bool:
         return type(value) is int and 1 <= value <= self._max_quantity
+
+
+class CartQuerySchema(JsonSchema):
+    """The query of a request for a cart; unknown parameters are ignored."""
+
+    class Meta(JsonSchema.Meta):
+        unknown = EXCLUDE
+
+    loads_nothing = True
+
+    include = fields.String(
+        validate=validate.OneOf(["saved"], error="Must be saved."),
+        metadata={"description": "`saved` includes what is saved for later"},
+    )
+
+
+class ValidateQuerySchema(JsonSchema):
+    """The query of a request that validates a cart; unknown parameters are ignored."""
+
+    class Meta(JsonSchema.Meta):
+        unknown = EXCLUDE
+
+    fix = fields.Boolean(
+        load_default=False,
+        truthy={"true"},
+        falsy={"false"},
+        error_messages={"invalid": "Must be true or false."},
+        metadata={"description": "Correct the cart"},
+    )
 
 
 class QuantitySchema(_SchemaWithQuantity):

@@ -8,7 +8,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from cart.http.json import whole_number
+from cart.http.json import whole_number, whole_number_in_url
 from cart.model.money import CENT
 
 MAX_PRICE = Decimal("9999999.99")
@@ -59,6 +59,16 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class NumberInQuery(fields.Integer):
+    """A whole number, in the forms of JSON; other forms that Python reads as a number are refused."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        number = whole_number_in_url(value)
+        if number is None:
+            raise self.make_error("invalid")
+        return number
 
 
 def has_visible_character(name: str) -> bool:

@@ -17,6 +17,8 @@ class JsonSchema(Schema):
     class Meta:
         render_module = json
 
+    loads_nothing = False  # whether ``{}`` loads as ``{}``, so that an empty query needs no schema
+
     def load(self, data: Any, **options: Any) -> Any:
         """Load as marshmallow does, and faster if the data needs no conversion and no message."""
         loaded = None if options or self.many else self.fast_load(data)
