@@ -13,14 +13,15 @@ from cart.model.money import CENT
 
 MAX_PRICE = Decimal("9999999.99")
 MAX_NAME_CHARACTERS = 200
-# Characters for a class of a regular expression, in Python and in ECMA-262. Invisible are white space, the blank of
-# Braille, and what has the property Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 16).
-CONTROL = r"\u0000-\u001F\u007F-\u009F"
+# Characters for a class of a regular expression. They are written out, since ECMA-262, RE2 and Python have no common
+# escape for them. Invisible are white space, the blank of Braille, and what has the property
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 16).
+CONTROL = r"\x00-\x1F\x7F-\x9F"
 INVISIBLE = (
-    r"\s\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B-\u200F\u202A-\u202E\u2060-\u206F\u2800\u3164"
-    r"\uFE00-\uFE0F\uFEFF\uFFA0\uFFF0-\uFFF8"
+    "\\s\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
 )
-INVISIBLE_ABOVE_FFFF = r"\U0001BCA0-\U0001BCA3\U0001D173-\U0001D17A\U000E0000-\U000E0FFF"
+INVISIBLE_ABOVE_FFFF = "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 # For the OpenAPI document. The characters above U+FFFF are left out: without the flag `u`, ECMA-262 cannot read them
 NAME_PATTERN = f"^[^{CONTROL}]*[^{CONTROL}{INVISIBLE}][^{CONTROL}]*$"
 
