@@ -16,12 +16,12 @@ from cart.model.money import CENT
 INT64 = {"format": "int64"}  # metadata of integers that can exceed 32 bits
 MAX_PRICE = Decimal("9999999.99")
 MAX_NAME_CHARACTERS = 200
-# Characters for a class of a regular expression, in Python, ECMA-262, Java and RE2, which has no `\u`. Invisible are
-# white space, the blank of Braille, and what has the property Default_Ignorable_Code_Point (DerivedCoreProperties.txt
-# of Unicode 16).
+# Characters for a class of a regular expression. They are written out, since ECMA-262, RE2 and Python have no common
+# escape for them. Invisible are white space, the blank of Braille, and what has the property
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt of Unicode 16).
 CONTROL = r"\x00-\x1F\x7F-\x9F"
 INVISIBLE = (
-    "\\s\\xAD\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\\s\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
 )
 INVISIBLE_ABOVE_FFFF = "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"

@@ -14,7 +14,7 @@ from flask.json.provider import JSONProvider
 MAX_BODY_BYTES = 64 * 1024
 MAX_INT_DIGITS = 4000
 MAX_WHOLE_DIGITS = 20  # no limit of a field has more
-_NUMBER = re.compile(r"(0|[1-9][0-9]{0,19})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?")  # RFC 8259, section 6
+NUMBER = r"(0|[1-9][0-9]{0,19})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?"  # RFC 8259, section 6
 # As precise as the longest body, so that the schema sees each digit. Without traps, a number that is out of range
 # becomes Infinity or NaN, and the schema refuses it with the name of the field.
 _exact = decimal.Context(prec=MAX_BODY_BYTES, traps=[])
@@ -57,7 +57,7 @@ def whole_number(number: decimal.Decimal) -> int | None:
 
 def whole_number_in_url(text: str) -> int | None:
     """Return the integer of a part of a URL, in every form that a JSON number has; None if it is no integer."""
-    return whole_number(decimal.Decimal(text)) if _NUMBER.fullmatch(text) else None
+    return whole_number(decimal.Decimal(text)) if re.fullmatch(NUMBER, text) else None
 
 
 def _whole(digits: str) -> int | decimal.Decimal:

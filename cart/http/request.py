@@ -17,7 +17,7 @@ from cart.http.headers import CONDITIONS
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_ETAGS = 50
 # RFC 9562, versions 1 to 8: neither the nil UUID nor an invented one
-UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE)
+UUID = r"(?i:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
 
 
 def idempotency_key(body: Any, user_id: str, share_id: str | None = None) -> IdempotencyKey | None:
@@ -56,7 +56,7 @@ def _record_id(key: str, user_id: str, share_id: str | None) -> str:
     subject = verified_subject()
     if share_id is None and subject in (None, user_id):
         return hash_of(key)
-    if not subject and not UUID.fullmatch(key):
+    if share_id and not subject and not re.fullmatch(UUID, key):
         text = "Must be a UUID, such as crypto.randomUUID() makes: everyone who has the link shares its keys."
         raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [Message(text, "not-a-uuid")]})
     return hash_of(f"{key}\n{share_id or ''}\n{subject or ''}")  # no key has a line break
@@ -75,13 +75,14 @@ def refuse_unread_conditions() -> None:
 
     :raise InvalidInput: with the names of the headers
     """
-    environ = request.environ
+    current = request._get_current_object()  # type: ignore[attr-defined] # one look-up, not five
+    environ, endpoint = current.environ, current.endpoint
     if "HTTP_IF_MATCH" not in environ and "HTTP_IF_NONE_MATCH" not in environ:
         return
-    if request.endpoint is None or request.method in SAFE_METHODS:
+    if endpoint is None or current.method in SAFE_METHODS:
         return
-    read = vars(current_app.view_functions[request.endpoint]).get("conditions", ())
-    if unread := [name for name in sorted(CONDITIONS.difference(read)) if name in request.headers]:
+    read = vars(current_app.view_functions[endpoint]).get("conditions", ())
+    if unread := [name for name in sorted(CONDITIONS.difference(read)) if name in current.headers]:
         text = "This request cannot be made conditional by this header. Send it without."
         message = Message(text, "condition-not-supported")
         raise InvalidInput(f"Not valid: {', '.join(unread)}.", {name: [message] for name in unread})

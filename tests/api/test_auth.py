@@ -397,6 +397,15 @@ def test_authorizer_without_claims_is_refused(gateway, authorizer):
     assert authorized(gateway, authorizer).status_code in (401, 403)
 
 
+def test_keys_of_a_service_without_a_subject_are_its_own(gateway, user):
+    """The token of a service may have the admin scope and no subject."""
+    for claims in ({"sub": user}, {"scope": "carts:admin"}):
+        for replayed in (None, "true"):
+            environ = {"API_GATEWAY_AUTHORIZER": {"claims": claims}}
+            answer = gateway.post(f"/cart/{user}/items", json=CUP, headers=SHORT_KEY, environ_overrides=environ)
+            assert (answer.status_code, answer.headers.get("Idempotency-Replayed")) == (201, replayed)
+
+
 @pytest.mark.parametrize(
     "name", ["API_GATEWAY_AUTHORIZER", "Api-Gateway-Authorizer", "X-Amzn-Authorizer", "Lambda.Event", "Remote-User"]
 )
