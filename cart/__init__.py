@@ -93,11 +93,10 @@ def create_app(config: Config | None = None) -> Flask:
 
         cors.init_app(app, config.cors_origins)
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
-        from cart.commands import cli  # noqa: PLC0415 - not shipped to Lambda
-        from cart.http.compression import Compression  # noqa: PLC0415 - API Gateway compresses
+        from cart.commands import cli, compression  # noqa: PLC0415 - not shipped to Lambda
 
         cli.init_app(app)
-        app.wsgi_app = Compression(app.wsgi_app)  # type: ignore[method-assign]
+        app.wsgi_app = compression.Compression(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

@@ -240,6 +240,6 @@ def _add_security_headers(cacheable_endpoints: set[str], response: Response) -> 
     response.headers.add("X-Content-Type-Options", "nosniff")
     if request.endpoint not in cacheable_endpoints:
         response.headers.add("Cache-Control", "no-store")
-    else:  # it may be compressed, by `cart.http.compression` or a proxy
-        response.headers.add("Vary", "Accept-Encoding")
+    else:  # it may be compressed, by `cart.commands.compression` or a proxy
+        response.vary.add("Accept-Encoding")
     return response

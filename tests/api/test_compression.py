@@ -8,8 +8,8 @@ from io import BytesIO
 import pytest
 
 from cart import create_app
+from cart.commands.compression import MIN_BYTES
 from cart.config import Config
-from cart.http.compression import MIN_BYTES
 from cart.http.json import MAX_BODY_BYTES
 from tests.support.stores import CUP
 

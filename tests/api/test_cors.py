@@ -52,7 +52,7 @@ def test_preflight_of_an_allowed_origin_is_204_at_any_path(client, path, method)
     assert method in answer.headers["Access-Control-Allow-Methods"].split(", ")
     assert answer.headers["Access-Control-Max-Age"] == "600"
     assert "Access-Control-Allow-Credentials" not in answer.headers
-    assert answer.headers["Vary"] == "Origin"
+    assert "Origin" in answer.headers["Vary"].split(", ")
 
 
 def test_preflight_allows_no_other_headers(client):
@@ -91,7 +91,7 @@ def test_page_of_an_allowed_origin_reads_answers(client, origin):
 def test_page_of_another_origin_gets_no_cors_headers(client, path, origin):
     for answer in (preflight(client, path, origin), client.get(path, headers={"Origin": origin})):
         assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
-        assert "Origin" in answer.headers.getlist("Vary")
+        assert "Origin" in answer.headers["Vary"].split(", ")
 
 
 @pytest.mark.parametrize(
@@ -113,10 +113,10 @@ def test_every_answer_can_be_read_by_the_page(client, method, path, status):
         assert answer.status_code == status
         assert answer.headers.getlist("Access-Control-Allow-Origin") == [SHOP]
         exposed = set(answer.headers["Access-Control-Expose-Headers"].split(", "))
-        assert "Origin" in answer.headers.getlist("Vary")
+        assert "Origin" in answer.headers["Vary"].split(", ")
     with client.open(path, method=method) as answer:
         assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
-        assert "Origin" in answer.headers.getlist("Vary")
+        assert "Origin" in answer.headers["Vary"].split(", ")
         # readable without being exposed, or of no use to a script
         readable = {"Content-Type", "Content-Length", "Cache-Control", "Last-Modified", "Date"}
         of_no_use = {"Vary", "X-Content-Type-Options", "Content-Disposition", "Accept-Ranges"}
@@ -157,4 +157,4 @@ def test_cors_is_off_without_origins():
     client = cors_client(cors_origins=None)
     for answer in (client.get("/health", headers={"Origin": SHOP}), preflight(client, "/health")):
         assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]
-        assert "Origin" not in answer.headers.getlist("Vary")
+        assert "Origin" not in answer.headers.get("Vary", "")

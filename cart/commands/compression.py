@@ -1,4 +1,4 @@
-"""Compress answers with gzip where the client accepts it. Not on Lambda: API Gateway can do it.
+"""Compress answers with gzip where the client accepts it. Not shipped to Lambda: there, API Gateway can do it.
 
 The library for this, flask-compress, brings 2 MB of compiled codecs, and its ETags do not work in ``If-Match``.
 """
@@ -70,7 +70,7 @@ def _is_compressible(status: str, headers: dict[str, str]) -> bool:
 def _compress(body: Iterable[bytes], headers: Headers, method: str) -> tuple[Iterable[bytes], list[tuple[str, str]]]:
     """Return the compressed body and its headers. To HEAD, they do not say its size: there is no body to compress."""
     headers["Content-Encoding"] = "gzip"
-    if "Accept-Encoding" not in headers.getlist("Vary"):
+    if "Accept-Encoding" not in headers.get("Vary", ""):
         headers.add("Vary", "Accept-Encoding")
     if etag := headers.get("ETag"):
         headers["ETag"] = _with_coding(etag)
