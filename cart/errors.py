@@ -15,6 +15,7 @@ class Problem(Exception):
     :cvar detail: what happened and what to do, for the developer who calls the API; does not repeat the title
     :cvar example: further members, or other values, in the example of the OpenAPI document
     :cvar headers: headers of the answer
+    :cvar optional_headers: names of headers that an answer can have, too, whose values depend on the request
     :param detail: a more precise text than the ``detail`` of the class
     :param errors: messages by field name
     :param members: further members of the answer, such as ``limit``
@@ -26,6 +27,7 @@ class Problem(Exception):
     detail: str
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
+    optional_headers: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
         cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
@@ -181,6 +183,17 @@ class VersionConflict(Problem):
     title = "It has changed since you read it"
     detail = "If-Match names another version than `current`, which is what is there now. Decide anew, with its ETag."
     example = {"current": None}
+    optional_headers = ("ETag",)
+
+    def __init__(self, current: Any = None, etag: str | None = None) -> None:
+        """Make the problem.
+
+        :param current: the line or the cart as it now is, or None if there is none
+        :param etag: the ETag of ``current``, without quotes
+        """
+        super().__init__(current=current)
+        if etag is not None:
+            self.headers = {"ETag": f'"{etag}"'}
 
 
 class BodyTooLarge(Problem):
