@@ -138,9 +138,10 @@ def test_other_coding_is_415_with_the_accepted_one(client, user, store, coding):
 
 
 def test_accepted_coding_is_documented(client):
-    responses = client.get("/openapi.json").json["components"]["responses"]
-    (response,) = (value for name, value in responses.items() if "UnsupportedContentEncoding" in name)
-    assert response["headers"]["Accept-Encoding"]["example"] == "gzip"
+    components = client.get("/openapi.json").json["components"]
+    (response,) = (value for name, value in components["responses"].items() if "UnsupportedContentEncoding" in name)
+    assert response["headers"]["Accept-Encoding"] == {"$ref": "#/components/headers/Accept-Encoding"}
+    assert components["headers"]["Accept-Encoding"]["example"] == "gzip"
 
 
 def test_wrong_content_type_is_not_blamed_on_the_coding(client, user):
