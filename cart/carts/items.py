@@ -22,6 +22,7 @@ from cart.errors import (
     LinesLimit,
     OutcomeUnknown,
     ProductNotFound,
+    ProductUnreadable,
     QuantityLimit,
     VersionConflict,
 )
@@ -29,7 +30,6 @@ from cart.http.extensions import get_table
 from cart.http.request import idempotency_key, line_versions
 from cart.http.response import respond, respond_empty, respond_kept
 from cart.http.schema import Constant
-from cart.model.limits import refuse_stock
 from cart.model.lines import CART, Line, Place
 
 
@@ -45,11 +45,11 @@ LINE_HEADERS = Constant(location_of("The line") | ETAG)
 # If-Match and Idempotency-Key are described in words, not as parameters: tools that generate requests from the document
 # would report their 412 and 422 as refusals of valid requests.
 ADD_PROBLEMS = (
-    *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock),
+    *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, ProductUnreadable),
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
 SET_PROBLEMS = (
-    *(LineNotFound, ProductNotFound, InsufficientStock, VersionConflict),
+    *(LineNotFound, ProductNotFound, InsufficientStock, ProductUnreadable, VersionConflict),
     *(*BODY, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
 REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *STORE, OutcomeUnknown)
@@ -89,12 +89,10 @@ def _created(line: Line) -> KeptAnswer:
 
 def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
     """Answer the PUT of a line; with ``If-Match``, only if the line has not changed since the caller read it."""
-    if catalog := current_app.extensions.get("cart_catalog"):
-        stock = catalog.product(product_id).stock
-        if quantity > stock:
-            refuse_stock(stock)
+    catalog = current_app.extensions.get("cart_catalog")
+    stock = catalog.product(product_id).stock if catalog else None
     with _version_conflict_answered():
-        line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
+        line = get_table().set_quantity(user_id, product_id, quantity, line_versions(), stock)
     return respond(line_schema.dumps(line), etag=line.etag)
 
 

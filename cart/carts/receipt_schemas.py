@@ -16,6 +16,7 @@ from cart.model.lines import (
     OUT_OF_STOCK,
     PRICE_CHANGED,
     SAVED_FOR_LATER,
+    UNREADABLE,
 )
 from cart.model.transfer import COPY, LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES, Move
 
@@ -115,8 +116,11 @@ class ReceiptSchema(JsonSchema):
 class LineProblemSchema(JsonSchema):
     type = fields.String(
         required=True,
-        validate=validate.OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
-        metadata={"description": f"`{DISCONTINUED}`: the catalogue does not know the product any more"},
+        validate=validate.OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED, UNREADABLE]),
+        metadata={
+            "description": f"`{DISCONTINUED}`: the catalogue does not know the product any more; `{UNREADABLE}`: its "
+            "data of the product cannot be understood"
+        },
     )
     old = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the line's price"})
     new = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the catalogue's"})
@@ -129,7 +133,7 @@ class LineFixSchema(QuantityAtPriceSchema):
         validate=validate.OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
         metadata={
             "description": f"`{CHANGED}`: the line was corrected; `{SAVED_FOR_LATER}`: it was moved to the saved list; "
-            f"`{LEFT}`: the saved list has no room for it"
+            f"`{LEFT}`: it is unchanged, because the saved list has no room for it or its product is `{UNREADABLE}`"
         },
     )
     quantity = fields.Integer(required=True, metadata={"description": "Of the line after the fix"})

@@ -19,6 +19,7 @@ from cart.errors import (
     LinesLimit,
     OutcomeUnknown,
     ProductNotFound,
+    ProductUnreadable,
     QuantityLimit,
     Throttled,
     Unavailable,
@@ -30,7 +31,10 @@ RECORD_TTL_SECONDS = 86_400
 CONTEND_FOR_SECONDS = 2  # a transaction is repeated for so long while other writers change its rows
 UNFINISHED = 0  # a status: more transactions follow
 # A retry may raise these although the first attempt succeeded
-REFUSALS = (LineNotFound, ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, CatalogUnavailable)
+REFUSALS = (
+    *(LineNotFound, ProductNotFound, ProductUnreadable, QuantityLimit, LinesLimit),
+    *(InsufficientStock, CatalogUnavailable),
+)
 
 
 class IdempotencyKey(NamedTuple):

@@ -41,17 +41,30 @@ def refuse_line(place: Place, limit: int) -> NoReturn:
 
 
 def refuse_stock(available: int, held: int = 0) -> NoReturn:
-    """Refuse units that are not in stock.
+    """Refuse to add units that are not in stock.
+
+    :param available: units in stock
+    :param held: units of the line before the change, 0 if they are not known
+    :raise InsufficientStock: always
+    """
+    limit = f"At most {max(available - held, 0)} more." if held else f"At most {available}."
+    raise _insufficient_stock(available, held, limit)
+
+
+def refuse_increase(available: int, held: int) -> NoReturn:
+    """Refuse to set a quantity that exceeds the stock, and that the line does not hold yet.
 
     :param available: units in stock
     :param held: units of the line before the change
     :raise InsufficientStock: always
     """
-    raise InsufficientStock(
-        f"There are {available} units in stock" + (f", and the line holds {held}." if held else "."),
-        {"quantity": [f"At most {max(available - held, 0)}{' more' if held else ''}."]},
-        available=available,
-    )
+    raise _insufficient_stock(available, held, f"At most {max(available, held)}.")
+
+
+def _insufficient_stock(available: int, held: int, limit: str) -> InsufficientStock:
+    members = {"available": available} | ({"quantity": held} if held else {})
+    text = f"There are {available} units in stock" + (f", and the line holds {held}." if held else ".")
+    return InsufficientStock(text, {"quantity": [limit]}, **members)
 
 
 def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) -> NoReturn:
