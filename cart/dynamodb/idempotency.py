@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from cart.context import seconds_since
 from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.keys import IDEMPOTENCY, Row, line_key, row_key
+from cart.dynamodb.packing import pack_text, unpack_text
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import is_live, line_of, number, pack_text, unpack_text
+from cart.dynamodb.rows import is_live, line_of, number
 from cart.dynamodb.table import CartTable
 from cart.errors import (
     CatalogUnavailable,

@@ -45,6 +45,11 @@ BATCH_ROWS = 25  # the most that one BatchWriteItem takes
 REMOVE_PRICE_CHANGE = f"REMOVE {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
 
 
+def split_actions(actions: list[Row]) -> list[list[Row]]:
+    """Return actions in parts of one transaction each; without actions, there is no part."""
+    return [actions[start : start + TRANSACTION_ROWS] for start in range(0, len(actions), TRANSACTION_ROWS)]
+
+
 class VersionChanged(Exception):
     """The condition of ``If-Match`` did not hold.
 
@@ -232,18 +237,6 @@ class CartTable:
             self.delete(line_key(user_id, place, product_id), **conditional)
         except ConditionFailed as failed:
             raise VersionChanged(live_line(failed.row)) from None
-
-    def remove_lines(self, user_id: str, lines: list[Line]) -> None:
-        """Remove these lines from a cart if none has changed. One TransactWriteItems for each 100 rows.
-
-        :param lines: as they were read
-        :raise TransactionCancelled: a line has changed
-        """
-        actions = [self.take_line(user_id, CART, line) for line in lines]
-        if actions:
-            actions.append({"Put": {"TableName": self.name, "Item": cleared_row(user_id)}})
-        for start in range(0, len(actions), TRANSACTION_ROWS):
-            self.transact(actions[start : start + TRANSACTION_ROWS])
 
     def clear(self, user_id: str) -> None:
         """Remove every line of the cart, expired lines too, but no saved line.

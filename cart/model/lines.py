@@ -74,6 +74,11 @@ class Line:
         return str(self.version)
 
     @property
+    def state(self) -> str:
+        """The product and the version: after a change or a removal, the cart never has the same state of a line."""
+        return f"{self.product_id}-{self.version}"
+
+    @property
     def subtotal(self) -> Decimal:
         """The price of all units."""
         return self.price * self.quantity
