@@ -244,7 +244,7 @@ class QuantityLimit(Problem):
 
 
 class InsufficientStock(Problem):
-    """The line would have more units than are in stock. Nothing was changed."""
+    """The line would have more units than are in stock, and more than it has now. Nothing was changed."""
 
     status = 409
     title = "Not enough in stock"
@@ -254,7 +254,17 @@ class InsufficientStock(Problem):
         "detail": "There are 3 units in stock, and the line holds 2.",
         **members_by_field({"quantity": [Message("At most 1 more.", "too-many", max=1)]}),
         "available": 3,
+        "quantity": 2,
     }
+
+
+class ProductUnreadable(Problem):
+    """The catalogue's data of this product cannot be understood. Nothing was changed. A repeat does not help."""
+
+    status = 409
+    title = "The product cannot be read"
+    detail = "The products service answers for this product what cannot be understood. Its data must be corrected."
+    example = {"detail": "The catalogue's data of product 42 cannot be understood, and must be corrected there."}
 
 
 class NoCatalog(Problem):
@@ -390,10 +400,10 @@ class Unavailable(Problem):
 
 
 class CatalogUnavailable(Unavailable):
-    """The catalogue cannot be reached, is too slow, or sends an invalid answer. Nothing was changed."""
+    """The catalogue cannot be reached, is too slow, fails, or refuses the service's token. Nothing was changed."""
 
     title = "The catalogue is not available, try again shortly"
-    detail = "The products service gives no valid answer in time. Send the request again in a few seconds."
+    detail = "The products service gives no answer in time. Send the request again in a few seconds."
 
 
 class OutcomeUnknown(Unavailable):

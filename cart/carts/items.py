@@ -23,6 +23,7 @@ from cart.errors import (
     LineVersionConflict,
     OutcomeUnknown,
     ProductNotFound,
+    ProductUnreadable,
     QuantityLimit,
 )
 from cart.http.extensions import get_table
@@ -30,17 +31,16 @@ from cart.http.headers import etag_of, location_of
 from cart.http.request import idempotency_key, line_versions
 from cart.http.response import respond, respond_empty, respond_kept
 from cart.http.schema import Constant
-from cart.model.limits import refuse_stock
 from cart.model.lines import CART, Line, Place
 
 LINE_ETAG = etag_of("the line")
 LINE_HEADERS = Constant(location_of("The line") | LINE_ETAG)
 ADD_PROBLEMS = (
-    *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock),
+    *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, ProductUnreadable),
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
 SET_PROBLEMS = (
-    *(LineNotFound, ProductNotFound, InsufficientStock, LineVersionConflict),
+    *(LineNotFound, ProductNotFound, InsufficientStock, ProductUnreadable, LineVersionConflict),
     *(*BODY, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
 REMOVE_PROBLEMS = (InvalidInput, LineVersionConflict, *STORE, OutcomeUnknown)
@@ -81,12 +81,10 @@ def _created(line: Line) -> KeptAnswer:
 
 def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
     """Answer the PUT of a line; with ``If-Match``, only if the line has not changed since the caller read it."""
-    if catalog := current_app.extensions.get("cart_catalog"):
-        stock = catalog.product(product_id).stock
-        if quantity > stock:
-            refuse_stock(stock)
+    catalog = current_app.extensions.get("cart_catalog")
+    stock = catalog.product(product_id).stock if catalog else None
     with _version_conflict_answered():
-        line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
+        line = get_table().set_quantity(user_id, product_id, quantity, line_versions(), stock)
     return respond(line_schema.dumps(line), etag=line.etag)
 
 

@@ -16,6 +16,7 @@ from cart.model.lines import (
     OUT_OF_STOCK,
     PRICE_CHANGED,
     SAVED_FOR_LATER,
+    UNREADABLE,
 )
 from cart.model.transfer import COPY, LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES, Move
 
@@ -129,11 +130,12 @@ class ReceiptSchema(JsonSchema):
 class LineProblemSchema(JsonSchema):
     type = fields.String(
         required=True,
-        validate=OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
+        validate=OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED, UNREADABLE]),
         metadata={
             "description": f"`{PRICE_CHANGED}`: the catalogue has another price; `{OUT_OF_STOCK}`: none is in stock; "
             f"`{INSUFFICIENT_STOCK}`: fewer units are in stock than the line has; "
-            f"`{DISCONTINUED}`: the catalogue does not know the product any more"
+            f"`{DISCONTINUED}`: the catalogue does not know the product any more; `{UNREADABLE}`: its data of the "
+            "product cannot be understood"
         },
     )
     old = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the line's price"})
@@ -147,7 +149,7 @@ class LineFixSchema(QuantityAtPriceSchema):
         validate=OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
         metadata={
             "description": f"`{CHANGED}`: the line was corrected; `{SAVED_FOR_LATER}`: it was moved to the saved list; "
-            f"`{LEFT}`: the saved list has no room for it"
+            f"`{LEFT}`: it is unchanged, because the saved list has no room for it or its product is `{UNREADABLE}`"
         },
     )
     quantity = fields.Integer(required=True, metadata={"description": "Of the line after the fix"})

@@ -209,12 +209,19 @@ def clear_cart(user_id: str) -> Response:
 
 
 def _clear_if_unchanged(user_id: str) -> None:
-    """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
-    cart = get_table().cart(user_id)
+    """Remove the lines that the caller has read, each only as it was read; one that was added since stays.
+
+    A repeat of a clear that was interrupted removes the rest.
+    """
+    from cart.dynamodb.clears import clear_as_read, continue_clear  # noqa: PLC0415 - only where it is used
+
+    table = get_table()
+    cart = table.cart(user_id)
     try:
-        if not matches_cart(request.if_match, cart.etag):
+        if matches_cart(request.if_match, cart.etag):
+            clear_as_read(table, cart)
+        elif not continue_clear(table, cart, request.if_match.as_set()):
             raise TransactionCancelled
-        get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
         current = get_table().cart(user_id)
         if matches_cart(request.if_match, current.etag):  # as it was read: others were only at work on its rows

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from cart.context import seconds_since
 from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.keys import IDEMPOTENCY, Row, line_key, row_key
+from cart.dynamodb.packing import pack_text, unpack_text
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import is_live, line_of, number, pack_text, unpack_text
+from cart.dynamodb.rows import is_live, line_of, number
 from cart.dynamodb.table import CartTable
 from cart.errors import (
     CatalogUnavailable,
@@ -19,6 +20,7 @@ from cart.errors import (
     LinesLimit,
     OutcomeUnknown,
     ProductNotFound,
+    ProductUnreadable,
     QuantityLimit,
     Throttled,
     Unavailable,
@@ -30,7 +32,10 @@ RECORD_TTL_SECONDS = 86_400
 CONTEND_FOR_SECONDS = 2  # a transaction is repeated for so long while other writers change its rows
 UNFINISHED = 0  # a status: more transactions follow
 # A retry may raise these although the first attempt succeeded
-REFUSALS = (LineNotFound, ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, CatalogUnavailable)
+REFUSALS = (
+    *(LineNotFound, ProductNotFound, ProductUnreadable, QuantityLimit, LinesLimit),
+    *(InsufficientStock, CatalogUnavailable),
+)
 
 
 class IdempotencyKey(NamedTuple):

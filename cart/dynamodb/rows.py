@@ -2,7 +2,6 @@
 
 import time
 import uuid
-import zlib
 from collections.abc import Iterable
 from decimal import Decimal
 from functools import cached_property
@@ -15,7 +14,6 @@ from cart.model.money import CENT
 # The condition of a write to a line: one of these versions; "*": any version, but there must be a line; None: none
 IfMatch = frozenset[int] | Literal["*"] | None
 
-PACK_FROM_CHARACTERS = 1024  # shorter texts are not compressed
 PRICE_CHANGE_ATTRIBUTES = (
     "current_price",
     "price_changed_at",
@@ -26,12 +24,15 @@ LINE_ATTRIBUTES = f"product_id, product_name, quantity, price, added_at, version
 CLEARED_TTL_SECONDS = 86_400
 
 
-def cleared_row(user_id: str) -> Row:
+def cleared_row(user_id: str, etag: str = "") -> Row:
     """Return a row that records in the table's stream that a cart was cleared.
 
     Without it, the stream has only the removals of the lines.
+
+    :param etag: of the cart that was cleared, if it was a condition
     """
-    return row_key(f"{CLEARED}{user_id}", uuid.uuid4().hex) | {"ttl": number(time.time() + CLEARED_TTL_SECONDS)}
+    key = row_key(f"{CLEARED}{user_id}", etag or uuid.uuid4().hex)
+    return key | {"ttl": number(time.time() + CLEARED_TTL_SECONDS)}
 
 
 def number(value: float) -> Row:
@@ -117,22 +118,6 @@ def line_values(line: Line) -> Row:
         "version": number(line.version),
         "ttl": number(line.ttl),
     } | (price_change_values(line.change) if line.change else {})
-
-
-def pack_text(text: str) -> Row:
-    """Return JSON text as an attribute value; a long text is compressed.
-
-    That costs fewer capacity units, and keeps the row under DynamoDB's limit of 400 KB.
-    """
-    if len(text) < PACK_FROM_CHARACTERS:
-        return {"S": text}
-    return {"B": zlib.compress(text.encode())}
-
-
-def unpack_text(value: Row) -> str:
-    """Return the text of an attribute value of ``pack_text``."""
-    text: str = zlib.decompress(value["B"]).decode() if "B" in value else value["S"]
-    return text
 
 
 def is_live(row: Row) -> bool:

@@ -33,7 +33,7 @@ from cart.errors import (
     Throttled,
     Unavailable,
 )
-from cart.model.limits import Limits, line_not_found, refuse_line, refuse_quantity, refuse_stock
+from cart.model.limits import Limits, line_not_found, refuse_increase, refuse_line, refuse_quantity, refuse_stock
 from cart.model.lines import CART, SAVED, Line, Place, iso
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
 REMOVE_PRICE_CHANGE = f"REMOVE {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
+
+
+def split_actions(actions: list[Row]) -> list[list[Row]]:
+    """Return actions in parts of one transaction each; without actions, there is no part."""
+    return [actions[start : start + TRANSACTION_ROWS] for start in range(0, len(actions), TRANSACTION_ROWS)]
 
 
 class VersionChanged(Exception):
@@ -189,15 +194,21 @@ class CartTable:
                 self.remove_item(user_id, line.product_id, frozenset({line.version}), place)
                 refuse_line(place, self.limits.lines)
 
-    def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
+    def set_quantity(
+        self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None, stock: int | None = None
+    ) -> Line:
         """Set the quantity of one live line. One conditional UpdateItem, no read.
 
         :param quantity: units, 1 to ``max_quantity``
+        :param stock: units in stock; more are allowed only if the line has them already. None if it is not known
         :return: the line as stored
         :raise LineNotFound: no such line, or it has expired (404)
         :raise VersionChanged: the line has another version
+        :raise InsufficientStock: the quantity exceeds ``stock`` and that of the line (409)
         """
         condition, versions = live_condition(if_match)
+        if stock is not None and quantity > stock:
+            condition += " AND quantity >= :quantity"
         try:
             return self._update_line(
                 user_id,
@@ -208,9 +219,13 @@ class CartTable:
                 {":quantity": number(quantity), ":one": number(1)} | versions,
             )
         except ConditionFailed as failed:
-            if line := live_line(failed.row):
-                raise VersionChanged(line) from None
-            raise line_not_found(CART, product_id) from None
+            line = live_line(failed.row)
+            if line is None:
+                raise line_not_found(CART, product_id) from None
+            is_version = if_match is None or if_match == "*" or line.version in if_match
+            if is_version and stock is not None and quantity > max(stock, line.quantity):
+                refuse_increase(stock, line.quantity)
+            raise VersionChanged(line) from None
 
     def remove_item(self, user_id: str, product_id: int, if_match: IfMatch = None, place: Place = CART) -> None:
         """Remove one line, if it is there. One DeleteItem.
@@ -222,18 +237,6 @@ class CartTable:
             self.delete(line_key(user_id, place, product_id), **conditional)
         except ConditionFailed as failed:
             raise VersionChanged(live_line(failed.row)) from None
-
-    def remove_lines(self, user_id: str, lines: list[Line]) -> None:
-        """Remove these lines from a cart if none has changed. One TransactWriteItems for each 100 rows.
-
-        :param lines: as they were read
-        :raise TransactionCancelled: a line has changed
-        """
-        actions = [self.take_line(user_id, CART, line) for line in lines]
-        if actions:
-            actions.append({"Put": {"TableName": self.name, "Item": cleared_row(user_id)}})
-        for start in range(0, len(actions), TRANSACTION_ROWS):
-            self.transact(actions[start : start + TRANSACTION_ROWS])
 
     def clear(self, user_id: str) -> None:
         """Remove every line of the cart, expired lines too, but no saved line.

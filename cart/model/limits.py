@@ -40,23 +40,35 @@ def refuse_line(place: Place, limit: int) -> NoReturn:
     raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
 
 
-def _at_most(room: int, more: str) -> Message:
+def _at_most(room: int, more: str = "") -> Message:
     units = max(room, 0)
     return Message(f"At most {units}{more}.", "too-many", max=units)
 
 
 def refuse_stock(available: int, held: int = 0) -> NoReturn:
-    """Refuse units that are not in stock.
+    """Refuse to add units that are not in stock.
+
+    :param available: units in stock
+    :param held: units of the line before the change, 0 if they are not known
+    :raise InsufficientStock: always
+    """
+    raise _insufficient_stock(available, held, _at_most(available - held, " more" if held else ""))
+
+
+def refuse_increase(available: int, held: int) -> NoReturn:
+    """Refuse to set a quantity that exceeds the stock, and that the line does not hold yet.
 
     :param available: units in stock
     :param held: units of the line before the change
     :raise InsufficientStock: always
     """
-    raise InsufficientStock(
-        f"There are {available} units in stock" + (f", and the line holds {held}." if held else "."),
-        {"quantity": [_at_most(available - held, " more" if held else "")]},
-        available=available,
-    )
+    raise _insufficient_stock(available, held, _at_most(max(available, held)))
+
+
+def _insufficient_stock(available: int, held: int, limit: Message) -> InsufficientStock:
+    members = {"available": available} | ({"quantity": held} if held else {})
+    text = f"There are {available} units in stock" + (f", and the line holds {held}." if held else ".")
+    return InsufficientStock(text, {"quantity": [limit]}, **members)
 
 
 def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) -> NoReturn:

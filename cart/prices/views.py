@@ -9,7 +9,8 @@ from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
 from cart.carts.schemas import cart_schema
-from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
+from cart.dynamodb.idempotency import UNFINISHED, KeptAnswer, Step, carry_out_once
+from cart.dynamodb.table import split_actions
 from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
@@ -104,21 +105,33 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     the current cart.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
-    return respond_kept(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
+    product_ids = body.get("product_ids")
+    return respond_kept(
+        carry_out_once(get_table(), user_id, None, lambda progress: _accept(user_id, product_ids, progress))
+    )
 
 
-def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
-    """The transaction that accepts; it fails where a line that it changes is not as it was read."""
+def _accept(user_id: str, product_ids: list[int] | None, progress: KeptAnswer | None) -> Iterator[Step]:
+    """Read the cart, and yield the transactions that accept; each fails if a line that it changes has changed.
+
+    :param progress: None before the first transaction, which alone fails if ``If-Match`` does not match. The next ones
+        then leave out lines that have changed, whose prices the shopper may not have seen
+    """
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
-    if (if_match := if_match_etags()) and not matches_cart(if_match, read.etag):
+    if_match = if_match_etags()
+    if not progress and if_match and not matches_cart(if_match, read.etag):
         raise CartVersionConflict(cart_schema.dump(read), read.etag)
+    states = progress.body.split() if progress and if_match else None
     accepted = {
-        one: with_price(line, line.news.price, now)
-        for one, line in lines.items()
-        if line.news and (product_ids is None or one in product_ids)
+        product_id: with_price(line, line.news.price, now)
+        for product_id, line in lines.items()
+        if line.news and (not product_ids or product_id in product_ids) and (states is None or line.state in states)
     }
     cart = cart_of(user_id, (lines | accepted).values())
-    actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
-    yield actions, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)
+    actions = [table.put_line(user_id, CART, line, lines[product_id]) for product_id, line in accepted.items()]
+    *parts, last = split_actions(actions) or [[]]
+    for part in parts:
+        yield part, KeptAnswer(UNFINISHED, " ".join([lines[product_id].state for product_id in accepted]))
+    yield last, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)
