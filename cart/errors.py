@@ -3,53 +3,9 @@
 import re
 from typing import Any
 
+from cart.messages import FIELD_ERRORS, INT32, Errors, Message, members_by_field
+
 RETRY_AFTER_SECONDS = 1
-
-
-class Message(str):
-    """A message about a field, with a code and parameters by which a front end can show a text of its own.
-
-    marshmallow calls ``format`` on the messages of its fields and validators.
-
-    :ivar code: a stable name of the message, in kebab case
-    :ivar params: the values in the text, as JSON; such as ``min`` and ``max``
-    """
-
-    __slots__ = ("code", "params")
-    code: str
-    params: dict[str, Any]
-
-    def __new__(cls, text: str, code: str, **params: Any) -> "Message":
-        """Make the message.
-
-        :param text: may name values in braces, which ``format`` inserts
-        """
-        message = super().__new__(cls, text)
-        message.code, message.params = code, params
-        return message
-
-    def format(self, *args: object, **values: object) -> "Message":
-        """Return the message with these values in its text, which become parameters unless it has them already."""
-        named = {name: value for name, value in values.items() if f"{{{name}}}" in self and name != "input"}
-        return Message(super().format(*args, **values), self.code, **named | self.params)
-
-
-Errors = dict[str, list[Message]]  # by field
-
-# JSON Schemas of members that a problem can have
-INT32 = {"type": "integer", "format": "int32"}
-FIELD_ERRORS: dict[str, Any] = {
-    "errors": {
-        "type": "object",
-        "additionalProperties": {"type": "array", "items": {"type": "string"}},
-        "description": "Messages by field, parameter or header",
-    },
-    "error_codes": {
-        "type": "object",
-        "additionalProperties": {"type": "array", "items": {"$ref": "#/components/schemas/ErrorCode"}},
-        "description": "For each message in `errors`, in the same order, its code",
-    },
-}
 
 
 class Problem(Exception):
@@ -59,7 +15,8 @@ class Problem(Exception):
     :cvar title: a short text, the same for all problems of a class
     :cvar type: ``urn:cart:problem:`` and the class name in kebab case, unless the class is given another one
     :cvar detail: what happened and what to do, for the developer who calls the API; does not repeat the title
-    :cvar member_schemas: JSON Schemas of the members that each problem of the class has beside those of all problems
+    :cvar member_schemas: JSON Schemas of the members that a problem of the class has beside those of all problems
+    :cvar optional_members: names of those that are not always there
     :cvar example: further members, or other values, in the example of the OpenAPI document
     :cvar headers: headers of the answer
     :cvar optional_headers: names of headers that an answer can have, too, whose values depend on the request
@@ -73,6 +30,7 @@ class Problem(Exception):
     type: str
     detail: str
     member_schemas: dict[str, Any] = {}
+    optional_members: tuple[str, ...] = ()
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
     optional_headers: tuple[str, ...] = ()
@@ -85,17 +43,6 @@ class Problem(Exception):
         self.detail = detail or self.detail
         self.members = members | (members_by_field(errors) if errors else {})
         super().__init__(self.detail)
-
-
-def members_by_field(errors: Errors) -> dict[str, Any]:
-    """Return the members that tell what is wrong with each field."""
-    return {
-        "errors": {field: [str(message) for message in messages] for field, messages in errors.items()},
-        "error_codes": {
-            field: [{"code": message.code, "params": message.params} for message in messages]
-            for field, messages in errors.items()
-        },
-    }
 
 
 class MalformedJson(Problem):
@@ -249,7 +196,11 @@ class InsufficientStock(Problem):
     status = 409
     title = "Not enough in stock"
     detail = "The line would hold more units than are in stock. Use a smaller quantity."
-    member_schemas = FIELD_ERRORS | {"available": INT32 | {"description": "Units in stock"}}
+    member_schemas = FIELD_ERRORS | {
+        "available": INT32 | {"description": "Units in stock"},
+        "quantity": INT32 | {"description": "Units that the line has; absent if it has none, or they are not known"},
+    }
+    optional_members = ("quantity",)
     example = {
         "detail": "There are 3 units in stock, and the line holds 2.",
         **members_by_field({"quantity": [Message("At most 1 more.", "too-many", max=1)]}),

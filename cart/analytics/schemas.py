@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from marshmallow import ValidationError, fields, post_load
 
-from cart.errors import Message
 from cart.http.fields import INT64, NumberInQuery, OneOf, Price, Range
 from cart.http.schema import Constant, JsonSchema, RequestSchema
+from cart.messages import Message
 
 MAX_DAYS = 366
 DEFAULT_DAYS = 30

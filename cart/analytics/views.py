@@ -28,12 +28,13 @@ from cart.analytics.schemas import (
     SummarySchema,
     TopSchema,
 )
-from cart.errors import CALLER, STORE, InvalidInput, Message, NotAcceptable
+from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
 from cart.http.problems import PROBLEM_JSON
 from cart.http.response import respond
 from cart.http.schema import Constant, JsonSchema
 from cart.logs import info
+from cart.messages import Message
 
 if TYPE_CHECKING:
     from cart.analytics.totals import Aggregates, Day

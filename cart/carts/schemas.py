@@ -13,7 +13,6 @@ from marshmallow import EXCLUDE, fields, post_dump, validate
 
 from cart.carts.share_schemas import access_field
 from cart.dynamodb.shares import Share
-from cart.errors import Message
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import (
     INT64,
@@ -29,6 +28,7 @@ from cart.http.fields import (
     has_visible_character,
 )
 from cart.http.schema import JsonSchema, RequestSchema
+from cart.messages import Message
 from cart.model.lines import Cart, CartAndSaved, Line, LineValues, PriceChange
 from cart.model.money import CENT
 

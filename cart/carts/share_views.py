@@ -23,7 +23,6 @@ from cart.errors import (
     Forbidden,
     IdempotencyKeyReused,
     InvalidInput,
-    Message,
     OutcomeUnknown,
     ShareNotFound,
     SharesLimit,
@@ -36,6 +35,7 @@ from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, location_of
 from cart.http.request import hash_of, idempotency_key
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
+from cart.messages import Message
 from cart.model.lines import iso
 
 logger = logging.getLogger(__name__)

@@ -36,7 +36,6 @@ from cart.errors import (
     CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
-    Message,
     NoCatalog,
     OutcomeUnknown,
     Throttled,
@@ -48,6 +47,7 @@ from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of,
 from cart.http.request import idempotency_key, if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
+from cart.messages import Message
 from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
 
 logger = logging.getLogger(__name__)

@@ -11,9 +11,10 @@ from flask.sessions import NullSession, SessionInterface
 from flask.signals import appcontext_tearing_down, request_tearing_down
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
-from cart.errors import BadRequest, Message
+from cart.errors import BadRequest
 from cart.http.json import DecimalJSON
 from cart.http.problems import ProblemInPath
+from cart.messages import Message
 
 View = Callable[..., Any]
 

@@ -5,9 +5,10 @@ import re
 from flask_smorest import Api
 from werkzeug.routing import BaseConverter
 
-from cart.errors import InvalidInput, Message
+from cart.errors import InvalidInput
 from cart.http.json import whole_number_in_url
 from cart.http.problems import ProblemInPath
+from cart.messages import Message
 
 MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps exact (RFC 8259, section 6)
 

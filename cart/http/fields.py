@@ -9,8 +9,8 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from cart.errors import Message
 from cart.http.json import whole_number, whole_number_in_url
+from cart.messages import Message
 from cart.model.money import CENT
 
 INT64 = {"format": "int64"}  # metadata of integers that can exceed 32 bits

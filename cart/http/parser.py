@@ -13,15 +13,14 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from cart.errors import (
     BadRequest,
     BodyTooLarge,
-    Errors,
     InvalidInput,
     MalformedJson,
-    Message,
     UnsupportedContentEncoding,
     UnsupportedMediaType,
 )
 from cart.http import json
 from cart.http.json import MAX_BODY_BYTES
+from cart.messages import Errors, Message
 
 NOT_JSON = Message("Not valid JSON.", "not-json")
 NOT_JSON_TYPE = Message("Must be application/json.", "not-one-of", choices=["application/json"])

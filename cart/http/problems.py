@@ -13,10 +13,11 @@ from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
-from cart.errors import INT32, BadRequest, BodyTooLarge, InternalError, Message, MethodNotAllowed, NotFound, Problem
+from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowed, NotFound, Problem
 from cart.http import json
 from cart.http.headers import REQUEST_ID, define_headers
 from cart.http.operations import OperationPlugin
+from cart.messages import INT32, Message
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
@@ -206,7 +207,8 @@ def _path(schema: str) -> str:
 def _schema(kind: type[Problem]) -> dict[str, Any]:
     properties = {"type": {"type": "string", "enum": [kind.type]}} | MEMBERS | kind.member_schemas
     description = inspect.cleandoc(kind.__doc__ or "")
-    return {"type": "object", "description": description, "properties": properties, "required": list(properties)}
+    required = [name for name in properties if name not in kind.optional_members]
+    return {"type": "object", "description": description, "properties": properties, "required": required}
 
 
 def _one_of(kinds: list[type[Problem]]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from werkzeug.datastructures import ETags
 
 from cart.dynamodb.idempotency import IdempotencyKey
 from cart.dynamodb.rows import IfMatch
-from cart.errors import InvalidInput, Message
+from cart.errors import InvalidInput
 from cart.http.auth import GUEST, verified_subject
 from cart.http.headers import CONDITIONS
+from cart.messages import Message
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_ETAGS = 50

@@ -4,8 +4,8 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, fields
 
-from cart.errors import Message
 from cart.http import json
+from cart.messages import Message
 
 # The codes of marshmallow's own messages, by field and key of ``default_error_messages``
 CODES: dict[type[fields.Field[Any]], dict[str, str]] = {

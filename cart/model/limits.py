@@ -2,7 +2,8 @@
 
 from typing import NamedTuple, NoReturn
 
-from cart.errors import InsufficientStock, LineNotFound, LinesLimit, Message, QuantityLimit
+from cart.errors import InsufficientStock, LineNotFound, LinesLimit, QuantityLimit
+from cart.messages import Message
 from cart.model.lines import CART, SAVED, Place
 
 NAMES = {CART: "The cart", SAVED: "The saved list"}

@@ -8,10 +8,10 @@ from typing import Any
 
 from marshmallow import EXCLUDE, fields
 
-from cart.errors import Message
 from cart.http.converters import MAX_PRODUCT_ID, UserId, not_in_range
 from cart.http.fields import INT64, Length, NumberInQuery, OneOf, Price, Range, WholeNumber, given_price
 from cart.http.schema import Constant, JsonSchema, RequestSchema
+from cart.messages import Message
 from cart.model.lines import CART, SAVED, iso
 from cart.prices.job_rows import Holder
 

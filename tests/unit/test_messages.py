@@ -11,9 +11,10 @@ from marshmallow import fields, validate
 
 from cart import create_app
 from cart.config import Config
-from cart.errors import InvalidInput, Message
+from cart.errors import InvalidInput
 from cart.http.fields import Length, OneOf, Range
 from cart.http.schema import CODES, JsonSchema, RequestSchema
+from cart.messages import Message
 from tests.support.project import ROOT
 
 SOURCES = [ast.parse(path.read_text()) for path in (ROOT / "cart").rglob("*.py")]
