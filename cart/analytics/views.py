@@ -18,16 +18,16 @@ from cart.analytics.schemas import (
     EXAMPLE_PRODUCTS_CSV,
     EXAMPLE_SUMMARY,
     AbandonmentSchema,
-    DaySchema,
+    DailyChangesSchema,
     FlowsOfDaySchema,
     Period,
     PeriodSchema,
-    ProductsSchema,
+    ProductRankingSchema,
     ProductTotalsSchema,
     SummarySchema,
     TopSchema,
 )
-from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
+from cart.errors import CALLER, STORE, InvalidInput, Message, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
 from cart.http.response import respond
 from cart.http.schema import Constant, JsonSchema
@@ -77,11 +77,13 @@ def get_summary(period: Period) -> Response:
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
-    return _respond(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
+    return _respond(
+        SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DailyChangesSchema, days
+    )
 
 
 @blueprint.route("/products")
-@_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
+@_document_answers(ProductRankingSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 @blueprint.arguments(TopSchema, location="query")
 def get_top_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
@@ -92,7 +94,7 @@ def get_top_products(ranking: dict[str, Any]) -> Response:
     sort = ranking["sort"]
     info(logger, f"Getting the top products by {sort}")
     products = _aggregates().top(sort, ranking["limit"])
-    return _respond(ProductsSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
+    return _respond(ProductRankingSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")
@@ -148,7 +150,8 @@ def _respond(schema: type[JsonSchema], value: Any, row_schema: type[JsonSchema],
     accepted = request.accept_mimetypes
     media_type = accepted.best_match([JSON, CSV]) if accepted else JSON
     if media_type is None:
-        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
+        message = Message(f"Must allow {JSON} or {CSV}.", "not-one-of", choices=[JSON, CSV])
+        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [message]})
     if media_type == CSV:
         response = Response(_csv(row_schema(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:

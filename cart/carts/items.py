@@ -20,10 +20,10 @@ from cart.errors import (
     InvalidInput,
     LineNotFound,
     LinesLimit,
+    LineVersionConflict,
     OutcomeUnknown,
     ProductNotFound,
     QuantityLimit,
-    VersionConflict,
 )
 from cart.http.extensions import get_table
 from cart.http.headers import etag_of, location_of
@@ -40,10 +40,10 @@ ADD_PROBLEMS = (
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
 SET_PROBLEMS = (
-    *(LineNotFound, ProductNotFound, InsufficientStock, VersionConflict),
+    *(LineNotFound, ProductNotFound, InsufficientStock, LineVersionConflict),
     *(*BODY, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
-REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *STORE, OutcomeUnknown)
+REMOVE_PROBLEMS = (InvalidInput, LineVersionConflict, *STORE, OutcomeUnknown)
 
 
 def add(user_id: str, item: dict[str, Any], place: Place = CART, share_id: str | None = None) -> Response:
@@ -103,4 +103,4 @@ def _version_conflict_answered() -> Iterator[None]:
     try:
         yield
     except VersionChanged as changed:
-        raise VersionConflict(current=line_schema.dump(changed.line) if changed.line else None) from None
+        raise LineVersionConflict(current=line_schema.dump(changed.line) if changed.line else None) from None

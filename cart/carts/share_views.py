@@ -10,9 +10,9 @@ from flask import Response
 from cart.carts import items, transfer
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
 from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
-from cart.carts.receipt_schemas import CopySchema, receipt_schema
-from cart.carts.schemas import ItemSchema, QuantitySchema, SharedCart, line_schema, shared_cart_schema
-from cart.carts.share_schemas import NewShareSchema, SharesSchema, ShareWithTokenSchema
+from cart.carts.receipt_schemas import CopyRequestSchema, receipt_schema
+from cart.carts.schemas import ItemSchema, QuantityRequestSchema, SharedCart, line_schema, shared_cart_schema
+from cart.carts.share_schemas import ShareListSchema, ShareRequestSchema, ShareWithTokenSchema
 from cart.dynamodb import shares
 from cart.dynamodb.shares import Share
 from cart.dynamodb.table import DAY_SECONDS
@@ -23,6 +23,7 @@ from cart.errors import (
     Forbidden,
     IdempotencyKeyReused,
     InvalidInput,
+    Message,
     OutcomeUnknown,
     ShareNotFound,
     SharesLimit,
@@ -46,7 +47,7 @@ blueprint = CartBlueprint("shares", __name__, description="Links that let others
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
 @blueprint.problems(SharesLimit, *CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(NewShareSchema, example={"access": "view", "expires_in_days": 7})
+@blueprint.arguments(ShareRequestSchema, example={"access": "view", "expires_in_days": 7})
 @blueprint.response(
     201,
     ShareWithTokenSchema,
@@ -74,7 +75,7 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], in
 
 @blueprint.route("/cart/<user_id:user_id>/shares")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
+@blueprint.response(200, ShareListSchema, example={"shares": [EXAMPLE_LINK]})
 def list_shares(user_id: str) -> dict[str, Any]:
     """List the links to the cart, without their tokens"""
     info(logger, f"Getting the links to the cart of user {user_id}")
@@ -94,7 +95,7 @@ def revoke_share(user_id: str, share_id: str) -> Response:
 @blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
 @blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.arguments(CopyRequestSchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def copy_shared_cart(body: dict[str, Any], user_id: str) -> Response:
     """Copy a shared cart into this one
@@ -105,7 +106,8 @@ def copy_shared_cart(body: dict[str, Any], user_id: str) -> Response:
     info(logger, f"Copying a shared cart into that of user {user_id}")
     owner = _find(body["share_token"]).owner
     if owner == user_id:
-        raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})
+        message = Message("Must be of another cart.", "same-cart")
+        raise InvalidInput("Not valid: share_token.", {"share_token": [message]})
     key = idempotency_key(body, user_id)
     return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], key))
 
@@ -150,7 +152,7 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.takes(IF_MATCH)
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
 @blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=LINE_ETAG)
 @blueprint.open_by_link
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:

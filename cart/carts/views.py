@@ -15,12 +15,12 @@ from cart.carts.examples import (
     EXAMPLE_VALIDATION,
 )
 from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
-from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
+from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
 from cart.carts.schemas import (
     CartQuerySchema,
     GuestSchema,
     ItemSchema,
-    QuantitySchema,
+    QuantityRequestSchema,
     ValidateQuerySchema,
     cart_and_saved_schema,
     cart_schema,
@@ -32,13 +32,14 @@ from cart.errors import (
     BODY,
     CALLER,
     STORE,
+    CartVersionConflict,
     CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
+    Message,
     NoCatalog,
     OutcomeUnknown,
     Throttled,
-    VersionConflict,
 )
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
@@ -112,7 +113,7 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
 @blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=LINE_ETAG)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
@@ -139,7 +140,7 @@ def remove_item(user_id: str, product_id: int) -> Response:
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
 @blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.arguments(MergeRequestSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in
@@ -155,7 +156,8 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     source_id = body["source_user_id"]
     auth.require_right_to(source_id)
     if source_id == user_id:
-        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
+        message = Message("Must be another cart's.", "same-cart")
+        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
     key = idempotency_key(body, user_id)
     return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], key))
 
@@ -188,7 +190,7 @@ def validate_cart(query: dict[str, bool], user_id: str) -> Response | dict[str, 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
 @blueprint.takes(IF_MATCH)
-@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.problems(InvalidInput, CartVersionConflict, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The cart is empty")
 def clear_cart(user_id: str) -> Response:
     """Clear the cart
@@ -215,4 +217,4 @@ def _clear_if_unchanged(user_id: str) -> None:
         current = get_table().cart(user_id)
         if matches_cart(request.if_match, current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(current=cart_schema.dump(current)) from None
+        raise CartVersionConflict(current=cart_schema.dump(current)) from None

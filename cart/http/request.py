@@ -10,7 +10,7 @@ from werkzeug.datastructures import ETags
 
 from cart.dynamodb.idempotency import IdempotencyKey
 from cart.dynamodb.rows import IfMatch
-from cart.errors import InvalidInput
+from cart.errors import InvalidInput, Message
 from cart.http.auth import GUEST, verified_subject
 from cart.http.headers import CONDITIONS
 
@@ -36,8 +36,10 @@ def idempotency_key(body: Any, user_id: str, share_id: str | None = None) -> Ide
         return None
     form = re.fullmatch(r'"([\x20\x21\x23-\x5B\x5D-\x7E]{1,255})"|([A-Za-z0-9._~:/+=-]{1,255})', header.strip())
     if not form:
-        message = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
-        raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
+        text = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
+        raise InvalidInput(
+            "Not valid: Idempotency-Key.", {"Idempotency-Key": [Message(text, "not-an-idempotency-key")]}
+        )
     request_text = f"{request.method} {request.path} {json.dumps(body, sort_keys=True, default=str)}"
     return IdempotencyKey(_record_id(form[1] or form[2], user_id, share_id), hash_of(request_text))
 
@@ -55,8 +57,8 @@ def _record_id(key: str, user_id: str, share_id: str | None) -> str:
     if share_id is None and subject in (None, user_id):
         return hash_of(key)
     if share_id and not subject and not re.fullmatch(UUID, key):
-        message = "Must be a UUID, such as crypto.randomUUID() makes: everyone who has the link shares its keys."
-        raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
+        text = "Must be a UUID, such as crypto.randomUUID() makes: everyone who has the link shares its keys."
+        raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [Message(text, "not-a-uuid")]})
     return hash_of(f"{key}\n{share_id or ''}\n{subject or ''}")  # no key has a line break
 
 
@@ -81,7 +83,7 @@ def refuse_unread_conditions() -> None:
         return
     read = vars(current_app.view_functions[endpoint]).get("conditions", ())
     if unread := [name for name in sorted(CONDITIONS.difference(read)) if name in current.headers]:
-        message = "This request cannot be made conditional by this header. Send it without."
+        message = Message("This request cannot be made conditional by this header. Send it without.", "not-supported")
         raise InvalidInput(f"Not valid: {', '.join(unread)}.", {name: [message] for name in unread})
 
 
@@ -101,7 +103,8 @@ def if_match_etags() -> ETags | None:
     if "HTTP_IF_MATCH" not in request.environ:
         return None
     if not request.if_match:
-        raise InvalidInput("Not valid: If-Match.", {"If-Match": ["Must be ETags in double quotes, or *."]})
+        message = Message("Must be ETags in double quotes, or *.", "not-etags")
+        raise InvalidInput("Not valid: If-Match.", {"If-Match": [message]})
     return request.if_match
 
 
@@ -117,5 +120,6 @@ def line_versions() -> IfMatch:
         return "*"
     versions = frozenset(int(tag) for tag in if_match.as_set() if tag and re.fullmatch(r"[0-9]{1,19}", tag))
     if len(versions) > MAX_ETAGS:
-        raise InvalidInput("Not valid: If-Match.", {"If-Match": [f"At most {MAX_ETAGS} ETags."]})
+        message = Message(f"At most {MAX_ETAGS} ETags.", "too-many", max=MAX_ETAGS)
+        raise InvalidInput("Not valid: If-Match.", {"If-Match": [message]})
     return versions

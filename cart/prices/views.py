@@ -10,7 +10,7 @@ from flask import Response
 from cart.carts.examples import EXAMPLE_CART
 from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
-from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
+from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IF_MATCH, etag_of, location_of
@@ -23,10 +23,10 @@ from cart.prices.job_rows import Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
-    AcceptSchema,
+    AcceptRequestSchema,
     HoldersQuerySchema,
     HoldersSchema,
-    NewPriceSchema,
+    PriceRequestSchema,
     price_job_schema,
 )
 
@@ -38,7 +38,7 @@ blueprint = CartBlueprint("products", __name__, description="Price changes, and 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(
-    NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
+    PriceRequestSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
 )
 @blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
@@ -91,8 +91,8 @@ def list_carts_with_product(query: dict[str, Any], product_id: int) -> dict[str,
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"], tags=["carts"])
 @blueprint.takes(IF_MATCH)
-@blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
+@blueprint.problems(CartVersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(AcceptRequestSchema, location="optional_json", required=False, example={"product_ids": [42]})
 @blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=etag_of("the cart"))
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of some products
@@ -111,7 +111,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := if_match_etags()) and not matches_cart(if_match, read.etag):
-        raise VersionConflict(current=cart_schema.dump(read))
+        raise CartVersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)
         for one, line in lines.items()

@@ -19,7 +19,7 @@ from cart.carts.schemas import (
     CartSchema,
     ItemSchema,
     LineSchema,
-    QuantitySchema,
+    QuantityRequestSchema,
     SharedCart,
     SharedCartSchema,
 )
@@ -191,7 +191,7 @@ def test_item_is_loaded_as_by_marshmallow(body):
 
 @given(st.fixed_dictionaries({}, optional={"quantity": NUMBERS | ODD, "extra": ODD}) | ODD)
 def test_quantity_is_loaded_as_by_marshmallow(body):
-    assert_loads_as_marshmallow(QuantitySchema(), body)
+    assert_loads_as_marshmallow(QuantityRequestSchema(), body)
 
 
 @pytest.mark.parametrize("price", ["19.99", "19.9", "19", "0.01", "9999999.99"])
@@ -200,7 +200,7 @@ def test_usual_items_take_the_fast_path(price):
     text = f'{{"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": {price}}}'
     body = current_app.json.loads(text)
     assert ItemSchema().fast_load(body) == ItemSchema().load(body)
-    assert QuantitySchema().fast_load({"quantity": 3}) == {"quantity": 3}
+    assert QuantityRequestSchema().fast_load({"quantity": 3}) == {"quantity": 3}
 
 
 def subclasses(base: type[JsonSchema]):
@@ -217,7 +217,7 @@ def test_schemas_that_are_skipped_for_an_empty_query_load_nothing_from_it():
 
 def test_every_fast_schema_is_compared_here():
     fast = {schema for schema in subclasses(JsonSchema) if {"fast_load", "fast_dumps"} & vars(schema).keys()}
-    loads, dumps = {ItemSchema, QuantitySchema}, {LineSchema, CartSchema, CartAndSavedSchema, SharedCartSchema}
+    loads, dumps = {ItemSchema, QuantityRequestSchema}, {LineSchema, CartSchema, CartAndSavedSchema, SharedCartSchema}
     assert fast == loads | dumps | {MovedLineSchema}
     others = {schema for schema in subclasses(JsonSchema) if schema not in fast}
     inherited = [
