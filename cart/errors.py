@@ -6,17 +6,64 @@ from typing import Any
 RETRY_AFTER_SECONDS = 1
 
 
+class Message(str):
+    """A message about a field, with a code and parameters by which a front end can show a text of its own.
+
+    marshmallow calls ``format`` on the messages of its fields and validators.
+
+    :ivar code: a stable name of the message, in kebab case
+    :ivar params: the values in the text, as JSON; such as ``min`` and ``max``
+    """
+
+    __slots__ = ("code", "params")
+    code: str
+    params: dict[str, Any]
+
+    def __new__(cls, text: str, code: str, **params: Any) -> "Message":
+        """Make the message.
+
+        :param text: may name values in braces, which ``format`` inserts
+        """
+        message = super().__new__(cls, text)
+        message.code, message.params = code, params
+        return message
+
+    def format(self, *args: object, **values: object) -> "Message":
+        """Return the message with these values in its text, which become parameters unless it has them already."""
+        named = {name: value for name, value in values.items() if f"{{{name}}}" in self and name != "input"}
+        return Message(super().format(*args, **values), self.code, **named | self.params)
+
+
+Errors = dict[str, list[Message]]  # by field
+
+# JSON Schemas of members that a problem can have
+INT32 = {"type": "integer", "format": "int32"}
+FIELD_ERRORS: dict[str, Any] = {
+    "errors": {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": "string"}},
+        "description": "Messages by field, parameter or header",
+    },
+    "error_codes": {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"$ref": "#/components/schemas/ErrorCode"}},
+        "description": "For each message in `errors`, in the same order, its code",
+    },
+}
+
+
 class Problem(Exception):
     """An error whose answer to the client is an RFC 9457 problem.
 
     :cvar status: HTTP status
     :cvar title: a short text, the same for all problems of a class
-    :cvar type: ``urn:cart:problem:`` and the class name in kebab case
+    :cvar type: ``urn:cart:problem:`` and the class name in kebab case, unless the class is given another one
     :cvar detail: what happened and what to do, for the developer who calls the API; does not repeat the title
+    :cvar member_schemas: JSON Schemas of the members that each problem of the class has beside those of all problems
     :cvar example: further members, or other values, in the example of the OpenAPI document
     :cvar headers: headers of the answer
     :param detail: a more precise text than the ``detail`` of the class
-    :param errors: messages by field name
+    :param errors: messages by field name; the answer has their codes and parameters beside them, in ``error_codes``
     :param members: further members of the answer, such as ``limit``
     """
 
@@ -24,16 +71,29 @@ class Problem(Exception):
     title: str
     type: str
     detail: str
+    member_schemas: dict[str, Any] = {}
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
 
     def __init_subclass__(cls) -> None:
-        cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
+        if "type" not in vars(cls):
+            cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
 
-    def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **members: Any) -> None:
+    def __init__(self, detail: str = "", errors: Errors | None = None, **members: Any) -> None:
         self.detail = detail or self.detail
-        self.members = members | ({"errors": errors} if errors else {})
+        self.members = members | (members_by_field(errors) if errors else {})
         super().__init__(self.detail)
+
+
+def members_by_field(errors: Errors) -> dict[str, Any]:
+    """Return the members that tell what is wrong with each field."""
+    return {
+        "errors": {field: [str(message) for message in messages] for field, messages in errors.items()},
+        "error_codes": {
+            field: [{"code": message.code, "params": message.params} for message in messages]
+            for field, messages in errors.items()
+        },
+    }
 
 
 class MalformedJson(Problem):
@@ -42,7 +102,11 @@ class MalformedJson(Problem):
     status = 400
     title = "The body is not JSON"
     detail = "The body cannot be read as JSON. Send one JSON object, encoded as UTF-8."
-    example = {"detail": "Expecting value: line 1 column 14 (char 13)", "errors": {"body": ["Not valid JSON."]}}
+    member_schemas = FIELD_ERRORS
+    example = {
+        "detail": "Expecting value: line 1 column 14 (char 13)",
+        **members_by_field({"body": [Message("Not valid JSON.", "not-json")]}),
+    }
 
 
 class BadRequest(Problem):
@@ -127,7 +191,16 @@ class NotAcceptable(Problem):
     title = "Only JSON or CSV is to be had"
     detail = "Accept application/json or text/csv."
     headers = {"Vary": "Accept"}
-    example = {"errors": {"Accept": ["Must allow application/json or text/csv."]}}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field(
+        {
+            "Accept": [
+                Message(
+                    "Must allow application/json or text/csv.", "not-one-of", choices=["application/json", "text/csv"]
+                )
+            ]
+        }
+    )
 
 
 class LinesLimit(Problem):
@@ -136,6 +209,7 @@ class LinesLimit(Problem):
     status = 409
     title = "Too many products in one cart"
     detail = "The list has as many lines as it may have. Remove a line before you add another product."
+    member_schemas = {"limit": INT32 | {"description": "Lines that the list may have"}}
     example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
 
 
@@ -145,9 +219,13 @@ class QuantityLimit(Problem):
     status = 409
     title = "Too many units of one product"
     detail = "The line would hold more units than allowed. Use a smaller quantity."
+    member_schemas = FIELD_ERRORS | {
+        "limit": INT32 | {"description": "Units that a line may have"},
+        "quantity": INT32 | {"description": "Units that the line has"},
+    }
     example = {
         "detail": "The line holds 998 units; 2 more would exceed the limit.",
-        "errors": {"quantity": ["At most 1 more."]},
+        **members_by_field({"quantity": [Message("At most 1 more.", "too-many", max=1)]}),
         "limit": 999,
         "quantity": 998,
     }
@@ -159,9 +237,10 @@ class InsufficientStock(Problem):
     status = 409
     title = "Not enough in stock"
     detail = "The line would hold more units than are in stock. Use a smaller quantity."
+    member_schemas = FIELD_ERRORS | {"available": INT32 | {"description": "Units in stock"}}
     example = {
         "detail": "There are 3 units in stock, and the line holds 2.",
-        "errors": {"quantity": ["At most 1 more."]},
+        **members_by_field({"quantity": [Message("At most 1 more.", "too-many", max=1)]}),
         "available": 3,
     }
 
@@ -180,7 +259,29 @@ class VersionConflict(Problem):
     status = 412
     title = "It has changed since you read it"
     detail = "If-Match names another version than `current`, which is what is there now. Decide anew, with its ETag."
+
+
+class LineVersionConflict(VersionConflict):
+    """``If-Match`` names another version than the line's current one. Nothing was changed."""
+
+    type = VersionConflict.type
+    detail = "If-Match names another version than that of `current`, the line as it is now. Decide anew, with its ETag."
+    member_schemas = {
+        "current": {
+            "anyOf": [{"$ref": "#/components/schemas/Line"}, {"type": "null"}],
+            "description": "The line as it is now; null: it is not there any more",
+        }
+    }
     example = {"current": None}
+
+
+class CartVersionConflict(VersionConflict):
+    """``If-Match`` names another version than the cart's current one. Nothing was changed."""
+
+    type = VersionConflict.type
+    detail = "If-Match names another version than that of `current`, the cart as it is now. Decide anew, with its ETag."
+    member_schemas = {"current": {"$ref": "#/components/schemas/Cart", "description": "The cart as it is now"}}
+    example = {"current": {"user_id": "user123", "items": [], "total_items": 0, "total_price": 0, "price_changes": 0}}
 
 
 class BodyTooLarge(Problem):
@@ -189,7 +290,8 @@ class BodyTooLarge(Problem):
     status = 413
     title = "The body is too large"
     detail = "A body is at most 65536 bytes."
-    example = {"errors": {"body": ["At most 65536 bytes."]}}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field({"body": [Message("At most 65536 bytes.", "too-many-bytes", max=65536)]})
 
 
 class UnsupportedMediaType(Problem):
@@ -198,7 +300,10 @@ class UnsupportedMediaType(Problem):
     status = 415
     title = "The body must be application/json"
     detail = "Send Content-Type: application/json."
-    example = {"errors": {"Content-Type": ["Must be application/json."]}}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field(
+        {"Content-Type": [Message("Must be application/json.", "not-one-of", choices=["application/json"])]}
+    )
 
 
 class InvalidInput(Problem):
@@ -207,7 +312,11 @@ class InvalidInput(Problem):
     status = 422
     title = "A field is not valid"
     detail = "The member `errors` names each field that is not valid, and says what it must be."
-    example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
+    member_schemas = FIELD_ERRORS
+    example = {
+        "detail": "Not valid: price.",
+        **members_by_field({"price": [Message("Must have at most 2 decimals.", "too-many-decimals", max=2)]}),
+    }
 
 
 class IdempotencyKeyReused(Problem):
@@ -260,5 +369,5 @@ class OutcomeUnknown(Unavailable):
 
 # Problems that several operations share: if they check the caller, read a JSON body, or call DynamoDB
 CALLER = (Unauthenticated, Forbidden)
-BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidInput)
+BODY = (MalformedJson, BadRequest, BodyTooLarge, UnsupportedMediaType, InvalidInput)
 STORE = (Throttled, Unavailable)

@@ -32,7 +32,7 @@ from cart.analytics.schemas import (
     SummarySchema,
     TopSchema,
 )
-from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
+from cart.errors import CALLER, STORE, InvalidInput, Message, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
 from cart.http.response import respond
 from cart.http.schema import Constant, JsonSchema
@@ -168,7 +168,8 @@ def _respond(schema: type[JsonSchema], value: Any, row_schema: type[JsonSchema],
     accepted = request.accept_mimetypes
     media_type = accepted.best_match([JSON, CSV]) if accepted else JSON
     if media_type is None:
-        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
+        message = Message(f"Must allow {JSON} or {CSV}.", "not-one-of", choices=[JSON, CSV])
+        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [message]})
     if media_type == CSV:
         response = Response(_csv(row_schema(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:

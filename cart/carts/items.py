@@ -20,10 +20,10 @@ from cart.errors import (
     InvalidInput,
     LineNotFound,
     LinesLimit,
+    LineVersionConflict,
     OutcomeUnknown,
     ProductNotFound,
     QuantityLimit,
-    VersionConflict,
 )
 from cart.http.extensions import get_table
 from cart.http.request import idempotency_key, line_versions
@@ -49,10 +49,10 @@ ADD_PROBLEMS = (
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
 SET_PROBLEMS = (
-    *(LineNotFound, ProductNotFound, InsufficientStock, VersionConflict),
+    *(LineNotFound, ProductNotFound, InsufficientStock, LineVersionConflict),
     *(*BODY, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
-REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *STORE, OutcomeUnknown)
+REMOVE_PROBLEMS = (InvalidInput, LineVersionConflict, *STORE, OutcomeUnknown)
 
 
 def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
@@ -111,4 +111,4 @@ def _version_conflict_answered() -> Iterator[None]:
     try:
         yield
     except VersionChanged as changed:
-        raise VersionConflict(current=line_schema.dump(changed.line) if changed.line else None) from None
+        raise LineVersionConflict(current=line_schema.dump(changed.line) if changed.line else None) from None

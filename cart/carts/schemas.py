@@ -11,12 +11,25 @@ from typing import Any, NamedTuple
 from flask import current_app
 from marshmallow import fields, post_dump, validate
 
-from cart.dynamodb.shares import Share
+from cart.dynamodb.shares import ACCESSES, Share
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable, given_price
-from cart.http.schema import JsonSchema
+from cart.http.fields import (
+    INT64,
+    MAX_NAME_CHARACTERS,
+    MAX_PRICE,
+    Length,
+    OneOf,
+    Price,
+    Range,
+    WholeNumber,
+    check_printable,
+    given_price,
+)
+from cart.http.schema import JsonSchema, RequestSchema
 from cart.model.lines import Cart, CartAndSaved, Line, LineValues, PriceChange
 from cart.model.money import CENT
+
+NO_CONTROL = r"[^\x00-\x1F\x7F-\x9F]"
 
 
 class UpToMaxQuantity(validate.Validator):
@@ -29,14 +42,14 @@ class UpToMaxQuantity(validate.Validator):
         return int(current_app.config["CART_MAX_QUANTITY"])
 
     def __call__(self, value: int) -> int:
-        return validate.Range(self.min, self.max)(value)
+        return Range(self.min, self.max)(value)
 
 
 def _quantity() -> WholeNumber:
     return WholeNumber(required=True, validate=UpToMaxQuantity(), metadata={"description": "Units"})
 
 
-class _SchemaWithQuantity(JsonSchema):
+class _SchemaWithQuantity(RequestSchema):
     """A schema of the current app, whose ``CART_MAX_QUANTITY`` it knows."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -64,12 +77,12 @@ class ItemSchema(_SchemaWithQuantity):
         partial = ("product_name", "price") if current_app.config["CATALOG_URL"] else None
         super().__init__(**{"partial": partial} | kwargs)
 
-    product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID), metadata=INT64)
     product_name = fields.String(
         required=True,
-        validate=validate.And(validate.Length(1, MAX_NAME_CHARACTERS), check_printable),
+        validate=validate.And(Length(1, MAX_NAME_CHARACTERS), check_printable),
         metadata={
-            "pattern": r"^(?=.*\S)[^\u0000-\u001F\u007F-\u009F]+$",
+            "pattern": rf"^{NO_CONTROL}*[^\s\x00-\x1F\x7F-\x9F]{NO_CONTROL}*$",
             "minLength": 1,
             "maxLength": MAX_NAME_CHARACTERS,
         },
@@ -97,13 +110,15 @@ class ItemSchema(_SchemaWithQuantity):
 
 
 class LineSchema(JsonSchema):
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     product_name = fields.String(required=True)
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
     price = Price(required=True, metadata={"description": "Of one unit, as last added or accepted"})
     subtotal = Price(required=True, metadata={"description": "price × quantity"})
     added_at = fields.String(required=True, metadata={"format": "date-time", "description": "ISO 8601, UTC"})
-    version = fields.Integer(required=True, metadata={"description": "In double quotes, this is the line's ETag"})
+    version = fields.Integer(
+        required=True, metadata=INT64 | {"description": "In double quotes, this is the line's ETag"}
+    )
     current_price = Price(metadata={"description": "Of one unit, if the price has changed and was not accepted yet"})
     price_changed_at = fields.String(
         metadata={"format": "date-time", "description": "When the price changed; only with `current_price`"}
@@ -189,7 +204,7 @@ class SharedCart(NamedTuple):
 class SharedCartSchema(JsonSchema):
     """The cart behind a link, of a ``SharedCart``. It does not say whose it is."""
 
-    access = fields.String(required=True, attribute="share.access")
+    access = fields.String(required=True, attribute="share.access", validate=OneOf(ACCESSES))
     expires_at = fields.String(required=True, attribute="share.expires_at", metadata={"format": "date-time"})
     items = fields.List(fields.Nested(LineSchema), required=True, attribute="cart.items")
     total_items = fields.Integer(

@@ -10,9 +10,9 @@ from flask import Response
 from cart.carts import items, transfer
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.receipt_schemas import CopySchema, receipt_schema
+from cart.carts.receipt_schemas import CopyRequestSchema, receipt_schema
 from cart.carts.schemas import ItemSchema, QuantitySchema, SharedCart, line_schema, shared_cart_schema
-from cart.carts.share_schemas import NewShareSchema, SharesSchema, ShareWithTokenSchema
+from cart.carts.share_schemas import ShareRequestSchema, SharesSchema, ShareWithTokenSchema
 from cart.dynamodb.shares import Share, delete_share, find_share, list_shares, put_share
 from cart.dynamodb.table import DAY_SECONDS
 from cart.errors import (
@@ -22,6 +22,7 @@ from cart.errors import (
     Forbidden,
     IdempotencyKeyReused,
     InvalidInput,
+    Message,
     OutcomeUnknown,
     ShareNotFound,
 )
@@ -41,7 +42,7 @@ blueprint = CartBlueprint("shares", __name__, description="Links that let others
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(NewShareSchema, example={"access": "view", "expires_in_days": 7})
+@blueprint.arguments(ShareRequestSchema, example={"access": "view", "expires_in_days": 7})
 @blueprint.response(
     201,
     ShareWithTokenSchema,
@@ -85,7 +86,7 @@ def revoke_share(user_id: str, share_id: str) -> Response:
 
 @blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
 @blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.arguments(CopyRequestSchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     """Copy a shared cart into this one
@@ -96,7 +97,8 @@ def copy_cart(body: dict[str, Any], user_id: str) -> Response:
     info(logger, f"Copying a shared cart into that of user {user_id}")
     owner = _find(body["share_token"]).owner
     if owner == user_id:
-        raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})
+        message = Message("Must be of another cart.", "same-cart")
+        raise InvalidInput("Not valid: share_token.", {"share_token": [message]})
     return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 

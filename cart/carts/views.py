@@ -15,7 +15,7 @@ from cart.carts.examples import (
     EXAMPLE_VALIDATION,
 )
 from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
+from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
 from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
 from cart.context import count
 from cart.dynamodb.failures import TransactionCancelled
@@ -23,13 +23,14 @@ from cart.errors import (
     BODY,
     CALLER,
     STORE,
+    CartVersionConflict,
     CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
+    Message,
     NoCatalog,
     OutcomeUnknown,
     Throttled,
-    VersionConflict,
 )
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
@@ -96,7 +97,8 @@ def get_cart(user_id: str) -> Response:
 def _wants_saved() -> bool:
     include = query_parameters().get("include")
     if include not in (None, "saved"):
-        raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
+        message = Message("Must be saved.", "not-one-of", choices=["saved"])
+        raise InvalidInput("Not valid: include.", {"include": [message]})
     return include is not None
 
 
@@ -149,7 +151,7 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.arguments(MergeRequestSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in
@@ -164,7 +166,8 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     source_id = body["source_user_id"]
     auth.require_right_to(source_id)
     if source_id == user_id:
-        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
+        message = Message("Must be another cart's.", "same-cart")
+        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
     return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 
@@ -203,12 +206,12 @@ def validate_cart(user_id: str) -> Response | dict[str, Any]:
 def _wants_fix() -> bool:
     fix = query_parameters().get("fix", "false")
     if fix not in ("true", "false"):
-        raise InvalidInput("Not valid: fix.", {"fix": ["Must be true or false."]})
+        raise InvalidInput("Not valid: fix.", {"fix": [Message("Must be true or false.", "not-a-boolean")]})
     return fix == "true"
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
-@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.problems(InvalidInput, CartVersionConflict, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The cart is empty")
 def clear(user_id: str) -> Response:
     """Clear the cart
@@ -235,4 +238,4 @@ def _clear_if_unchanged(user_id: str) -> None:
         current = get_table().cart(user_id)
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(current=cart_schema.dump(current)) from None
+        raise CartVersionConflict(current=cart_schema.dump(current)) from None

@@ -9,6 +9,8 @@ from cart.dynamodb.keys import SHARE, SHARES, Row, row_key
 from cart.dynamodb.rows import is_live, number
 from cart.dynamodb.table import CartTable
 
+ACCESSES = ("view", "edit")
+
 
 class Share(NamedTuple):
     """A link to a cart.

@@ -1,19 +1,48 @@
-"""Fields of marshmallow that convert nothing: money, whole numbers, booleans, names."""
+"""Fields of marshmallow that convert nothing: money, whole numbers, booleans, names; validators with coded messages."""
 
 import unicodedata
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
+from cart.errors import Message
 from cart.model.money import CENT
 
+INT64 = {"format": "int64"}  # metadata of integers that can exceed 32 bits
 MAX_PRICE = Decimal("9999999.99")
 MAX_NAME_CHARACTERS = 200
 
 
+class Range(validate.Range):
+    """marshmallow's Range, whose messages have a code."""
+
+    message_min = Message("Must be greater than or equal to {{min}}.", "out-of-range")
+    message_max = Message("Must be less than or equal to {{max}}.", "out-of-range")
+    message_all = Message("Must be greater than or equal to {{min}} and less than or equal to {{max}}.", "out-of-range")
+
+
+class Length(validate.Length):
+    """marshmallow's Length, whose messages have a code."""
+
+    message_min = Message(validate.Length.message_min, "length-out-of-range")
+    message_max = Message(validate.Length.message_max, "length-out-of-range")
+    message_all = Message(validate.Length.message_all, "length-out-of-range")
+
+
+class OneOf(validate.OneOf):
+    """marshmallow's OneOf, whose message has a code."""
+
+    def __init__(self, choices: Iterable[str]) -> None:
+        choices = list(choices)
+        super().__init__(choices, error=Message(self.default_message, "not-one-of", choices=choices))
+
+
 class Price(fields.Decimal):
     """A JSON number with at most two decimals. A string or a boolean is refused, not converted."""
+
+    default_error_messages = {"decimals": Message("Must have at most 2 decimals.", "too-many-decimals", max=2)}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(places=2, **kwargs)
@@ -23,7 +52,7 @@ class Price(fields.Decimal):
             raise self.make_error("invalid")
         cents = super()._validated(value)
         if cents != value:
-            raise ValidationError("Must have at most 2 decimals.")
+            raise self.make_error("decimals")
         return cents
 
 
@@ -57,14 +86,14 @@ class StrictBoolean(fields.Boolean):
 
 def check_printable(name: str) -> None:
     if not name.strip():
-        raise ValidationError("Must not be blank.")
+        raise ValidationError(Message("Must not be blank.", "blank"))
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
-        raise ValidationError("Must not have control characters or lone surrogates.")
+        raise ValidationError(Message("Must not have control characters or lone surrogates.", "control-characters"))
 
 
 def given_price() -> Price:
     return Price(
         required=True,
-        validate=validate.Range(CENT, MAX_PRICE),
-        metadata={"multipleOf": CENT, "description": "Of one unit"},
+        validate=Range(CENT, MAX_PRICE),
+        metadata={"description": "Of one unit; at most two decimals"},
     )

@@ -9,9 +9,20 @@ from marshmallow import Schema, ValidationError, missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from cart.errors import BadRequest, BodyTooLarge, InvalidInput, MalformedJson, UnsupportedMediaType
+from cart.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Errors,
+    InvalidInput,
+    MalformedJson,
+    Message,
+    UnsupportedMediaType,
+)
 from cart.http import json
 from cart.http.json import MAX_BODY_BYTES
+
+NOT_JSON = Message("Not valid JSON.", "not-json")
+NOT_JSON_TYPE = Message("Must be application/json.", "not-one-of", choices=["application/json"])
 
 
 class RequestParser(FlaskParser):
@@ -53,15 +64,13 @@ class RequestParser(FlaskParser):
         :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
         """
         if req.environ.get("CONTENT_TYPE") != "application/json" and req.mimetype != "application/json":
-            raise UnsupportedMediaType(
-                "Send Content-Type: application/json.", {"Content-Type": ["Must be application/json."]}
-            )
+            raise UnsupportedMediaType("Send Content-Type: application/json.", {"Content-Type": [NOT_JSON_TYPE]})
         try:
             return json.loads(_read_body(req))
         except UnicodeDecodeError:
-            raise MalformedJson("It is not UTF-8.", {"body": ["Not valid JSON."]}) from None
+            raise MalformedJson("It is not UTF-8.", {"body": [NOT_JSON]}) from None
         except ValueError as error:
-            raise MalformedJson(str(error), {"body": ["Not valid JSON."]}) from None
+            raise MalformedJson(str(error), {"body": [NOT_JSON]}) from None
 
     def load_optional_json(self, req: Request, schema: Schema) -> Any:
         """Return the JSON body, or nothing if the request has none."""
@@ -83,7 +92,7 @@ class RequestParser(FlaskParser):
 
 def invalid_input(by_field: dict[str, Any]) -> InvalidInput:
     """Return the problem for input that a schema does not accept, of marshmallow's messages."""
-    errors = {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
+    errors: Errors = {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
     return InvalidInput(f"Not valid: {', '.join(errors)}.", errors)
 
 
@@ -92,7 +101,8 @@ def query_parameters() -> dict[str, str]:
 
     :raise InvalidInput: a parameter is given twice
     """
-    if repeated := {name: ["Must be given once."] for name, values in request.args.lists() if len(values) > 1}:
+    once = Message("Must be given once.", "repeated")
+    if repeated := {name: [once] for name, values in request.args.lists() if len(values) > 1}:
         raise InvalidInput(f"Not valid: {', '.join(repeated)}.", repeated)
     return request.args.to_dict()
 
@@ -110,7 +120,7 @@ def _instance(schema: type[Schema]) -> Schema:
     return instances[schema]
 
 
-def _flat(messages: Any) -> list[str]:
+def _flat(messages: Any) -> list[Message]:
     """Return the messages of a field; for a list, marshmallow has them by position."""
     if isinstance(messages, dict):
         return list(dict.fromkeys(message for nested in messages.values() for message in _flat(nested)))
@@ -132,5 +142,5 @@ def _read_body(req: Request) -> bytes:
 
 
 def _too_large() -> BodyTooLarge:
-    message = f"At most {MAX_BODY_BYTES} bytes."
+    message = Message(f"At most {MAX_BODY_BYTES} bytes.", "too-many-bytes", max=MAX_BODY_BYTES)
     return BodyTooLarge(message, {"body": [message]})

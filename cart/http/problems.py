@@ -7,12 +7,15 @@ from typing import Any
 from apispec import APISpec
 from flask import Flask, Response, current_app, request
 from flask_smorest import Api, Blueprint
-from marshmallow import INCLUDE, Schema, fields
+from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
-from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowed, NotFound, Problem
+from cart.errors import INT32, BadRequest, BodyTooLarge, InternalError, Message, MethodNotAllowed, NotFound, Problem
 
+NOT_A_SEGMENT = Message(
+    "Must be one path segment of 1 to 128 characters, if this was meant to be one.", "not-one-path-segment"
+)
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
     400: BadRequest,
@@ -22,20 +25,27 @@ PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
 }
 
 
-class ProblemSchema(Schema):
-    """RFC 9457, "Problem Details for HTTP APIs"."""
-
-    class Meta:
-        unknown = INCLUDE  # a problem may have further members
-
-    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the kind of problem"})
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True)
-    instance = fields.String(required=True, metadata={"description": "The request id, which the log lines contain too"})
-    errors = fields.Dict(
-        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Messages by field"}
-    )
+# JSON Schemas of the members of all problems, beside `type` (RFC 9457, "Problem Details for HTTP APIs")
+MEMBERS = {
+    "title": {"type": "string", "description": "The same for all problems of a type"},
+    "status": INT32,
+    "detail": {"type": "string", "description": "What happened and what to do, for developers"},
+    "instance": {"type": "string", "description": "The request id, which the log lines contain too"},
+}
+ERROR_CODE = {
+    "type": "object",
+    "description": "The code of a message, by which a front end can show a text of its own",
+    "properties": {
+        "code": {"type": "string", "examples": ["out-of-range"], "description": "Stable name of the message"},
+        "params": {
+            "type": "object",
+            "additionalProperties": True,
+            "examples": [{"min": 1, "max": 999}],
+            "description": "The values in the message",
+        },
+    },
+    "required": ["code", "params"],
+}
 
 
 class ProblemInPath(HTTPException):
@@ -45,6 +55,11 @@ class ProblemInPath(HTTPException):
         super().__init__()
         self.code = problem.status  # without a code, Flask would use the exception as the response
         self.problem = problem
+
+
+def schema_name(kinds: list[type[Problem]]) -> str:
+    """Return the name of the schema of a response in the OpenAPI document."""
+    return f"{response_name(kinds)}Problem"
 
 
 def response_name(kinds: list[type[Problem]]) -> str:
@@ -69,6 +84,8 @@ class ProblemApi(Api):
         self._documenting = RLock()
         super().__init__(app)
         app.register_error_handler(Problem, respond_to_problem)
+        self.register_field(fields.Integer, "integer", "int32")  # int64 where the field's metadata says so
+        self.register_field(fields.Decimal, "number", "double")
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
         """Register the routes of a blueprint; its documentation is made when ``spec`` is first read."""
@@ -93,6 +110,12 @@ class ProblemApi(Api):
 
     def _document_problems(self, kinds: list[type[Problem]]) -> None:
         name, components = response_name(kinds), self._spec.components
+        schemas = {"ErrorCode": ERROR_CODE} | {schema_name([kind]): _schema(kind) for kind in kinds}
+        if len(kinds) > 1:
+            schemas[schema_name(kinds)] = _one_of(kinds)
+        for schema, definition in schemas.items():
+            if schema not in components.schemas:
+                components.schema(schema, definition)
         if name not in components.responses:
             components.response(name, _response(kinds), lazy=True)
 
@@ -125,7 +148,7 @@ def _as_problem(error: HTTPException) -> Problem:
     if status == 404 and f"{request.path}/".startswith("/cart/"):
         return NotFound(
             "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
-            {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
+            {"user_id": [NOT_A_SEGMENT]},
         )
     problem = PROBLEM_BY_STATUS.get(status, BadRequest if status < 500 else InternalError)()
     problem.status = status
@@ -137,11 +160,29 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
     return head | {"detail": kind.detail, "instance": "5f2c9e1b7a604f0d"} | kind.example
 
 
+def _path(schema: str) -> str:
+    return f"#/components/schemas/{schema}"
+
+
+def _schema(kind: type[Problem]) -> dict[str, Any]:
+    properties = {"type": {"type": "string", "enum": [kind.type]}} | MEMBERS | kind.member_schemas
+    description = inspect.cleandoc(kind.__doc__ or "")
+    return {"type": "object", "description": description, "properties": properties, "required": list(properties)}
+
+
+def _one_of(kinds: list[type[Problem]]) -> dict[str, Any]:
+    paths = {kind.type: _path(schema_name([kind])) for kind in kinds}
+    return {
+        "oneOf": [{"$ref": path} for path in paths.values()],
+        "discriminator": {"propertyName": "type", "mapping": paths},
+    }
+
+
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
     examples = {kind.__name__: {"value": _example(kind)} for kind in kinds}
     headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in kinds[0].headers.items()}
     return {
         "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),
-        "content": {PROBLEM_JSON: {"schema": ProblemSchema, "examples": examples}},
+        "content": {PROBLEM_JSON: {"schema": {"$ref": _path(schema_name(kinds))}, "examples": examples}},
         **({"headers": headers} if headers else {}),
     }

@@ -10,7 +10,7 @@ from werkzeug.datastructures import ETags
 
 from cart.dynamodb.idempotency import IdempotencyKey
 from cart.dynamodb.rows import IfMatch
-from cart.errors import InvalidInput
+from cart.errors import InvalidInput, Message
 
 MAX_ETAGS = 50
 
@@ -29,8 +29,10 @@ def idempotency_key(body: Any) -> IdempotencyKey | None:
         return None
     form = re.fullmatch(r'"([\x20\x21\x23-\x5B\x5D-\x7E]{1,255})"|([A-Za-z0-9._~:/+=-]{1,255})', header.strip())
     if not form:
-        message = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
-        raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [message]})
+        text = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
+        raise InvalidInput(
+            "Not valid: Idempotency-Key.", {"Idempotency-Key": [Message(text, "not-an-idempotency-key")]}
+        )
     request_text = f"{request.method} {request.path} {json.dumps(body, sort_keys=True, default=str)}"
     return IdempotencyKey(hash_of(form[1] or form[2]), hash_of(request_text))
 
@@ -48,7 +50,8 @@ def if_match_etags() -> ETags | None:
     if "HTTP_IF_MATCH" not in request.environ:
         return None
     if not request.if_match:
-        raise InvalidInput("Not valid: If-Match.", {"If-Match": ["Must be ETags in double quotes, or *."]})
+        message = Message("Must be ETags in double quotes, or *.", "not-etags")
+        raise InvalidInput("Not valid: If-Match.", {"If-Match": [message]})
     return request.if_match
 
 
@@ -64,5 +67,6 @@ def line_versions() -> IfMatch:
         return "*"
     versions = frozenset(int(tag) for tag in if_match.as_set() if tag and re.fullmatch(r"[0-9]{1,19}", tag))
     if len(versions) > MAX_ETAGS:
-        raise InvalidInput("Not valid: If-Match.", {"If-Match": [f"At most {MAX_ETAGS} ETags."]})
+        message = Message(f"At most {MAX_ETAGS} ETags.", "too-many", max=MAX_ETAGS)
+        raise InvalidInput("Not valid: If-Match.", {"If-Match": [message]})
     return versions

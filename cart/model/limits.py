@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, NoReturn
 
-from cart.errors import InsufficientStock, LineNotFound, LinesLimit, QuantityLimit
+from cart.errors import InsufficientStock, LineNotFound, LinesLimit, Message, QuantityLimit
 from cart.model.lines import CART, SAVED, Place
 
 NAMES = {CART: "The cart", SAVED: "The saved list"}
@@ -40,6 +40,11 @@ def refuse_line(place: Place, limit: int) -> NoReturn:
     raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
 
 
+def _at_most(room: int, more: str) -> Message:
+    units = max(room, 0)
+    return Message(f"At most {units}{more}.", "too-many", max=units)
+
+
 def refuse_stock(available: int, held: int = 0) -> NoReturn:
     """Refuse units that are not in stock.
 
@@ -49,7 +54,7 @@ def refuse_stock(available: int, held: int = 0) -> NoReturn:
     """
     raise InsufficientStock(
         f"There are {available} units in stock" + (f", and the line holds {held}." if held else "."),
-        {"quantity": [f"At most {max(available - held, 0)}{' more' if held else ''}."]},
+        {"quantity": [_at_most(available - held, " more" if held else "")]},
         available=available,
     )
 
@@ -67,7 +72,7 @@ def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) ->
         refuse_stock(stock, held)
     raise QuantityLimit(
         f"The line holds {held} units; {added} more would exceed the limit.",
-        {"quantity": [f"At most {max(limits.quantity - held, 0)} more."]},
+        {"quantity": [_at_most(limits.quantity - held, " more")]},
         limit=limits.quantity,
         quantity=held,
     )

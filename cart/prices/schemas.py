@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import EXCLUDE, ValidationError, fields, validate
+from marshmallow import EXCLUDE, fields
 
+from cart.errors import Message
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import Price, WholeNumber, given_price
-from cart.http.schema import Constant, JsonSchema
+from cart.http.fields import INT64, Length, OneOf, Price, Range, WholeNumber, given_price
+from cart.http.schema import Constant, JsonSchema, RequestSchema
 from cart.model.lines import iso
 
 CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of the products service may be ahead
@@ -47,6 +48,11 @@ class Moment(fields.String):
     """A time in the form of RFC 3339, in any zone; loaded in the form of ``lines.iso``. The future is refused."""
 
     form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+    default_error_messages = {
+        "form": Message("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).", "not-a-time"),
+        "no_such_time": Message("There is no such time.", "no-such-time"),
+        "future": Message("Must not be in the future.", "in-the-future"),
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         metadata = {"format": "date-time"} | kwargs.pop("metadata", {})
@@ -55,17 +61,17 @@ class Moment(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not self.form.fullmatch(text):
-            raise ValidationError("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).")
+            raise self.make_error("form")
         try:
             moment = datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise ValidationError("There is no such time.") from None
+            raise self.make_error("no_such_time") from None
         if moment > datetime.now(UTC) + CLOCK_SKEW:
-            raise ValidationError("Must not be in the future.")
+            raise self.make_error("future")
         return iso(moment)
 
 
-class NewPriceSchema(JsonSchema):
+class PriceRequestSchema(RequestSchema):
     """The body of a request that changes a price."""
 
     price = given_price()
@@ -74,13 +80,13 @@ class NewPriceSchema(JsonSchema):
     )
 
 
-class PriceEventSchema(NewPriceSchema):
+class PriceEventSchema(PriceRequestSchema):
     """The detail of an event that changes a price; unknown members are ignored."""
 
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
-    product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID), metadata=INT64)
     changed_at = Moment(required=True)
 
 
@@ -88,11 +94,11 @@ class PriceJobSchema(JsonSchema):
     """The job of a price change, and its progress."""
 
     job_id = fields.String(required=True)
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     price = Price(required=True)
     changed_at = fields.String(required=True, metadata={"format": "date-time"})
     created_at = fields.String(required=True, metadata={"format": "date-time"})
-    status = fields.String(required=True, validate=validate.OneOf(["running", "done"]))
+    status = fields.String(required=True, validate=OneOf(["running", "done"]))
     seen = fields.Integer(
         required=True, metadata={"description": "Lines that were processed so far, in carts and saved"}
     )
@@ -103,12 +109,12 @@ class PriceJobSchema(JsonSchema):
     )
 
 
-class AcceptSchema(JsonSchema):
+class AcceptRequestSchema(RequestSchema):
     """The body of a request that accepts price changes."""
 
     product_ids = fields.List(
-        WholeNumber(validate=validate.Range(1, MAX_PRODUCT_ID)),
-        validate=validate.Length(1, 100),
+        WholeNumber(validate=Range(1, MAX_PRODUCT_ID), metadata=INT64),
+        validate=Length(1, 100),
         metadata={"description": "By default all products of the cart"},
     )
 
@@ -117,7 +123,7 @@ class HolderSchema(JsonSchema):
     """A line of a product, and the cart or saved list that holds it."""
 
     user_id = fields.String(required=True)
-    place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
+    place = fields.String(required=True, validate=OneOf(["cart", "saved"]))
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
     price = Price(required=True)
     added_at = fields.String(required=True, metadata={"format": "date-time"})
@@ -126,7 +132,7 @@ class HolderSchema(JsonSchema):
 class HoldersSchema(JsonSchema):
     """A page of the carts and saved lists that hold a product."""
 
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     carts = fields.List(
         fields.Nested(HolderSchema),
         required=True,

@@ -12,9 +12,9 @@ from cart.carts.examples import EXAMPLE_CART
 from cart.carts.items import ETAG, location_of
 from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
-from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
+from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, Message, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
-from cart.http.converters import UserId
+from cart.http.converters import UserId, not_in_range
 from cart.http.extensions import get_table
 from cart.http.parser import query_parameters
 from cart.http.request import if_match_etags
@@ -26,9 +26,9 @@ from cart.prices.job_rows import Holder, Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
-    AcceptSchema,
+    AcceptRequestSchema,
     HoldersSchema,
-    NewPriceSchema,
+    PriceRequestSchema,
     price_job_schema,
 )
 
@@ -55,7 +55,7 @@ CURSOR = {
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(
-    NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
+    PriceRequestSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
 )
 @blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
@@ -97,7 +97,8 @@ def get_carts(product_id: int) -> dict[str, Any]:
     """
     asked = query_parameters()
     if unknown := asked.keys() - {"limit", "cursor"}:
-        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: ["Unknown parameter."] for name in unknown})
+        message = Message("Unknown parameter.", "unknown-field")
+        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: [message] for name in unknown})
     table = get_table()
     page, cursor = holders(table, product_id, _limit(asked.get("limit")), _cursor(asked.get("cursor")))
     carts = [
@@ -110,8 +111,8 @@ def get_carts(product_id: int) -> dict[str, Any]:
 
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
-@blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
+@blueprint.problems(CartVersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(AcceptRequestSchema, location="optional_json", required=False, example={"product_ids": [42]})
 @blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of some products
@@ -130,7 +131,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := if_match_etags()) and not if_match.contains(read.etag):
-        raise VersionConflict(current=cart_schema.dump(read))
+        raise CartVersionConflict(current=cart_schema.dump(read))
     accepted = {
         one: with_price(line, line.news.price, now)
         for one, line in lines.items()
@@ -145,7 +146,7 @@ def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
-        raise InvalidInput("Not valid: limit.", {"limit": [f"Must be a whole number from 1 to {MAX_LIMIT}."]})
+        raise InvalidInput("Not valid: limit.", {"limit": [not_in_range(1, MAX_LIMIT)]})
     return int(text)
 
 
@@ -164,4 +165,5 @@ def _cursor(text: str | None) -> Holder | None:
     for known in (CART, SAVED):
         if place == known and UserId.form.fullmatch(user_id):
             return Holder(user_id, known)
-    raise InvalidInput("Not valid: cursor.", {"cursor": ["Must be a next_cursor that was answered."]})
+    message = Message("Must be a next_cursor that was answered.", "not-a-cursor")
+    raise InvalidInput("Not valid: cursor.", {"cursor": [message]})
