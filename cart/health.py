@@ -24,7 +24,7 @@ blueprint = CartBlueprint("health", __name__, url_prefix="/health", description=
 @blueprint.problems()
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
-def alive() -> dict[str, Any]:
+def get_health() -> dict[str, Any]:
     """Check that the process runs"""
     return OK
 
@@ -33,7 +33,7 @@ def alive() -> dict[str, Any]:
 @blueprint.problems(*STORE)
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
-def ready() -> dict[str, Any]:
+def get_readiness() -> dict[str, Any]:
     """Check that the table answers"""
     get_table().check()
     return OK

@@ -137,7 +137,7 @@ class TotalsSchema(JsonSchema):
     value = _value("price × quantity")
 
 
-class DaySchema(JsonSchema):
+class DailyChangesSchema(JsonSchema):
     """Changes of all carts on one UTC day."""
 
     day = _day()
@@ -158,7 +158,7 @@ class SummarySchema(JsonSchema):
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
     totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "What all carts hold now"})
-    days = fields.List(fields.Nested(DaySchema), required=True)
+    days = fields.List(fields.Nested(DailyChangesSchema), required=True)
 
 
 class ProductTotalsSchema(JsonSchema):
@@ -170,10 +170,12 @@ class ProductTotalsSchema(JsonSchema):
     value = _value("price × quantity")
 
 
-class ProductsSchema(JsonSchema):
+class ProductRankingSchema(JsonSchema):
     """A ranking of products."""
 
-    sort = fields.String(required=True, validate=OneOf(SORTS))
+    sort = fields.String(
+        required=True, validate=OneOf(SORTS), metadata={"description": "The figure by which the products are ranked"}
+    )
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 

@@ -23,11 +23,11 @@ from cart.analytics.schemas import (
     MAX_PRODUCTS,
     SORTS,
     AbandonmentSchema,
-    DaySchema,
+    DailyChangesSchema,
     FlowsOfDaySchema,
     Period,
     PeriodSchema,
-    ProductsSchema,
+    ProductRankingSchema,
     ProductTotalsSchema,
     SummarySchema,
     TopSchema,
@@ -72,7 +72,15 @@ PERIOD = [
 ]
 TOP = [
     _in_query("sort", "The figure by which products are ranked", type="string", enum=list(SORTS), default="units"),
-    _in_query("limit", "The most products in the answer", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
+    _in_query(
+        "limit",
+        "The most products in the answer",
+        type="integer",
+        format="int32",
+        minimum=1,
+        maximum=MAX_PRODUCTS,
+        default=20,
+    ),
 ]
 query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
 VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
@@ -97,13 +105,15 @@ def get_summary(period: Period) -> Response:
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
-    return _respond(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
+    return _respond(
+        SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DailyChangesSchema, days
+    )
 
 
 @blueprint.route("/products", parameters=TOP)
-@_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
+@_document_answers(ProductRankingSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 @query_arguments(TopSchema)
-def get_products(ranking: dict[str, Any]) -> Response:
+def get_top_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
 
     Of products with the same figure, the one with the smaller id comes first. Costs four Query and a BatchGetItem,
@@ -112,12 +122,12 @@ def get_products(ranking: dict[str, Any]) -> Response:
     sort = ranking["sort"]
     info(logger, f"Getting the top products by {sort}")
     products = _aggregates().top(sort, ranking["limit"])
-    return _respond(ProductsSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
+    return _respond(ProductRankingSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")
 @_document_answers(ProductTotalsSchema, EXAMPLE_PRODUCT, EXAMPLE_PRODUCTS_CSV)
-def get_product(product_id: int) -> Response:
+def get_product_totals(product_id: int) -> Response:
     """Get how much all carts hold of a product
 
     Zeros if no cart holds it. Costs one Query.

@@ -26,24 +26,15 @@ from cart.errors import (
     QuantityLimit,
 )
 from cart.http.extensions import get_table
+from cart.http.headers import etag_of, location_of
 from cart.http.request import idempotency_key, line_versions
 from cart.http.response import respond, respond_empty, respond_kept
 from cart.http.schema import Constant
 from cart.model.limits import refuse_stock
 from cart.model.lines import CART, Line, Place
 
-
-def location_of(resource: str) -> Constant:
-    """Return the documentation of the header ``Location``."""
-    return Constant(Location={"schema": {"type": "string", "format": "uri-reference"}, "description": resource})
-
-
-ETAG = Constant(
-    ETag={"schema": {"type": "string"}, "description": "The version of the line or the cart, for `If-Match`"}
-)
-LINE_HEADERS = Constant(location_of("The line") | ETAG)
-# If-Match and Idempotency-Key are described in words, not as parameters: tools that generate requests from the document
-# would report their 412 and 422 as refusals of valid requests.
+LINE_ETAG = etag_of("the line")
+LINE_HEADERS = Constant(location_of("The line") | LINE_ETAG)
 ADD_PROBLEMS = (
     *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock),
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),

@@ -70,21 +70,30 @@ class CopyRequestSchema(TransferRequestSchema):
 
 
 class QuantityAtPriceSchema(JsonSchema):
-    quantity = fields.Integer(required=True)
-    price = Price(required=True)
+    quantity = fields.Integer(required=True, metadata={"description": "Units"})
+    price = Price(required=True, metadata={"description": "Of one unit"})
 
 
 class ReceiptLineSchema(JsonSchema):
     product_id = fields.Integer(required=True, metadata=INT64)
     product_name = fields.String(required=True)
-    place = fields.String(required=True, validate=OneOf(["cart", "saved"]))
+    place = fields.String(
+        required=True,
+        validate=OneOf(["cart", "saved"]),
+        metadata={"description": "The source's list: its cart, or what is saved for later"},
+    )
     rule = fields.String(
         required=True,
         validate=OneOf([*STRATEGIES, MOVE, COPY]),
         metadata={"description": "The strategy; if the target did not have the product: `move`, or `copy` in a copy"},
     )
     source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "The source's line before"})
-    target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)
+    target = fields.Nested(
+        QuantityAtPriceSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The target's line before; null: it had none"},
+    )
     result = fields.Nested(
         QuantityAtPriceSchema,
         required=True,
@@ -121,11 +130,15 @@ class LineProblemSchema(JsonSchema):
     type = fields.String(
         required=True,
         validate=OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
-        metadata={"description": f"`{DISCONTINUED}`: the catalogue does not know the product any more"},
+        metadata={
+            "description": f"`{PRICE_CHANGED}`: the catalogue has another price; `{OUT_OF_STOCK}`: none is in stock; "
+            f"`{INSUFFICIENT_STOCK}`: fewer units are in stock than the line has; "
+            f"`{DISCONTINUED}`: the catalogue does not know the product any more"
+        },
     )
     old = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the line's price"})
     new = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the catalogue's"})
-    available = fields.Integer(metadata={"description": f"With `{INSUFFICIENT_STOCK}`: units"})
+    available = fields.Integer(metadata={"description": f"With `{INSUFFICIENT_STOCK}`: units in stock"})
 
 
 class LineFixSchema(QuantityAtPriceSchema):
@@ -138,6 +151,7 @@ class LineFixSchema(QuantityAtPriceSchema):
         },
     )
     quantity = fields.Integer(required=True, metadata={"description": "Of the line after the fix"})
+    price = Price(required=True, metadata={"description": "Of the line after the fix"})
     cut = fields.Integer(
         required=True, metadata={"description": "Units that were removed, since they exceed the stock or the limit"}
     )

@@ -14,6 +14,7 @@ from cart.carts.transfer import move
 from cart.errors import CALLER, STORE, IdempotencyKeyReused, InvalidInput, LineNotFound, LinesLimit, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
+from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH
 from cart.http.request import idempotency_key
 from cart.http.response import respond_kept
 from cart.logs import info
@@ -39,6 +40,7 @@ def get_saved(user_id: str) -> dict[str, Any]:
 
 
 @blueprint.route("/saved", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
@@ -52,6 +54,7 @@ def save_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/saved/<product_id:product_id>", methods=["DELETE"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
 @blueprint.response(204, description="The line is not saved any more, or was not saved")
 def remove_saved(user_id: str, product_id: int) -> Response:
@@ -64,6 +67,7 @@ def remove_saved(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/items/<product_id:product_id>/save-for-later", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*MOVE_PROBLEMS)
 @blueprint.response(200, moved_line_schema, example=EXAMPLE_MOVED_LINE, headers=LINE_HEADERS)
 def save_for_later(user_id: str, product_id: int) -> Response:
@@ -79,6 +83,7 @@ def save_for_later(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/saved/<product_id:product_id>/move-to-cart", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*MOVE_PROBLEMS)
 @blueprint.response(200, moved_line_schema, example=EXAMPLE_MOVED_LINE, headers=LINE_HEADERS)
 def move_to_cart(user_id: str, product_id: int) -> Response:

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from flask import current_app
 from marshmallow import fields, post_dump, validate
 
-from cart.dynamodb.shares import ACCESSES, Share
+from cart.carts.share_schemas import access_field
+from cart.dynamodb.shares import Share
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import (
     INT64,
     MAX_NAME_CHARACTERS,
     MAX_PRICE,
     Length,
-    OneOf,
     Price,
     Range,
     WholeNumber,
@@ -60,7 +60,7 @@ class _SchemaWithQuantity(RequestSchema):
         return type(value) is int and 1 <= value <= self._max_quantity
 
 
-class QuantitySchema(_SchemaWithQuantity):
+class QuantityRequestSchema(_SchemaWithQuantity):
     quantity = _quantity()
 
     def fast_load(self, data: Any) -> dict[str, int] | None:
@@ -156,9 +156,12 @@ def _line_text(
     )
 
 
-def _lines() -> "fields.List[Any]":
+def _lines(attribute: str | None = None) -> "fields.List[Any]":
     return fields.List(
-        fields.Nested(LineSchema), required=True, metadata={"description": "In the order in which they were added"}
+        fields.Nested(LineSchema),
+        required=True,
+        attribute=attribute,
+        metadata={"description": "In the order in which they were added"},
     )
 
 
@@ -204,13 +207,13 @@ class SharedCart(NamedTuple):
 class SharedCartSchema(JsonSchema):
     """The cart behind a link, of a ``SharedCart``. It does not say whose it is."""
 
-    access = fields.String(required=True, attribute="share.access", validate=OneOf(ACCESSES))
+    access = access_field(required=True, attribute="share.access")
     expires_at = fields.String(required=True, attribute="share.expires_at", metadata={"format": "date-time"})
-    items = fields.List(fields.Nested(LineSchema), required=True, attribute="cart.items")
+    items = _lines("cart.items")
     total_items = fields.Integer(
         required=True, attribute="cart.total_items", metadata={"description": "Units, not lines"}
     )
-    total_price = Price(required=True, attribute="cart.total_price")
+    total_price = Price(required=True, attribute="cart.total_price", metadata={"description": "Sum of the subtotals"})
     price_changes = _price_changes("cart.price_changes")
 
     def fast_dumps(self, shared: SharedCart) -> str:
@@ -238,7 +241,9 @@ def _dump_contents(cart: Cart) -> str:
 
 
 class GuestSchema(JsonSchema):
-    user_id = fields.String(required=True)
+    user_id = fields.String(
+        required=True, metadata={"description": "Cannot be guessed; whoever has it can use the cart"}
+    )
 
 
 line_schema = LineSchema()

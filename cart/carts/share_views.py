@@ -9,11 +9,12 @@ from flask import Response
 
 from cart.carts import items, transfer
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
-from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
+from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
 from cart.carts.receipt_schemas import CopyRequestSchema, receipt_schema
-from cart.carts.schemas import ItemSchema, QuantitySchema, SharedCart, line_schema, shared_cart_schema
-from cart.carts.share_schemas import ShareRequestSchema, SharesSchema, ShareWithTokenSchema
-from cart.dynamodb.shares import Share, delete_share, find_share, list_shares, put_share
+from cart.carts.schemas import ItemSchema, QuantityRequestSchema, SharedCart, line_schema, shared_cart_schema
+from cart.carts.share_schemas import ShareListSchema, ShareRequestSchema, ShareWithTokenSchema
+from cart.dynamodb import shares
+from cart.dynamodb.shares import Share
 from cart.dynamodb.table import DAY_SECONDS
 from cart.errors import (
     BODY,
@@ -28,6 +29,7 @@ from cart.errors import (
 )
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
+from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, location_of
 from cart.http.request import hash_of, idempotency_key
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
@@ -60,18 +62,18 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], in
     now = datetime.now(UTC)
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
     share = Share(hash_of(token), user_id, body["access"], iso(now), ttl)
-    put_share(get_table(), share)
+    shares.put_share(get_table(), share)
     members = share._asdict() | {"expires_at": share.expires_at, "token": token}
     return members, 201, {"Location": absolute_path(f"/shared/{token}")}
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
-def get_shares(user_id: str) -> dict[str, Any]:
+@blueprint.response(200, ShareListSchema, example={"shares": [EXAMPLE_LINK]})
+def list_shares(user_id: str) -> dict[str, Any]:
     """List the links to the cart, without their tokens"""
     info(logger, f"Getting the links to the cart of user {user_id}")
-    return {"shares": list_shares(get_table(), user_id)}
+    return {"shares": shares.list_shares(get_table(), user_id)}
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares/<share_id:share_id>", methods=["DELETE"])
@@ -80,15 +82,16 @@ def get_shares(user_id: str) -> dict[str, Any]:
 def revoke_share(user_id: str, share_id: str) -> Response:
     """Revoke a link, at once"""
     info(logger, f"Revoking a link to the cart of user {user_id}")
-    delete_share(get_table(), user_id, share_id)
+    shares.delete_share(get_table(), user_id, share_id)
     return respond_empty()
 
 
 @blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
 @blueprint.arguments(CopyRequestSchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
-def copy_cart(body: dict[str, Any], user_id: str) -> Response:
+def copy_shared_cart(body: dict[str, Any], user_id: str) -> Response:
     """Copy a shared cart into this one
 
     This follows the rules of a merge, but the source stays as it is, and saved lines are not copied. A repeat adds the
@@ -117,6 +120,7 @@ def get_shared_cart(token: str) -> Response:
 
 
 @blueprint.route("/shared/<token>/items", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
@@ -130,9 +134,10 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
-@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
+@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=LINE_ETAG)
 @blueprint.open_by_link
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:
     """Set the quantity of a line of a shared cart, if the link allows it
@@ -143,6 +148,7 @@ def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Re
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(ShareNotFound, Forbidden, *REMOVE_PROBLEMS)
 @blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 @blueprint.open_by_link
@@ -156,7 +162,7 @@ def remove_shared_item(token: str, product_id: int) -> Response:
 
 def _find(token: str) -> Share:
     """:raise ShareNotFound: unknown, revoked or expired: nothing tells which, nor does the time it takes"""
-    if share := find_share(get_table(), hash_of(token)):
+    if share := shares.find_share(get_table(), hash_of(token)):
         return share
     raise ShareNotFound
 

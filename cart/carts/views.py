@@ -14,9 +14,16 @@ from cart.carts.examples import (
     EXAMPLE_RECEIPT,
     EXAMPLE_VALIDATION,
 )
-from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
+from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
 from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
-from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
+from cart.carts.schemas import (
+    GuestSchema,
+    ItemSchema,
+    QuantityRequestSchema,
+    cart_and_saved_schema,
+    cart_schema,
+    line_schema,
+)
 from cart.context import count
 from cart.dynamodb.failures import TransactionCancelled
 from cart.errors import (
@@ -35,6 +42,7 @@ from cart.errors import (
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
+from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
 from cart.http.parser import query_parameters
 from cart.http.request import idempotency_key, if_match_etags
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
@@ -44,14 +52,6 @@ from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
 logger = logging.getLogger(__name__)
 
 blueprint = CartBlueprint("carts", __name__, url_prefix="/cart", description="A shopper's cart and its lines")
-
-
-IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "schema": {"type": "string"},
-    "description": "Answer 304 without a body if this is still the cart's ETag",
-}
 
 
 @blueprint.route("", methods=["POST"])
@@ -75,9 +75,10 @@ INCLUDE = {
 }
 
 
-@blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
+@blueprint.route("/<user_id:user_id>", parameters=[INCLUDE])
+@blueprint.takes(IF_NONE_MATCH)
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=etag_of("the cart"))
 @blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag")
 def get_cart(user_id: str) -> Response:
     """Get cart
@@ -108,6 +109,7 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 
 
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
@@ -125,9 +127,10 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
-@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
+@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=LINE_ETAG)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
 
@@ -138,6 +141,7 @@ def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Respons
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
 @blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 def remove_item(user_id: str, product_id: int) -> Response:
@@ -150,6 +154,7 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
 @blueprint.arguments(MergeRequestSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
@@ -180,6 +185,7 @@ FIX = {
 
 
 @blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(
     *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
     *(*STORE, CatalogUnavailable, OutcomeUnknown),
@@ -211,9 +217,10 @@ def _wants_fix() -> bool:
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(InvalidInput, CartVersionConflict, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The cart is empty")
-def clear(user_id: str) -> Response:
+def clear_cart(user_id: str) -> Response:
     """Clear the cart
 
     With `If-Match` and the cart's ETag, only if the cart has not changed; else 412, with the current cart.

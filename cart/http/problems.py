@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
 from cart.errors import INT32, BadRequest, BodyTooLarge, InternalError, Message, MethodNotAllowed, NotFound, Problem
+from cart.http.headers import define_headers
 
 NOT_A_SEGMENT = Message(
     "Must be one path segment of 1 to 128 characters, if this was meant to be one.", "not-one-path-segment"
@@ -57,6 +58,14 @@ class ProblemInPath(HTTPException):
         self.problem = problem
 
 
+def _nullable_enum(_converter: Any, _field: fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+    """Return an enum that can be null as an enum or null, since clients read a null in an enum in different ways."""
+    if None not in ret.get("enum", ()):
+        return {}
+    values = [value for value in ret.pop("enum") if value is not None]
+    return {"anyOf": [{"type": ret.pop("type")[0], "enum": values}, {"type": "null"}]}
+
+
 def schema_name(kinds: list[type[Problem]]) -> str:
     """Return the name of the schema of a response in the OpenAPI document."""
     return f"{response_name(kinds)}Problem"
@@ -86,6 +95,7 @@ class ProblemApi(Api):
         app.register_error_handler(Problem, respond_to_problem)
         self.register_field(fields.Integer, "integer", "int32")  # int64 where the field's metadata says so
         self.register_field(fields.Decimal, "number", "double")
+        self.ma_plugin.converter.add_attribute_function(_nullable_enum)
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
         """Register the routes of a blueprint; its documentation is made when ``spec`` is first read."""
@@ -121,6 +131,10 @@ class ProblemApi(Api):
 
     def _register_responses(self) -> None:
         """Do nothing: no operation refers to the responses of flask-smorest."""
+
+    def _register_etag_headers(self) -> None:
+        """Register this service's headers: flask-smorest's are of ETags that it would make itself."""
+        define_headers(self._spec.components)
 
     def _register_pagination_header(self) -> None:
         """Do nothing: no operation uses flask-smorest's pagination."""

@@ -95,10 +95,19 @@ class PriceJobSchema(JsonSchema):
 
     job_id = fields.String(required=True)
     product_id = fields.Integer(required=True, metadata=INT64)
-    price = Price(required=True)
-    changed_at = fields.String(required=True, metadata={"format": "date-time"})
-    created_at = fields.String(required=True, metadata={"format": "date-time"})
-    status = fields.String(required=True, validate=OneOf(["running", "done"]))
+    price = Price(required=True, metadata={"description": "The new price of one unit"})
+    changed_at = fields.String(
+        required=True,
+        metadata={"format": "date-time", "description": "When the price changed, by the clock of the products service"},
+    )
+    created_at = fields.String(
+        required=True, metadata={"format": "date-time", "description": "When the change arrived here"}
+    )
+    status = fields.String(
+        required=True,
+        validate=OneOf(["running", "done"]),
+        metadata={"description": "`done`: all lines of the product were processed"},
+    )
     seen = fields.Integer(
         required=True, metadata={"description": "Lines that were processed so far, in carts and saved"}
     )
@@ -123,9 +132,13 @@ class HolderSchema(JsonSchema):
     """A line of a product, and the cart or saved list that holds it."""
 
     user_id = fields.String(required=True)
-    place = fields.String(required=True, validate=OneOf(["cart", "saved"]))
+    place = fields.String(
+        required=True,
+        validate=OneOf(["cart", "saved"]),
+        metadata={"description": "The list that has the line: the cart, or what is saved for later"},
+    )
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
-    price = Price(required=True)
+    price = Price(required=True, metadata={"description": "Of one unit, as last added or accepted"})
     added_at = fields.String(required=True, metadata={"format": "date-time"})
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
-from cart.carts.items import ETAG, location_of
 from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
 from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, Message, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId, not_in_range
 from cart.http.extensions import get_table
+from cart.http.headers import IF_MATCH, etag_of, location_of
 from cart.http.parser import query_parameters
 from cart.http.request import if_match_etags
 from cart.http.response import absolute_path, respond_kept
@@ -41,7 +41,7 @@ DEFAULT_LIMIT = 50
 LIMIT = {
     "name": "limit",
     "in": "query",
-    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     "description": "Lines to read; expired ones are left out of the answer",
 }
 CURSOR = {
@@ -89,7 +89,7 @@ def get_price_change(product_id: int, job_id: str) -> Job:
 @blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 @blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
-def get_carts(product_id: int) -> dict[str, Any]:
+def list_carts_with_product(product_id: int) -> dict[str, Any]:
     """List the carts that hold a product, and the saved lists
 
     A page can have fewer lines than the limit, because expired lines are left out: read on as long as there is a
@@ -110,10 +110,11 @@ def get_carts(product_id: int) -> dict[str, Any]:
     return {"product_id": product_id, "carts": carts, "next_cursor": next_cursor}
 
 
-@blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
+@blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"], tags=["carts"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(CartVersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(AcceptRequestSchema, location="optional_json", required=False, example={"product_ids": [42]})
-@blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=etag_of("the cart"))
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of some products
 

@@ -17,7 +17,7 @@ from cart.carts.schemas import (
     CartSchema,
     ItemSchema,
     LineSchema,
-    QuantitySchema,
+    QuantityRequestSchema,
     SharedCart,
     SharedCartSchema,
 )
@@ -172,7 +172,7 @@ def test_item_is_loaded_as_by_marshmallow(body):
 
 @given(st.fixed_dictionaries({}, optional={"quantity": NUMBERS | ODD, "extra": ODD}) | ODD)
 def test_quantity_is_loaded_as_by_marshmallow(body):
-    assert_loads_as_marshmallow(QuantitySchema(), body)
+    assert_loads_as_marshmallow(QuantityRequestSchema(), body)
 
 
 @pytest.mark.parametrize("price", ["19.99", "19.9", "19", "0.01", "9999999.99"])
@@ -181,7 +181,7 @@ def test_usual_items_take_the_fast_path(price):
     text = f'{{"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": {price}}}'
     body = current_app.json.loads(text)
     assert ItemSchema().fast_load(body) == ItemSchema().load(body)
-    assert QuantitySchema().fast_load({"quantity": 3}) == {"quantity": 3}
+    assert QuantityRequestSchema().fast_load({"quantity": 3}) == {"quantity": 3}
 
 
 def test_every_fast_schema_is_compared_here():
@@ -191,7 +191,7 @@ def test_every_fast_schema_is_compared_here():
             yield from subclasses(schema)
 
     fast = {schema for schema in subclasses(JsonSchema) if {"fast_load", "fast_dumps"} & vars(schema).keys()}
-    loads, dumps = {ItemSchema, QuantitySchema}, {LineSchema, CartSchema, CartAndSavedSchema, SharedCartSchema}
+    loads, dumps = {ItemSchema, QuantityRequestSchema}, {LineSchema, CartSchema, CartAndSavedSchema, SharedCartSchema}
     assert fast == loads | dumps | {MovedLineSchema}
     others = {schema for schema in subclasses(JsonSchema) if schema not in fast}
     inherited = [
