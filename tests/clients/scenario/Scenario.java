@@ -56,7 +56,7 @@ public class Scenario {
     QuantityLimitProblem limit = problem(QuantityLimitProblem.class, () -> add(42, 999, 131072.01, null));
     List<Integer> repeats =
         List.of(add(LARGEST_ID, 1, 9999999.99, "key-1").getQuantity(), add(LARGEST_ID, 1, 9999999.99, "key-1").getQuantity());
-    Receipt receipt = carts.mergeCarts(arguments[1], new Merge().sourceUserId(guest), null);
+    Receipt receipt = carts.mergeCarts(arguments[1], new MergeRequest().sourceUserId(guest), null);
     Summary summary = new AnalyticsApi(client).getSummary(null, null);
 
     Map<String, Object> result = new LinkedHashMap<>();

@@ -13,7 +13,7 @@ from cart_httpx.models import (
     Item,
     Line,
     LineVersionConflictProblem,
-    Merge,
+    MergeRequest,
     Quantity,
     QuantityLimitProblem,
     Receipt,
@@ -53,7 +53,7 @@ line = of(Line, set_to(3, etag))
 conflict = of(LineVersionConflictProblem, set_to(4, etag))
 limit = of(QuantityLimitProblem, add(42, 999, 131072.01))
 repeats = [of(Line, add(LARGEST_ID, 1, 9999999.99, "key-1")) for _ in range(2)]
-receipt = of(Receipt, merge_carts.sync(user_id, client=client, body=Merge(source_user_id=guest)))
+receipt = of(Receipt, merge_carts.sync(user_id, client=client, body=MergeRequest(source_user_id=guest)))
 summary = of(Summary, get_summary.sync(client=client))
 
 print(

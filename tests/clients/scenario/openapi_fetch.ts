@@ -4,7 +4,7 @@ import type { paths } from "./schema.js";
 
 const [url, user_id] = process.argv.slice(2) as [string, string];
 const LARGEST_ID = Number.MAX_SAFE_INTEGER;
-const api = createClient<paths>({ baseUrl: url });
+const api = createClient<paths, "application/json" | "application/problem+json">({ baseUrl: url });
 
 function good<T>({ data, error }: { data?: T; error?: unknown }): T {
   if (data === undefined) throw new Error(JSON.stringify(error));

@@ -35,7 +35,7 @@ const { quantity } = await set(3, etag);
 const conflict = LineVersionConflictProblemFromJSON(await problemOf(set(4, etag)));
 const limit = QuantityLimitProblemFromJSON(await problemOf(add(42, 999, 131072.01)));
 const repeats = [await add(LARGEST_ID, 1, 9999999.99, "key-1"), await add(LARGEST_ID, 1, 9999999.99, "key-1")];
-const receipt = await carts.mergeCarts({ userId, merge: { sourceUserId: guest } });
+const receipt = await carts.mergeCarts({ userId, mergeRequest: { sourceUserId: guest } });
 const summary = await new AnalyticsApi(configuration).getSummary();
 
 console.log(

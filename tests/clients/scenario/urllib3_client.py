@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from cart_urllib3 import AnalyticsApi, ApiClient, ApiException, CartsApi, Configuration
-from cart_urllib3.models import Item, Line, LineVersionConflictProblem, Merge, Quantity, QuantityLimitProblem
+from cart_urllib3.models import Item, Line, LineVersionConflictProblem, MergeRequest, Quantity, QuantityLimitProblem
 
 LARGEST_ID = 2**53 - 1
 Problem = TypeVar("Problem")
@@ -44,7 +44,7 @@ line = set_to(3, etag)
 conflict = problem(LineVersionConflictProblem, set_to, 4, etag)
 limit = problem(QuantityLimitProblem, add, 42, 999, 131072.01)
 repeats = [add(LARGEST_ID, 1, 9999999.99, "key-1") for _ in range(2)]
-receipt = carts.merge_carts(user_id, Merge(source_user_id=guest))
+receipt = carts.merge_carts(user_id, MergeRequest(source_user_id=guest))
 summary = AnalyticsApi(client).get_summary()
 
 assert conflict.current is not None
