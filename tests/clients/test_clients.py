@@ -19,7 +19,6 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,7 +47,7 @@ SEEN = {
     "conflict": 3,  # the quantity of the problem's `current`
     "limit": 999,
     "repeats": [2, 2],
-    "merged": [2, "20393216.01"],  # lines of the receipt, total of the cart: 3 × 131072.01 + 2 × 9999999.99
+    "merged": [2, "20393216.01"],  # lines of the receipt, total of the cart: 3 * 131072.01 + 2 * 9999999.99
     "units": 0,  # nothing counts beside moto, which has no streams
 }
 
@@ -84,7 +83,8 @@ def require(program: str, package: str) -> str:
 
 
 def openapi_fetch(document: Path, folder: Path) -> list[str]:
-    run(folder / "node_modules/.bin/openapi-typescript", document, "--default-non-nullable=false", "--output=schema.ts", cwd=folder)
+    options = ("--default-non-nullable=false", "--output=schema.ts")  # else members with a default must be sent
+    run(folder / "node_modules/.bin/openapi-typescript", document, *options, cwd=folder)
     return compile_typescript(folder, "openapi_fetch.ts")
 
 
@@ -121,9 +121,12 @@ def check_python(folder: Path, script: str) -> list[str]:
 
 
 def java(document: Path, folder: Path) -> list[str]:
-    """The generator's jar contains the libraries that the client needs, except for one annotation."""
+    """The generator's jar contains the libraries that the client needs, except for one annotation.
+
+    With one object for all parameters, a new optional parameter of the API breaks no caller.
+    """
     javac = require("javac", "default-jdk-headless")
-    options = "openApiNullable=false,hideGenerationTimestamp=true"
+    options = "openApiNullable=false,hideGenerationTimestamp=true,useSingleRequestParameter=true"
     openapi_generator("java", document, folder / "client", "--library=native", f"--additional-properties={options}")
     sources = [*(folder / "client/src/main").rglob("*.java"), *SCENARIO.rglob("*.java")]
     run(javac, "-nowarn", "-cp", JAR, "-d", folder / "classes", *sources, cwd=folder)

@@ -1,10 +1,9 @@
-"""Prism finds each answer of a tour over all operations as the document says, and its mock takes the README's requests."""
+"""Prism finds each answer of a tour over all operations as documented, and its mock takes the README's requests."""
 
 import json
 import os
 import re
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -187,12 +186,12 @@ def analytics(tour: Tour) -> None:
 
 def test_mock_takes_the_readmes_requests(document_path):
     """A mock server is what front-end developers start with; it answers with the document's examples."""
-    commands = [
-        example.command for block in Page(ROOT / "README.md").blocks if block.kind == "console" for example in block.examples()
-    ]
+    blocks = Page(ROOT / "README.md").blocks
+    commands = [example.command for block in blocks for example in block.examples()]
+    options = " --silent --output /dev/null --write-out '%{http_code}'"
     with prism("mock", document_path) as url:
         for command in commands:
-            curl = f"{command.replace('http://127.0.0.1:8000', url)} --silent --output /dev/null --write-out '%{{http_code}}'"
+            curl = command.replace("http://127.0.0.1:8000", url) + options
             process = subprocess.run(curl, shell=True, capture_output=True, text=True, timeout=20, check=False)
             assert process.stdout in ("200", "201"), command
     assert len(commands) == 3

@@ -20,11 +20,13 @@ public class Scenario {
 
   static Line add(long productId, int quantity, double price, String key) throws ApiException {
     Item item = new Item().productId(productId).productName("Espresso cup").quantity(quantity).price(price);
-    return carts.addItem(guest, item, key);
+    return carts.addItem(CartsApi.APIAddItemRequest.newBuilder().userId(guest).item(item).idempotencyKey(key).build());
   }
 
   static Line set(int quantity, String etag) throws ApiException {
-    return carts.setQuantity(guest, 42L, new Quantity().quantity(quantity), etag);
+    QuantityRequest body = new QuantityRequest().quantity(quantity);
+    return carts.setQuantity(
+        CartsApi.APISetQuantityRequest.newBuilder().userId(guest).productId(42L).quantityRequest(body).ifMatch(etag).build());
   }
 
   /** Return the problem of a call that must be refused. */
@@ -45,19 +47,22 @@ public class Scenario {
     ApiClient client = new ApiClient();
     client.updateBaseUri(arguments[0]);
     carts = new CartsApi(client);
-    guest = carts.createGuestCart().getUserId();
+    guest = carts.createGuestCart(CartsApi.APICreateGuestCartRequest.newBuilder().build()).getUserId();
 
     add(42, 1, 131072.01, null);
     add(LARGEST_ID, 1, 9999999.99, null);
-    CartAndSaved cart = carts.getCart(guest, null, null);
+    CartAndSaved cart = carts.getCart(CartsApi.APIGetCartRequest.newBuilder().userId(guest).build());
     String etag = '"' + cart.getItems().get(0).getVersion().toString() + '"';
     int quantity = set(3, etag).getQuantity();
     LineVersionConflictProblem conflict = problem(LineVersionConflictProblem.class, () -> set(4, etag));
     QuantityLimitProblem limit = problem(QuantityLimitProblem.class, () -> add(42, 999, 131072.01, null));
     List<Integer> repeats =
         List.of(add(LARGEST_ID, 1, 9999999.99, "key-1").getQuantity(), add(LARGEST_ID, 1, 9999999.99, "key-1").getQuantity());
-    Receipt receipt = carts.mergeCarts(arguments[1], new MergeRequest().sourceUserId(guest), null);
-    Summary summary = new AnalyticsApi(client).getSummary(null, null);
+    MergeRequest merge = new MergeRequest().sourceUserId(guest);
+    Receipt receipt =
+        carts.mergeCarts(CartsApi.APIMergeCartsRequest.newBuilder().userId(arguments[1]).mergeRequest(merge).build());
+    Summary summary =
+        new AnalyticsApi(client).getSummary(AnalyticsApi.APIGetSummaryRequest.newBuilder().build());
 
     Map<String, Object> result = new LinkedHashMap<>();
     result.put("ids", cart.getItems().stream().map(line -> line.getProductId().toString()).toList());

@@ -8,14 +8,14 @@ from cart_httpx import Client
 from cart_httpx.api.analytics import get_summary
 from cart_httpx.api.carts import add_item, create_guest_cart, get_cart, merge_carts, set_quantity
 from cart_httpx.models import (
-    Cart,
+    CartAndSaved,
     Guest,
     Item,
     Line,
     LineVersionConflictProblem,
     MergeRequest,
-    Quantity,
     QuantityLimitProblem,
+    QuantityRequest,
     Receipt,
     Summary,
 )
@@ -42,12 +42,12 @@ def add(product_id: int, quantity: int, price: float, key: str | None = None) ->
 
 
 def set_to(quantity: int, etag: str) -> object:
-    return set_quantity.sync(guest, 42, client=client, body=Quantity(quantity=quantity), if_match=etag)
+    return set_quantity.sync(guest, 42, client=client, body=QuantityRequest(quantity=quantity), if_match=etag)
 
 
 of(Line, add(42, 1, 131072.01))
 of(Line, add(LARGEST_ID, 1, 9999999.99))
-cart = of(Cart, get_cart.sync(guest, client=client))
+cart = of(CartAndSaved, get_cart.sync(guest, client=client))
 etag = f'"{cart.items[0].version}"'
 line = of(Line, set_to(3, etag))
 conflict = of(LineVersionConflictProblem, set_to(4, etag))

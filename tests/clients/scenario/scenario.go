@@ -30,7 +30,7 @@ func add(productID int64, quantity int32, price float64, key string) (*client.Li
 }
 
 func set(quantity int32, etag string) (*client.Line, error) {
-	line, _, err := api.CartsAPI.SetQuantity(ctx, guest, 42).Quantity(*client.NewQuantity(quantity)).IfMatch(etag).Execute()
+	line, _, err := api.CartsAPI.SetQuantity(ctx, guest, 42).QuantityRequest(*client.NewQuantityRequest(quantity)).IfMatch(etag).Execute()
 	return line, err
 }
 

@@ -25,7 +25,7 @@ const add = (productId: number, quantity: number, price: number, idempotencyKey?
     ...(idempotencyKey && { idempotencyKey }),
   });
 const set = (quantity: number, ifMatch: string) =>
-  carts.setQuantity({ userId: guest, productId: 42, quantity: { quantity }, ifMatch });
+  carts.setQuantity({ userId: guest, productId: 42, quantityRequest: { quantity }, ifMatch });
 
 await add(42, 1, 131072.01);
 await add(LARGEST_ID, 1, 9999999.99);

@@ -5,8 +5,16 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import pytest
 from cart_urllib3 import AnalyticsApi, ApiClient, ApiException, CartsApi, Configuration
-from cart_urllib3.models import Item, Line, LineVersionConflictProblem, MergeRequest, Quantity, QuantityLimitProblem
+from cart_urllib3.models import (
+    Item,
+    Line,
+    LineVersionConflictProblem,
+    MergeRequest,
+    QuantityLimitProblem,
+    QuantityRequest,
+)
 
 LARGEST_ID = 2**53 - 1
 Problem = TypeVar("Problem")
@@ -22,18 +30,17 @@ def add(product_id: int, quantity: int, price: float, key: str | None = None) ->
 
 
 def set_to(quantity: int, etag: str) -> Line:
-    return carts.set_quantity(guest, 42, Quantity(quantity=quantity), if_match=etag)
+    return carts.set_quantity(guest, 42, QuantityRequest(quantity=quantity), if_match=etag)
 
 
 def problem(kind: type[Problem], call: Callable[..., object], *arguments: Any) -> Problem:
     """Return the problem of a call that must be refused with one of this kind."""
-    try:
+    with pytest.raises(ApiException) as refusal:
         call(*arguments)
-    except ApiException as refusal:
-        data = getattr(refusal.data, "actual_instance", refusal.data)  # where a status has several kinds, it is wrapped
-        assert isinstance(data, kind), refusal
-        return data
-    raise AssertionError("it was not refused")
+    data = refusal.value.data
+    data = getattr(data, "actual_instance", data)  # where a status has several kinds, it is wrapped
+    assert isinstance(data, kind), refusal.value
+    return data
 
 
 add(42, 1, 131072.01)

@@ -1032,6 +1032,7 @@ export interface components {
             current: components["schemas"]["Cart"];
         };
         Guest: {
+            /** @description Cannot be guessed; whoever has it can use the cart */
             user_id: string;
         };
         Line: {
@@ -1039,7 +1040,7 @@ export interface components {
             product_id: number;
             product_name: string;
             /**
-             * Format: int64
+             * Format: int32
              * @description Units
              */
             quantity: number;
@@ -1079,7 +1080,7 @@ export interface components {
             /** @description In the order in which they were added */
             items: components["schemas"]["Line"][];
             /**
-             * Format: int64
+             * Format: int32
              * @description Units, not lines
              */
             total_items: number;
@@ -1089,7 +1090,7 @@ export interface components {
              */
             total_price: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description Lines that have a `current_price`
              */
             price_changes: number;
@@ -1101,24 +1102,24 @@ export interface components {
             product_id: number;
             product_name: string;
             /**
-             * Format: int64
+             * Format: int32
              * @description Units
              */
             quantity: number;
             /**
              * Format: double
-             * @description Of one unit
+             * @description Of one unit; at most two decimals
              */
             price: number;
         };
-        Quantity: {
+        QuantityRequest: {
             /**
-             * Format: int64
+             * Format: int32
              * @description Units
              */
             quantity: number;
         };
-        Merge: {
+        MergeRequest: {
             /**
              * @description The quantity of a product that both have: `sum` of both, `max`, `keep` (the target's) or `replace` (the source's)
              * @default sum
@@ -1134,16 +1135,25 @@ export interface components {
             source_user_id: string;
         };
         QuantityAtPrice: {
-            /** Format: int64 */
+            /**
+             * Format: int32
+             * @description Units
+             */
             quantity: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Of one unit
+             */
             price: number;
         };
         ReceiptLine: {
             /** Format: int64 */
             product_id: number;
             product_name: string;
-            /** @enum {string} */
+            /**
+             * @description The source's list: its cart, or what is saved for later
+             * @enum {string}
+             */
             place: "cart" | "saved";
             /**
              * @description The strategy; if the target did not have the product: `move`, or `copy` in a copy
@@ -1152,21 +1162,23 @@ export interface components {
             rule: "sum" | "max" | "keep" | "replace" | "move" | "copy";
             /** @description The source's line before */
             source: components["schemas"]["QuantityAtPrice"];
+            /** @description The target's line before; null: it had none */
             target: components["schemas"]["QuantityAtPrice"] | null;
             /** @description The target's line after; null: the line stayed in the source */
             result: components["schemas"]["QuantityAtPrice"] | null;
             /** @description Whose price and name are newer and were kept: `source` or `target` */
-            price_from: string | null;
+            price_from: ("source" | "target") | null;
             /**
-             * Format: int64
+             * Format: int32
              * @description Units that were removed, since they exceed the limit
              */
             cut: number;
             /** @description `quantity-limit`: units were removed; `lines-limit`: the line stayed in the source */
-            reason: string | null;
+            reason: ("quantity-limit" | "lines-limit") | null;
         };
         Receipt: {
-            strategy: string;
+            /** @enum {string} */
+            strategy: "sum" | "max" | "keep" | "replace";
             dry_run: boolean;
             lines: components["schemas"]["ReceiptLine"][];
             /** @description The target after the change */
@@ -1174,7 +1186,7 @@ export interface components {
         };
         LineProblem: {
             /**
-             * @description `discontinued`: the catalogue does not know the product any more
+             * @description `price_changed`: the catalogue has another price; `out_of_stock`: none is in stock; `insufficient_stock`: fewer units are in stock than the line has; `discontinued`: the catalogue does not know the product any more
              * @enum {string}
              */
             type: "price_changed" | "out_of_stock" | "insufficient_stock" | "discontinued";
@@ -1189,18 +1201,21 @@ export interface components {
              */
             new?: number;
             /**
-             * Format: int64
-             * @description With `insufficient_stock`: units
+             * Format: int32
+             * @description With `insufficient_stock`: units in stock
              */
             available?: number;
         };
         LineFix: {
             /**
-             * Format: int64
+             * Format: int32
              * @description Of the line after the fix
              */
             quantity: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Of the line after the fix
+             */
             price: number;
             /**
              * @description `changed`: the line was corrected; `saved_for_later`: it was moved to the saved list; `left`: the saved list has no room for it
@@ -1208,7 +1223,7 @@ export interface components {
              */
             action: "changed" | "saved_for_later" | "left";
             /**
-             * Format: int64
+             * Format: int32
              * @description Units that were removed, since they exceed the stock or the limit
              */
             cut: number;
@@ -1218,7 +1233,7 @@ export interface components {
             product_id: number;
             product_name: string;
             /**
-             * Format: int64
+             * Format: int32
              * @description Before the fix
              */
             quantity: number;
@@ -1249,7 +1264,7 @@ export interface components {
             product_id: number;
             product_name: string;
             /**
-             * Format: int64
+             * Format: int32
              * @description Units
              */
             quantity: number;
@@ -1284,7 +1299,7 @@ export interface components {
              */
             price_changed_at?: string;
             /**
-             * Format: int64
+             * Format: int32
              * @description Units that were removed, since they exceed the limit
              */
             cut: number;
@@ -1307,21 +1322,27 @@ export interface components {
         };
         ShareNotFoundOrProductNotFoundProblem: components["schemas"]["ShareNotFoundProblem"] | components["schemas"]["ProductNotFoundProblem"];
         ShareNotFoundOrLineNotFoundOrProductNotFoundProblem: components["schemas"]["ShareNotFoundProblem"] | components["schemas"]["LineNotFoundProblem"] | components["schemas"]["ProductNotFoundProblem"];
-        NewShare: {
+        ShareRequest: {
             /**
+             * @description `view`: whoever has the link can see the cart; `edit`: and change it
              * @default view
              * @enum {string}
              */
             access?: "view" | "edit";
             /**
-             * Format: int64
+             * Format: int32
              * @default 7
              */
             expires_in_days?: number;
         };
         ShareWithToken: {
+            /** @description By which the owner revokes the link */
             share_id: string;
-            access: string;
+            /**
+             * @description `view`: whoever has the link can see the cart; `edit`: and change it
+             * @enum {string}
+             */
+            access: "view" | "edit";
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -1330,17 +1351,22 @@ export interface components {
             token: string;
         };
         Share: {
+            /** @description By which the owner revokes the link */
             share_id: string;
-            access: string;
+            /**
+             * @description `view`: whoever has the link can see the cart; `edit`: and change it
+             * @enum {string}
+             */
+            access: "view" | "edit";
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
             expires_at: string;
         };
-        Shares: {
+        ShareList: {
             shares: components["schemas"]["Share"][];
         };
-        Copy: {
+        CopyRequest: {
             /**
              * @description The quantity of a product that both have: `sum` of both, `max`, `keep` (the target's) or `replace` (the source's)
              * @default sum
@@ -1355,19 +1381,27 @@ export interface components {
             share_token: string;
         };
         SharedCart: {
-            access: string;
+            /**
+             * @description `view`: whoever has the link can see the cart; `edit`: and change it
+             * @enum {string}
+             */
+            access: "view" | "edit";
             /** Format: date-time */
             expires_at: string;
+            /** @description In the order in which they were added */
             items: components["schemas"]["Line"][];
             /**
-             * Format: int64
+             * Format: int32
              * @description Units, not lines
              */
             total_items: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Sum of the subtotals
+             */
             total_price: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description Lines that have a `current_price`
              */
             price_changes: number;
@@ -1385,10 +1419,10 @@ export interface components {
             /** @description The request id, which the log lines contain too */
             instance: string;
         };
-        NewPrice: {
+        PriceRequest: {
             /**
              * Format: double
-             * @description Of one unit
+             * @description Of one unit; at most two decimals
              */
             price: number;
             /**
@@ -1401,40 +1435,58 @@ export interface components {
             job_id: string;
             /** Format: int64 */
             product_id: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description The new price of one unit
+             */
             price: number;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the price changed, by the clock of the products service
+             */
             changed_at: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When the change arrived here
+             */
             created_at: string;
-            /** @enum {string} */
+            /**
+             * @description `done`: all lines of the product were processed
+             * @enum {string}
+             */
             status: "running" | "done";
             /**
-             * Format: int64
+             * Format: int32
              * @description Lines that were processed so far, in carts and saved
              */
             seen: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description Lines of these that show the new price now
              */
             changed: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description Lines of these that were removed or had expired, or have a newer price change
              */
             skipped: number;
         };
         Holder: {
             user_id: string;
-            /** @enum {string} */
+            /**
+             * @description The list that has the line: the cart, or what is saved for later
+             * @enum {string}
+             */
             place: "cart" | "saved";
             /**
-             * Format: int64
+             * Format: int32
              * @description Units
              */
             quantity: number;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Of one unit, as last added or accepted
+             */
             price: number;
             /** Format: date-time */
             added_at: string;
@@ -1447,7 +1499,7 @@ export interface components {
             /** @description For the next page; null: this is the last one */
             next_cursor: string | null;
         };
-        Accept: {
+        AcceptRequest: {
             /** @description By default all products of the cart */
             product_ids?: number[];
         };
@@ -1456,7 +1508,7 @@ export interface components {
             /** @description In the order in which they were added */
             items: components["schemas"]["Line"][];
             /**
-             * Format: int64
+             * Format: int32
              * @description Units, not lines
              */
             total_items: number;
@@ -1466,7 +1518,7 @@ export interface components {
              */
             total_price: number;
             /**
-             * Format: int64
+             * Format: int32
              * @description Lines that have a `current_price`
              */
             price_changes: number;
@@ -1503,7 +1555,7 @@ export interface components {
              */
             value: number;
         };
-        Day: {
+        DailyChanges: {
             /**
              * Format: date
              * @description UTC
@@ -1534,7 +1586,7 @@ export interface components {
             to: string;
             /** @description What all carts hold now */
             totals: components["schemas"]["Totals"];
-            days: components["schemas"]["Day"][];
+            days: components["schemas"]["DailyChanges"][];
         };
         ProductTotals: {
             /** Format: int64 */
@@ -1552,8 +1604,11 @@ export interface components {
              */
             value: number;
         };
-        Products: {
-            /** @enum {string} */
+        ProductRanking: {
+            /**
+             * @description The figure by which the products are ranked
+             * @enum {string}
+             */
             sort: "units" | "carts" | "value";
             products: components["schemas"]["ProductTotals"][];
         };
@@ -1566,9 +1621,15 @@ export interface components {
             lines_abandoned: number;
             /** Format: double */
             value_abandoned: number;
-            /** @description Lines abandoned for each added; null if nothing was added */
+            /**
+             * Format: double
+             * @description Lines abandoned for each added; null if nothing was added
+             */
             lines_rate: number | null;
-            /** @description Value abandoned for each added; null if nothing was added */
+            /**
+             * Format: double
+             * @description Value abandoned for each added; null if nothing was added
+             */
             value_rate: number | null;
         };
         FlowsOfDay: {
@@ -1585,9 +1646,15 @@ export interface components {
             lines_abandoned: number;
             /** Format: double */
             value_abandoned: number;
-            /** @description Lines abandoned for each added; null if nothing was added */
+            /**
+             * Format: double
+             * @description Lines abandoned for each added; null if nothing was added
+             */
             lines_rate: number | null;
-            /** @description Value abandoned for each added; null if nothing was added */
+            /**
+             * Format: double
+             * @description Value abandoned for each added; null if nothing was added
+             */
             value_rate: number | null;
         };
         Abandonment: {
@@ -1854,6 +1921,11 @@ export interface components {
     };
     parameters: {
         /**
+         * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+         * @example 5f2c9e1b7a604f0d
+         */
+        "X-Request-ID": string;
+        /**
          * @description The ETag of the cart as you have it. If it is still current, the answer is 304 without a body.
          * @example "5d41402abc4b2a76"
          */
@@ -1878,7 +1950,13 @@ export interface operations {
     createGuestCart: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -1905,13 +1983,21 @@ export interface operations {
     };
     getCart: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `saved` includes what is saved for later */
+                include?: "saved";
+            };
             header?: {
                 /**
                  * @description The ETag of the cart as you have it. If it is still current, the answer is 304 without a body.
                  * @example "5d41402abc4b2a76"
                  */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -1923,7 +2009,10 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the cart, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1974,6 +2063,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2007,6 +2101,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2032,7 +2131,10 @@ export interface operations {
                 headers: {
                     /** @description The line */
                     Location?: string;
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the line, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2073,6 +2175,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2087,14 +2194,17 @@ export interface operations {
                  *       "quantity": 3
                  *     }
                  */
-                "application/json": components["schemas"]["Quantity"];
+                "application/json": components["schemas"]["QuantityRequest"];
             };
         };
         responses: {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the line, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2136,6 +2246,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2170,6 +2285,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2184,7 +2304,7 @@ export interface operations {
                  *       "strategy": "sum"
                  *     }
                  */
-                "application/json": components["schemas"]["Merge"];
+                "application/json": components["schemas"]["MergeRequest"];
             };
         };
         responses: {
@@ -2277,6 +2397,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2330,7 +2455,13 @@ export interface operations {
     getSaved: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 user_id: string;
             };
@@ -2380,6 +2511,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2405,7 +2541,10 @@ export interface operations {
                 headers: {
                     /** @description The line */
                     Location?: string;
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the line, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2446,6 +2585,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2480,6 +2624,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2494,7 +2643,10 @@ export interface operations {
                 headers: {
                     /** @description The line */
                     Location?: string;
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the line, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2533,6 +2685,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2547,7 +2704,10 @@ export interface operations {
                 headers: {
                     /** @description The line */
                     Location?: string;
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the line, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2580,7 +2740,13 @@ export interface operations {
     listShares: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 user_id: string;
             };
@@ -2606,7 +2772,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["Shares"];
+                    "application/json": components["schemas"]["ShareList"];
                 };
             };
             401: components["responses"]["Unauthenticated"];
@@ -2620,7 +2786,13 @@ export interface operations {
     createShare: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 user_id: string;
             };
@@ -2634,7 +2806,7 @@ export interface operations {
                  *       "expires_in_days": 7
                  *     }
                  */
-                "application/json": components["schemas"]["NewShare"];
+                "application/json": components["schemas"]["ShareRequest"];
             };
         };
         responses: {
@@ -2672,7 +2844,13 @@ export interface operations {
     revokeShare: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 user_id: string;
                 share_id: string;
@@ -2705,6 +2883,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -2719,7 +2902,7 @@ export interface operations {
                  *       "strategy": "sum"
                  *     }
                  */
-                "application/json": components["schemas"]["Copy"];
+                "application/json": components["schemas"]["CopyRequest"];
             };
         };
         responses: {
@@ -2804,7 +2987,13 @@ export interface operations {
     getSharedCart: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 token: string;
             };
@@ -2856,6 +3045,11 @@ export interface operations {
                  * @example "8e03978e-40d5-43e8-bc93"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 token: string;
@@ -2881,7 +3075,10 @@ export interface operations {
                 headers: {
                     /** @description The line */
                     Location?: string;
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the line, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2921,6 +3118,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 token: string;
@@ -2935,14 +3137,17 @@ export interface operations {
                  *       "quantity": 3
                  *     }
                  */
-                "application/json": components["schemas"]["Quantity"];
+                "application/json": components["schemas"]["QuantityRequest"];
             };
         };
         responses: {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the line, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2983,6 +3188,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 token: string;
@@ -3011,7 +3221,13 @@ export interface operations {
     changePrice: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 product_id: number;
             };
@@ -3025,7 +3241,7 @@ export interface operations {
                  *       "changed_at": "2026-11-23T14:00:00Z"
                  *     }
                  */
-                "application/json": components["schemas"]["NewPrice"];
+                "application/json": components["schemas"]["PriceRequest"];
             };
         };
         responses: {
@@ -3067,7 +3283,13 @@ export interface operations {
     getPriceChange: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 product_id: number;
                 job_id: string;
@@ -3115,7 +3337,13 @@ export interface operations {
                 /** @description The `next_cursor` of the previous answer */
                 cursor?: string;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 product_id: number;
             };
@@ -3164,6 +3392,11 @@ export interface operations {
                  * @example "3"
                  */
                 "If-Match"?: components["parameters"]["If-Match"];
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
             };
             path: {
                 user_id: string;
@@ -3179,14 +3412,17 @@ export interface operations {
                  *       ]
                  *     }
                  */
-                "application/json": components["schemas"]["Accept"];
+                "application/json": components["schemas"]["AcceptRequest"];
             };
         };
         responses: {
             /** @description OK */
             200: {
                 headers: {
-                    /** @description The version of the line or the cart, for `If-Match` */
+                    /**
+                     * @description The version of the cart, for `If-Match`
+                     * @example "3"
+                     */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -3233,7 +3469,13 @@ export interface operations {
                 /** @description The last UTC day, today by default; 366 days at most */
                 to?: string;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3295,7 +3537,13 @@ export interface operations {
                 /** @description The most products in the answer */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3322,7 +3570,7 @@ export interface operations {
                      *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["Products"];
+                    "application/json": components["schemas"]["ProductRanking"];
                     /**
                      * @example product_id,carts,units,value
                      *     42,17,40,799.60
@@ -3342,7 +3590,13 @@ export interface operations {
     getProductTotals: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path: {
                 product_id: number;
             };
@@ -3391,7 +3645,13 @@ export interface operations {
                 /** @description The last UTC day, today by default; 366 days at most */
                 to?: string;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3450,7 +3710,13 @@ export interface operations {
     getHealth: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3476,7 +3742,13 @@ export interface operations {
     getReadiness: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a problem's `instance` show the request. An id of another form is replaced.
+                 * @example 5f2c9e1b7a604f0d
+                 */
+                "X-Request-ID"?: components["parameters"]["X-Request-ID"];
+            };
             path?: never;
             cookie?: never;
         };
