@@ -1,4 +1,4 @@
-"""Node programs for tests and checks. The packages of a package-lock.json are installed once, in the user's cache folder.
+"""Node programs for tests and checks. The packages of a package-lock.json are installed once, in the cache folder.
 
 ``python -m tests.support.node spectral lint FILE`` runs a program of tests/clients/package.json.
 """
@@ -66,7 +66,7 @@ def main(name: str, *arguments: str) -> None:
         program = node_modules(TOOLS) / ".bin" / name
     except NpmFailed as error:
         sys.exit(str(error))
-    os.execve(program, [str(program), *arguments], os.environ | QUIET)  # noqa: S606
+    os.execve(program, [str(program), *arguments], os.environ | QUIET)
 
 
 if __name__ == "__main__":
