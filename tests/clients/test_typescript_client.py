@@ -1,4 +1,4 @@
-"""clients/typescript: its types are those of the served document, its tests pass, its package works as its README says."""
+"""clients/typescript has the types of the served document, its tests pass, and its package works as its README says."""
 
 import os
 import re
