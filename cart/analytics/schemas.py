@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from marshmallow import ValidationError, fields, post_load
 
 from cart.errors import Message
-from cart.http.fields import INT64, OneOf, Price, Range
+from cart.http.fields import INT64, NumberInQuery, OneOf, Price, Range
 from cart.http.schema import Constant, JsonSchema, RequestSchema
 
 MAX_DAYS = 366
@@ -78,20 +78,16 @@ class DayInQuery(fields.Date):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class NumberInQuery(fields.Integer):
-    """A whole number of 1 to 9 digits; other forms that Python reads as a number are refused."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        if not re.fullmatch(r"[0-9]{1,9}", value):
-            raise self.make_error("invalid")
-        return int(value)
-
-
 class PeriodSchema(RequestSchema):
     """The period that a query asks for; ``load`` returns a ``Period``."""
 
-    first = DayInQuery(data_key="from")
-    last = DayInQuery(data_key="to")
+    first = DayInQuery(
+        data_key="from",
+        metadata={"description": f"The first UTC day; by default {DEFAULT_DAYS} days up to the last one"},
+    )
+    last = DayInQuery(
+        data_key="to", metadata={"description": f"The last UTC day, today by default; {MAX_DAYS} days at most"}
+    )
 
     @post_load
     def _period(self, query: dict[str, date], **_: Any) -> Period:
@@ -109,8 +105,16 @@ class PeriodSchema(RequestSchema):
 class TopSchema(RequestSchema):
     """The parameters of a ranking of products."""
 
-    sort = fields.String(load_default="units", validate=OneOf(SORTS))
-    limit = NumberInQuery(load_default=20, validate=Range(1, MAX_PRODUCTS))
+    sort = fields.String(
+        load_default="units",
+        validate=OneOf(SORTS),
+        metadata={"description": "The figure by which products are ranked"},
+    )
+    limit = NumberInQuery(
+        load_default=20,
+        validate=Range(1, MAX_PRODUCTS),
+        metadata={"description": "The most products in the answer"},
+    )
 
 
 def _day() -> fields.Date:

@@ -5,13 +5,11 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
 
 from cart.analytics.schemas import (
-    DEFAULT_DAYS,
     EXAMPLE_ABANDONMENT,
     EXAMPLE_ABANDONMENT_CSV,
     EXAMPLE_DAYS_CSV,
@@ -19,9 +17,6 @@ from cart.analytics.schemas import (
     EXAMPLE_PRODUCTS,
     EXAMPLE_PRODUCTS_CSV,
     EXAMPLE_SUMMARY,
-    MAX_DAYS,
-    MAX_PRODUCTS,
-    SORTS,
     AbandonmentSchema,
     DailyChangesSchema,
     FlowsOfDaySchema,
@@ -60,29 +55,6 @@ def _aggregates() -> "Aggregates":
     return get_aggregates()
 
 
-def _in_query(name: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-PERIOD = [
-    _in_query(
-        "from", f"The first UTC day; by default {DEFAULT_DAYS} days up to the last one", type="string", format="date"
-    ),
-    _in_query("to", f"The last UTC day, today by default; {MAX_DAYS} days at most", type="string", format="date"),
-]
-TOP = [
-    _in_query("sort", "The figure by which products are ranked", type="string", enum=list(SORTS), default="units"),
-    _in_query(
-        "limit",
-        "The most products in the answer",
-        type="integer",
-        format="int32",
-        minimum=1,
-        maximum=MAX_PRODUCTS,
-        default=20,
-    ),
-]
-query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
 VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
 
 
@@ -94,9 +66,9 @@ def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) 
     return lambda view: problems(as_json(as_csv(view)))
 
 
-@blueprint.route("/summary", parameters=PERIOD)
+@blueprint.route("/summary")
 @_document_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
-@query_arguments(PeriodSchema)
+@blueprint.arguments(PeriodSchema, location="query")
 def get_summary(period: Period) -> Response:
     """Get what all carts hold now, and what was added and removed on each day
 
@@ -110,9 +82,9 @@ def get_summary(period: Period) -> Response:
     )
 
 
-@blueprint.route("/products", parameters=TOP)
+@blueprint.route("/products")
 @_document_answers(ProductRankingSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
-@query_arguments(TopSchema)
+@blueprint.arguments(TopSchema, location="query")
 def get_top_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
 
@@ -137,9 +109,9 @@ def get_product_totals(product_id: int) -> Response:
     return _respond(ProductTotalsSchema, product, ProductTotalsSchema, [product])
 
 
-@blueprint.route("/abandonment", parameters=PERIOD)
+@blueprint.route("/abandonment")
 @_document_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
-@query_arguments(PeriodSchema)
+@blueprint.arguments(PeriodSchema, location="query")
 def get_abandonment(period: Period) -> Response:
     """Get what was abandoned on each day, next to what was added
 

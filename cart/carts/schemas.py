@@ -9,10 +9,11 @@ from json.encoder import encode_basestring_ascii as quoted
 from typing import Any, NamedTuple
 
 from flask import current_app
-from marshmallow import fields, post_dump, validate
+from marshmallow import EXCLUDE, fields, post_dump, validate
 
 from cart.carts.share_schemas import access_field
 from cart.dynamodb.shares import Share
+from cart.errors import Message
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import (
     INT64,
@@ -58,6 +59,35 @@ class _SchemaWithQuantity(RequestSchema):
 
     def _is_quantity(self, value: Any) -> bool:
         return type(value) is int and 1 <= value <= self._max_quantity
+
+
+class CartQuerySchema(RequestSchema):
+    """The query of a request for a cart; unknown parameters are ignored."""
+
+    class Meta(RequestSchema.Meta):
+        unknown = EXCLUDE
+
+    loads_nothing = True
+
+    include = fields.String(
+        validate=validate.OneOf(["saved"], error=Message("Must be saved.", "not-one-of", choices=["saved"])),
+        metadata={"description": "`saved` includes what is saved for later"},
+    )
+
+
+class ValidateQuerySchema(RequestSchema):
+    """The query of a request that validates a cart; unknown parameters are ignored."""
+
+    class Meta(RequestSchema.Meta):
+        unknown = EXCLUDE
+
+    fix = fields.Boolean(
+        load_default=False,
+        truthy={"true"},
+        falsy={"false"},
+        error_messages={"invalid": Message("Must be true or false.", "not-a-boolean")},
+        metadata={"description": "Correct the cart"},
+    )
 
 
 class QuantityRequestSchema(_SchemaWithQuantity):

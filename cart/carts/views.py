@@ -17,9 +17,11 @@ from cart.carts.examples import (
 from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
 from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
 from cart.carts.schemas import (
+    CartQuerySchema,
     GuestSchema,
     ItemSchema,
     QuantityRequestSchema,
+    ValidateQuerySchema,
     cart_and_saved_schema,
     cart_schema,
     line_schema,
@@ -43,7 +45,6 @@ from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
-from cart.http.parser import query_parameters
 from cart.http.request import idempotency_key, if_match_etags
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
@@ -67,40 +68,23 @@ def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:
     return {"user_id": user_id}, 201, {"Location": absolute_path(f"/cart/{user_id}")}
 
 
-INCLUDE = {
-    "name": "include",
-    "in": "query",
-    "schema": {"type": "string", "enum": ["saved"]},
-    "description": "`saved` includes what is saved for later",
-}
-
-
-@blueprint.route("/<user_id:user_id>", parameters=[INCLUDE])
+@blueprint.route("/<user_id:user_id>")
 @blueprint.takes(IF_NONE_MATCH)
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
+@blueprint.arguments(CartQuerySchema, location="query")
 @blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=etag_of("the cart"))
 @blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag")
-def get_cart(user_id: str) -> Response:
+def get_cart(query: dict[str, str], user_id: str) -> Response:
     """Get cart
 
     A cart that nobody has filled is empty; it is never a 404.
     """
     info(logger, f"Getting cart for user {user_id}")
-    environ = request.environ
-    wants_saved = environ.get("QUERY_STRING") and _wants_saved()
-    cart = _cart_and_saved(user_id) if wants_saved else get_table().cart(user_id)
+    cart = _cart_and_saved(user_id) if "include" in query else get_table().cart(user_id)
     etag = cart.etag
-    if "HTTP_IF_NONE_MATCH" in environ and request.if_none_match.contains_weak(etag):
+    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
         return respond_empty(304, etag=etag)
     return respond(cart_and_saved_schema.dumps(cart), etag=etag)
-
-
-def _wants_saved() -> bool:
-    include = query_parameters().get("include")
-    if include not in (None, "saved"):
-        message = Message("Must be saved.", "not-one-of", choices=["saved"])
-        raise InvalidInput("Not valid: include.", {"include": [message]})
-    return include is not None
 
 
 def _cart_and_saved(user_id: str) -> CartAndSaved:
@@ -176,22 +160,15 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
 
 
-FIX = {
-    "name": "fix",
-    "in": "query",
-    "schema": {"type": "boolean", "default": False},
-    "description": "Correct the cart",
-}
-
-
-@blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
+@blueprint.route("/<user_id:user_id>/validate", methods=["POST"])
 @blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(
     *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
     *(*STORE, CatalogUnavailable, OutcomeUnknown),
 )
+@blueprint.arguments(ValidateQuerySchema, location="query")
 @blueprint.response(200, validation_schema, example=EXAMPLE_VALIDATION)
-def validate_cart(user_id: str) -> Response | dict[str, Any]:
+def validate_cart(query: dict[str, bool], user_id: str) -> Response | dict[str, Any]:
     """Check the cart against the catalogue, before it is paid for
 
     The answer says for each line whether its price has changed, whether enough units are in stock, and whether the
@@ -204,16 +181,9 @@ def validate_cart(user_id: str) -> Response | dict[str, Any]:
     from cart.carts import validation  # noqa: PLC0415 - only where it is used
 
     info(logger, f"Validating the cart of user {user_id}")
-    if _wants_fix():
+    if query["fix"]:
         return respond_kept(validation.fix(user_id, idempotency_key("fix")))
     return validation.check_cart(user_id)
-
-
-def _wants_fix() -> bool:
-    fix = query_parameters().get("fix", "false")
-    if fix not in ("true", "false"):
-        raise InvalidInput("Not valid: fix.", {"fix": [Message("Must be true or false.", "not-a-boolean")]})
-    return fix == "true"
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])

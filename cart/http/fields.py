@@ -1,5 +1,6 @@
 """Fields of marshmallow that convert nothing: money, whole numbers, booleans, names; validators with coded messages."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from decimal import Decimal
@@ -82,6 +83,15 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise self.make_error("invalid", input=value)
         return value
+
+
+class NumberInQuery(fields.Integer):
+    """A whole number of 1 to 9 digits; other forms that Python reads as a number are refused."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", value):
+            raise self.make_error("invalid")
+        return int(value)
 
 
 def check_printable(name: str) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any
 
 from flask import Request, current_app, request
-from marshmallow import Schema, ValidationError, missing
+from marshmallow import Schema, ValidationError
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -26,90 +26,79 @@ NOT_JSON_TYPE = Message("Must be application/json.", "not-one-of", choices=["app
 
 
 class RequestParser(FlaskParser):
-    """webargs' parser with this service's JSON, limits and problems. Unknown members are refused in every location.
+    """webargs' parser with this service's JSON, limits and problems. A schema says whether it refuses other members."""
 
-    The location ``optional_json`` is a JSON body that may be left out, which is the same as ``{}``.
-    """
-
-    __location_map__ = FlaskParser.__location_map__ | {"optional_json": "load_optional_json"}
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # as the schema says
-
-    def use_args(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **options: Any) -> Any:
+    def use_args(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **_: Any) -> Any:
         """Return the decorator that gives a view a part of the request, loaded by a schema.
 
-        webargs' own decorator looks at all its options at each request; a JSON body without options needs none of them.
+        webargs' own decorator looks at all its options at each request; this service uses none of them.
+
+        :param location: ``json``, ``query``, or ``optional_json``: a body that may be left out, which is then ``{}``
         """
-        if location != "json" or req or options:
-            return super().use_args(_instance_by_request(argmap), req, location=location, **options)
+        read = READERS[str(location)]
+        may_skip = location == "query" and argmap.loads_nothing
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
             @wraps(view)
-            def with_body(*args: Any, **kwargs: Any) -> Any:
-                body = self.load_json(request._get_current_object(), argmap)  # type: ignore[attr-defined]
+            def with_argument(*args: Any, **kwargs: Any) -> Any:
+                current: Request = request._get_current_object()  # type: ignore[attr-defined]
+                if may_skip and not current.environ.get("QUERY_STRING"):
+                    return view(*args, {}, **kwargs)
+                data = read(current)
                 try:
-                    loaded = _instance(argmap).load(body)
+                    loaded = _instance(argmap).load(data)
                 except ValidationError as error:
                     raise invalid_input(error.messages_dict) from None
                 return view(*args, loaded, **kwargs)
 
-            return with_body
+            return with_argument
 
         return decorate
 
-    def load_json(self, req: Request, schema: Any) -> Any:
-        """Return the JSON body.
 
-        :raise UnsupportedMediaType: it is not declared as JSON
-        :raise MalformedJson: it is not JSON
-        :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
-        """
-        if req.environ.get("CONTENT_TYPE") != "application/json" and req.mimetype != "application/json":
-            raise UnsupportedMediaType("Send Content-Type: application/json.", {"Content-Type": [NOT_JSON_TYPE]})
-        try:
-            return json.loads(_read_body(req))
-        except UnicodeDecodeError:
-            raise MalformedJson("It is not UTF-8.", {"body": [NOT_JSON]}) from None
-        except ValueError as error:
-            raise MalformedJson(str(error), {"body": [NOT_JSON]}) from None
+def _json(req: Request) -> Any:
+    """Return the JSON body.
 
-    def load_optional_json(self, req: Request, schema: Schema) -> Any:
-        """Return the JSON body, or nothing if the request has none."""
-        has_body = req.environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in req.environ
-        return self.load_json(req, schema) if has_body else missing
+    :raise UnsupportedMediaType: it is not declared as JSON
+    :raise MalformedJson: it is not JSON
+    :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
+    """
+    if req.environ.get("CONTENT_TYPE") != "application/json" and req.mimetype != "application/json":
+        raise UnsupportedMediaType("Send Content-Type: application/json.", {"Content-Type": [NOT_JSON_TYPE]})
+    try:
+        return json.loads(_read_body(req))
+    except UnicodeDecodeError:
+        raise MalformedJson("It is not UTF-8.", {"body": [NOT_JSON]}) from None
+    except ValueError as error:
+        raise MalformedJson(str(error), {"body": [NOT_JSON]}) from None
 
-    def load_querystring(self, req: Request, schema: Schema) -> dict[str, str]:
-        """Return the parameters of the query."""
-        return query_parameters()
 
-    def handle_error(self, error: ValidationError, req: Request, schema: Schema, **_: Any) -> NoReturn:
-        """Refuse what the schema does not accept.
+def _optional_json(req: Request) -> Any:
+    """Return the JSON body, or ``{}`` if the request has none."""
+    has_body = req.environ.get("CONTENT_LENGTH") not in (None, "", "0") or "HTTP_TRANSFER_ENCODING" in req.environ
+    return _json(req) if has_body else {}
 
-        :raise InvalidInput: with the messages of each field
-        """
-        (by_field,) = error.messages_dict.values()  # below the name of the location
-        raise invalid_input(by_field)
+
+def _query(req: Request) -> dict[str, str]:
+    """Return the parameters of the query.
+
+    :raise InvalidInput: a parameter is given twice
+    """
+    if not req.environ.get("QUERY_STRING"):
+        return {}
+    once = Message("Must be given once.", "repeated")
+    if repeated := {name: [once] for name, values in req.args.lists() if len(values) > 1}:
+        raise InvalidInput(f"Not valid: {', '.join(repeated)}.", repeated)
+    return req.args.to_dict()
+
+
+READERS: dict[str, Callable[[Request], Any]] = {"json": _json, "optional_json": _optional_json, "query": _query}
 
 
 def invalid_input(by_field: dict[str, Any]) -> InvalidInput:
     """Return the problem for input that a schema does not accept, of marshmallow's messages."""
     errors: Errors = {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
     return InvalidInput(f"Not valid: {', '.join(errors)}.", errors)
-
-
-def query_parameters() -> dict[str, str]:
-    """Return the parameters of the query.
-
-    :raise InvalidInput: a parameter is given twice
-    """
-    once = Message("Must be given once.", "repeated")
-    if repeated := {name: [once] for name, values in request.args.lists() if len(values) > 1}:
-        raise InvalidInput(f"Not valid: {', '.join(repeated)}.", repeated)
-    return request.args.to_dict()
-
-
-def _instance_by_request(schema: type[Schema]) -> Callable[[Request], Schema]:
-    """Return what webargs calls at each request for the schema to use."""
-    return lambda _: _instance(schema)
 
 
 def _instance(schema: type[Schema]) -> Schema:

@@ -38,6 +38,8 @@ class JsonSchema(Schema):
         "unknown": Message("Unknown field.", "unknown-field"),
     }
 
+    loads_nothing = False  # whether ``{}`` loads as ``{}``, so that an empty query needs no schema
+
     def load(self, data: Any, **options: Any) -> Any:
         """Load as marshmallow does, and faster if the data needs no conversion and no message."""
         loaded = None if options or self.many else self.fast_load(data)

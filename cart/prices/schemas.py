@@ -1,6 +1,7 @@
 """Schemas of the requests and responses about price changes and the carts that hold a product, with examples."""
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -8,11 +9,14 @@ from typing import Any
 from marshmallow import EXCLUDE, fields
 
 from cart.errors import Message
-from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import INT64, Length, OneOf, Price, Range, WholeNumber, given_price
+from cart.http.converters import MAX_PRODUCT_ID, UserId, not_in_range
+from cart.http.fields import INT64, Length, NumberInQuery, OneOf, Price, Range, WholeNumber, given_price
 from cart.http.schema import Constant, JsonSchema, RequestSchema
-from cart.model.lines import iso
+from cart.model.lines import CART, SAVED, iso
+from cart.prices.job_rows import Holder
 
+MAX_LIMIT = 100
+NOT_A_LIMIT = not_in_range(1, MAX_LIMIT)
 CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of the products service may be ahead
 EXAMPLE_PRICE_JOB = Constant(
     {
@@ -142,6 +146,41 @@ class HolderSchema(JsonSchema):
     added_at = fields.String(required=True, metadata={"format": "date-time"})
 
 
+class Cursor(fields.String):
+    """The last holder of a page, for the next page. It names no product, and so leads to no other than the path's."""
+
+    default_error_messages = {"invalid": Message("Must be a next_cursor that was answered.", "not-a-cursor")}
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        if value is None:
+            return None
+        return urlsafe_b64encode(f"{value.place} {value.user_id}".encode()).decode().rstrip("=")
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        try:
+            place, _, user_id = urlsafe_b64decode(value + "=" * (-len(value) % 4)).decode().partition(" ")
+        except ValueError:  # not base64, or not of UTF-8
+            raise self.make_error("invalid") from None
+        for known in (CART, SAVED):
+            if place == known and UserId.form.fullmatch(user_id):
+                return Holder(user_id, known)
+        raise self.make_error("invalid")
+
+
+class HoldersQuerySchema(RequestSchema):
+    """The query of a request for a page of the carts that hold a product."""
+
+    error_messages = {"unknown": Message("Unknown parameter.", "unknown-field")}
+
+    limit = NumberInQuery(
+        load_default=50,
+        validate=Range(1, MAX_LIMIT, error=NOT_A_LIMIT),
+        error_messages={"invalid": NOT_A_LIMIT},
+        metadata={"description": "Lines to read; expired ones are left out of the answer"},
+    )
+    cursor = Cursor(metadata={"description": "The `next_cursor` of the previous answer"})
+
+
 class HoldersSchema(JsonSchema):
     """A page of the carts and saved lists that hold a product."""
 
@@ -151,7 +190,7 @@ class HoldersSchema(JsonSchema):
         required=True,
         metadata={"description": "Can be fewer than the limit, or none, because expired lines are left out"},
     )
-    next_cursor = fields.String(
+    next_cursor = Cursor(
         required=True, allow_none=True, metadata={"description": "For the next page; null: this is the last one"}
     )
 

@@ -1,7 +1,6 @@
 """The views of products: the change of a price, who has one in the cart; and what the shopper says to a change."""
 
 import logging
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,22 +10,21 @@ from flask import Response
 from cart.carts.examples import EXAMPLE_CART
 from cart.carts.schemas import cart_schema
 from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
-from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, Message, OutcomeUnknown
+from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
-from cart.http.converters import UserId, not_in_range
 from cart.http.extensions import get_table
 from cart.http.headers import IF_MATCH, etag_of, location_of
-from cart.http.parser import query_parameters
 from cart.http.request import if_match_etags
 from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
-from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
+from cart.model.lines import CART, cart_of, iso, live, with_price
 from cart.prices import jobs
-from cart.prices.job_rows import Holder, Job, holders, live_lines, read_job
+from cart.prices.job_rows import Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
     AcceptRequestSchema,
+    HoldersQuerySchema,
     HoldersSchema,
     PriceRequestSchema,
     price_job_schema,
@@ -35,21 +33,6 @@ from cart.prices.schemas import (
 logger = logging.getLogger(__name__)
 
 blueprint = CartBlueprint("products", __name__, description="Price changes, and the carts that hold a product")
-
-MAX_LIMIT = 100
-DEFAULT_LIMIT = 50
-LIMIT = {
-    "name": "limit",
-    "in": "query",
-    "schema": {"type": "integer", "format": "int32", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    "description": "Lines to read; expired ones are left out of the answer",
-}
-CURSOR = {
-    "name": "cursor",
-    "in": "query",
-    "schema": {"type": "string"},
-    "description": "The `next_cursor` of the previous answer",
-}
 
 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
@@ -86,27 +69,23 @@ def get_price_change(product_id: int, job_id: str) -> Job:
     return job
 
 
-@blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
+@blueprint.route("/products/<product_id:product_id>/carts")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
+@blueprint.arguments(HoldersQuerySchema, location="query")
 @blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
-def list_carts_with_product(product_id: int) -> dict[str, Any]:
+def list_carts_with_product(query: dict[str, Any], product_id: int) -> dict[str, Any]:
     """List the carts that hold a product, and the saved lists
 
     A page can have fewer lines than the limit, because expired lines are left out: read on as long as there is a
     `next_cursor`. A line that was added in the last second may be missing. Needs the admin scope.
     """
-    asked = query_parameters()
-    if unknown := asked.keys() - {"limit", "cursor"}:
-        message = Message("Unknown parameter.", "unknown-field")
-        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: [message] for name in unknown})
     table = get_table()
-    page, cursor = holders(table, product_id, _limit(asked.get("limit")), _cursor(asked.get("cursor")))
+    page, next_cursor = holders(table, product_id, query["limit"], query.get("cursor"))
     carts = [
         {"user_id": holder.user_id, "place": holder.place}
         | {name: getattr(line, name) for name in ("quantity", "price", "added_at")}
         for holder, line in live_lines(table, product_id, page)
     ]
-    next_cursor = _written(cursor) if cursor else None
     return {"product_id": product_id, "carts": carts, "next_cursor": next_cursor}
 
 
@@ -141,30 +120,3 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     cart = cart_of(user_id, (lines | accepted).values())
     actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
     yield actions, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
-        raise InvalidInput("Not valid: limit.", {"limit": [not_in_range(1, MAX_LIMIT)]})
-    return int(text)
-
-
-def _written(cursor: Holder) -> str:
-    """A cursor as clients have it. It names no product, and so leads to no other than the path's."""
-    return urlsafe_b64encode(f"{cursor.place} {cursor.user_id}".encode()).decode().rstrip("=")
-
-
-def _cursor(text: str | None) -> Holder | None:
-    if text is None:
-        return None
-    try:
-        place, _, user_id = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-    except ValueError:  # not base64, or not of UTF-8
-        place = user_id = ""
-    for known in (CART, SAVED):
-        if place == known and UserId.form.fullmatch(user_id):
-            return Holder(user_id, known)
-    message = Message("Must be a next_cursor that was answered.", "not-a-cursor")
-    raise InvalidInput("Not valid: cursor.", {"cursor": [message]})

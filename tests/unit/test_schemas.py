@@ -14,6 +14,7 @@ from cart import create_app
 from cart.carts.receipt_schemas import MovedLineSchema
 from cart.carts.schemas import (
     CartAndSavedSchema,
+    CartQuerySchema,
     CartSchema,
     ItemSchema,
     LineSchema,
@@ -184,12 +185,19 @@ def test_usual_items_take_the_fast_path(price):
     assert QuantityRequestSchema().fast_load({"quantity": 3}) == {"quantity": 3}
 
 
-def test_every_fast_schema_is_compared_here():
-    def subclasses(base: type[JsonSchema]):
-        for schema in base.__subclasses__():
-            yield schema
-            yield from subclasses(schema)
+def subclasses(base: type[JsonSchema]):
+    for schema in base.__subclasses__():
+        yield schema
+        yield from subclasses(schema)
 
+
+def test_schemas_that_are_skipped_for_an_empty_query_load_nothing_from_it():
+    skipped = [schema for schema in subclasses(JsonSchema) if schema.loads_nothing]
+    assert CartQuerySchema in skipped
+    assert [schema().load({}) for schema in skipped] == [{}] * len(skipped)
+
+
+def test_every_fast_schema_is_compared_here():
     fast = {schema for schema in subclasses(JsonSchema) if {"fast_load", "fast_dumps"} & vars(schema).keys()}
     loads, dumps = {ItemSchema, QuantityRequestSchema}, {LineSchema, CartSchema, CartAndSavedSchema, SharedCartSchema}
     assert fast == loads | dumps | {MovedLineSchema}
