@@ -3,16 +3,18 @@
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
-from cart import docs, health, logs
+from cart import health, logs
 from cart.analytics import page
 from cart.analytics import views as analytics_views
 from cart.bus import Bus
 from cart.carts import saved_views, share_views
 from cart.carts import views as cart_views
 from cart.config import Config
+from cart.docs import views as docs_views
 from cart.dynamodb.client import connect
 from cart.dynamodb.table import CartTable
 from cart.http import auth, request_log
@@ -33,7 +35,8 @@ carts, validation against a products service, price changes, and what all carts 
 
 *Try it out* sends real requests to this service.
 """
-BEARER = {
+NO_SECURITY: dict[str, Any] = {"security": []}
+BEARER: dict[str, Any] = {
     "security": [{"bearer": []}],
     "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
 }
@@ -58,16 +61,8 @@ def create_app(config: Config | None = None) -> Flask:
         API_TITLE="Cart",
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
-        OPENAPI_URL_PREFIX="/",
-        OPENAPI_SWAGGER_UI_PATH="docs",
-        # relative, as is the server, so that both hold under a prefix such as API Gateway's stage
-        OPENAPI_SWAGGER_UI_URL="docs/",
-        OPENAPI_SWAGGER_UI_CONFIG={
-            "validatorUrl": None,  # else a page that is not on localhost sends the address of its spec to swagger.io
-            "displayRequestDuration": True,
-        },
-        API_SPEC_OPTIONS={"servers": [{"url": "."}], "info": {"description": DESCRIPTION}}
-        | (BEARER if config.auth_mode != "none" else {}),
+        API_SPEC_OPTIONS={"servers": [{"url": "/"}], "info": {"description": DESCRIPTION}}
+        | (NO_SECURITY if config.auth_mode == "none" else BEARER),
     )
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
@@ -83,7 +78,8 @@ def create_app(config: Config | None = None) -> Flask:
     document_url_parts(api)
     for views in (cart_views, saved_views, share_views, price_views, analytics_views, health):
         api.register_blueprint(views.blueprint)
-    app.register_blueprint(docs.blueprint)
+    app.extensions["cart_api"] = api
+    app.register_blueprint(docs_views.blueprint)
     app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
     if config.cors_origins:

@@ -62,6 +62,7 @@ class Problem(Exception):
     :cvar member_schemas: JSON Schemas of the members that each problem of the class has beside those of all problems
     :cvar example: further members, or other values, in the example of the OpenAPI document
     :cvar headers: headers of the answer
+    :cvar optional_headers: names of headers that an answer can have, too, whose values depend on the request
     :param detail: a more precise text than the ``detail`` of the class
     :param errors: messages by field name; the answer has their codes and parameters beside them, in ``error_codes``
     :param members: further members of the answer, such as ``limit``
@@ -74,6 +75,7 @@ class Problem(Exception):
     member_schemas: dict[str, Any] = {}
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
+    optional_headers: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
         if "type" not in vars(cls):
@@ -259,6 +261,17 @@ class VersionConflict(Problem):
     status = 412
     title = "It has changed since you read it"
     detail = "If-Match names another version than `current`, which is what is there now. Decide anew, with its ETag."
+    optional_headers = ("ETag",)
+
+    def __init__(self, current: Any = None, etag: str | None = None) -> None:
+        """Make the problem.
+
+        :param current: the line or the cart as it now is, or None if there is none
+        :param etag: the ETag of ``current``, without quotes
+        """
+        super().__init__(current=current)
+        if etag is not None:
+            self.headers = {"ETag": f'"{etag}"'}
 
 
 class LineVersionConflict(VersionConflict):

@@ -55,7 +55,7 @@ def _aggregates() -> "Aggregates":
     return get_aggregates()
 
 
-VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
+VARY = Constant(Vary="Vary")
 
 
 def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) -> Callable[[View], View]:

@@ -102,4 +102,5 @@ def _version_conflict_answered() -> Iterator[None]:
     try:
         yield
     except VersionChanged as changed:
-        raise LineVersionConflict(current=line_schema.dump(changed.line) if changed.line else None) from None
+        line = changed.line
+        raise LineVersionConflict(line_schema.dump(line) if line else None, line.etag if line else None) from None

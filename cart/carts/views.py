@@ -52,6 +52,8 @@ from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
 
 logger = logging.getLogger(__name__)
 
+CART_ETAG = etag_of("the cart")
+
 blueprint = CartBlueprint("carts", __name__, url_prefix="/cart", description="A shopper's cart and its lines")
 
 
@@ -72,8 +74,8 @@ def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:
 @blueprint.takes(IF_NONE_MATCH)
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 @blueprint.arguments(CartQuerySchema, location="query")
-@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=etag_of("the cart"))
-@blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag")
+@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=CART_ETAG)
+@blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag", headers=CART_ETAG)
 def get_cart(query: dict[str, str], user_id: str) -> Response:
     """Get cart
 
@@ -215,4 +217,4 @@ def _clear_if_unchanged(user_id: str) -> None:
         current = get_table().cart(user_id)
         if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise CartVersionConflict(current=cart_schema.dump(current)) from None
+        raise CartVersionConflict(cart_schema.dump(current), current.etag) from None

@@ -30,7 +30,7 @@ MAX_VERIFIED = 1000  # verified tokens that are remembered
 
 OPEN = "open"  # to everybody, and caches may store the answer
 OPEN_BY_LINK = "open by link"  # the view checks the token of the link
-LIBRARY_ENDPOINTS = {"static", "api-docs.openapi_json", "api-docs.openapi_swagger_ui"}  # open too
+STATIC_ENDPOINT = "static"  # Swagger UI's files, whose view Flask makes; open too
 
 Claims = dict[str, Any]
 View = Callable[..., Any]
@@ -68,7 +68,7 @@ def init_app(app: Flask, config: Config) -> None:
     Call it after all views are registered, since it reads their marks.
     """
     access = {endpoint: vars(view).get("access") for endpoint, view in app.view_functions.items()}
-    cacheable = LIBRARY_ENDPOINTS | {endpoint for endpoint, mark in access.items() if mark == OPEN}
+    cacheable = {STATIC_ENDPOINT} | {endpoint for endpoint, mark in access.items() if mark == OPEN}
     if config.auth_mode != "none":
         identify = _token_verifier(config) if config.auth_mode == "jwt" else partial(_gateway_caller, config)
         app.extensions["cart_access_check"] = partial(_check, config, identify)

@@ -58,7 +58,16 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
         "example": 1,
     },
     "WWW-Authenticate": {"description": "How to authenticate", "schema": {"type": "string"}, "example": "Bearer"},
-    "Vary": {"description": "The request headers that select the format", "schema": {"type": "string"}},
+    "ETag": {
+        "description": "The version of what is there now, for the next `If-Match`; absent if there is nothing",
+        "schema": {"type": "string"},
+        "example": '"4"',
+    },
+    "Vary": {
+        "description": "The headers of a request that select the format",
+        "schema": {"type": "string"},
+        "example": "Accept",
+    },
 }
 
 

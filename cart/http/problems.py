@@ -1,6 +1,7 @@
 """RFC 9457 problems: the handler of every error, and the documentation of the problems of each operation."""
 
 import inspect
+from functools import cached_property
 from threading import RLock
 from typing import Any
 
@@ -12,7 +13,9 @@ from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
 from cart.errors import INT32, BadRequest, BodyTooLarge, InternalError, Message, MethodNotAllowed, NotFound, Problem
-from cart.http.headers import define_headers
+from cart.http import json
+from cart.http.headers import REQUEST_ID, define_headers
+from cart.http.operations import OperationPlugin
 
 NOT_A_SEGMENT = Message(
     "Must be one path segment of 1 to 128 characters, if this was meant to be one.", "not-one-path-segment"
@@ -91,7 +94,7 @@ class ProblemApi(Api):
     def __init__(self, app: Flask) -> None:
         self._undocumented: list[Blueprint] = []
         self._documenting = RLock()
-        super().__init__(app)
+        super().__init__(app, spec_kwargs={"extra_plugins": [OperationPlugin()]})
         app.register_error_handler(Problem, respond_to_problem)
         self.register_field(fields.Integer, "integer", "int32")  # int64 where the field's metadata says so
         self.register_field(fields.Decimal, "number", "double")
@@ -117,6 +120,20 @@ class ProblemApi(Api):
     @spec.setter
     def spec(self, spec: APISpec) -> None:
         self._spec = spec
+
+    def document_of(self, address: str) -> str:
+        """Return the JSON text of the OpenAPI document of the service at an address.
+
+        :param address: the URL below which the paths are, without a slash at its end
+        """
+        return f'{{"servers": [{{"url": {json.dumps(address)}}}], {self._members}'
+
+    @cached_property
+    def _members(self) -> str:
+        """The JSON text of the document's members but its servers, with the closing brace."""
+        members = self.spec.to_dict()
+        del members["servers"]
+        return json.dumps(members)[1:]
 
     def _document_problems(self, kinds: list[type[Problem]]) -> None:
         name, components = response_name(kinds), self._spec.components
@@ -194,9 +211,9 @@ def _one_of(kinds: list[type[Problem]]) -> dict[str, Any]:
 
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
     examples = {kind.__name__: {"value": _example(kind)} for kind in kinds}
-    headers = {name: {"schema": {"type": "string"}, "example": text} for name, text in kinds[0].headers.items()}
+    names = {name for kind in kinds for name in (*kind.headers, *kind.optional_headers)}
     return {
         "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),
         "content": {PROBLEM_JSON: {"schema": {"$ref": _path(schema_name(kinds))}, "examples": examples}},
-        **({"headers": headers} if headers else {}),
+        "headers": {name: name for name in sorted(names | {REQUEST_ID})},
     }

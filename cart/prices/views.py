@@ -32,7 +32,9 @@ from cart.prices.schemas import (
 
 logger = logging.getLogger(__name__)
 
-blueprint = CartBlueprint("products", __name__, description="Price changes, and the carts that hold a product")
+blueprint = CartBlueprint(
+    "products", __name__, description="Price changes, and the carts that hold a product; needs the admin scope"
+)
 
 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
@@ -111,7 +113,7 @@ def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
     if (if_match := if_match_etags()) and not if_match.contains(read.etag):
-        raise CartVersionConflict(current=cart_schema.dump(read))
+        raise CartVersionConflict(cart_schema.dump(read), read.etag)
     accepted = {
         one: with_price(line, line.news.price, now)
         for one, line in lines.items()
