@@ -1,6 +1,7 @@
 """Clients that public generators make from the served document compile, and use the service.
 
 Each program in tests/clients/scenario/ does the same with one client. Its arguments are the service's URL and a user.
+Those of openapi-generator do not use the URL: it is in the clients, since it is in the document that was served.
 
 1. It starts a guest's cart, and adds product 42 for 131072.01 and product 2**53 - 1 for 9999999.99, one unit of each.
 2. It reads the cart.

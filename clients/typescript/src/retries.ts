@@ -43,17 +43,25 @@ export async function sendWithRetries(
   }
 }
 
+/** Return the seconds of `Retry-After`, which can also be a date; `undefined` if it says nothing. */
 function retryAfterSeconds(response: Response): number | undefined {
   const value = response.headers.get("Retry-After");
   if (value === null) return undefined;
-  const seconds = Number(value); // else it is a date, as a gateway may send it
-  return Number.isNaN(seconds) ? Math.max(0, (Date.parse(value) - Date.now()) / 1000) || undefined : seconds;
+  const seconds = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
+  return Number.isNaN(seconds) ? undefined : Math.max(0, seconds);
 }
 
 function sleep(seconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const abort = () => (clearTimeout(timer), reject(signal.reason));
-    const timer = setTimeout(() => (signal.removeEventListener("abort", abort), resolve()), seconds * 1000);
+    const timer = setTimeout(end, seconds * 1000);
     signal.addEventListener("abort", abort, { once: true });
+    function end() {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    }
+    function abort() {
+      clearTimeout(timer);
+      reject(signal.reason);
+    }
   });
 }

@@ -45,7 +45,6 @@ public class Scenario {
 
   public static void main(String[] arguments) throws Exception {
     ApiClient client = new ApiClient();
-    client.updateBaseUri(arguments[0]);
     carts = new CartsApi(client);
     guest = carts.createGuestCart(CartsApi.APICreateGuestCartRequest.newBuilder().build()).getUserId();
 

@@ -56,9 +56,7 @@ func money(amount float64) string {
 }
 
 func main() {
-	configuration := client.NewConfiguration()
-	configuration.Servers = client.ServerConfigurations{{URL: os.Args[1]}}
-	api = client.NewAPIClient(configuration)
+	api = client.NewAPIClient(client.NewConfiguration())
 	started, _, err := api.CartsAPI.CreateGuestCart(ctx).Execute()
 	guest = good(started, err).UserId
 

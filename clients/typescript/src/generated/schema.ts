@@ -128,10 +128,7 @@ export interface paths {
     };
     "/cart/{user_id}/validate": {
         parameters: {
-            query?: {
-                /** @description Correct the cart */
-                fix?: boolean;
-            };
+            query?: never;
             header?: never;
             path: {
                 user_id: string;
@@ -165,7 +162,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** Get what is saved */
+        /**
+         * Get what is saved
+         * @description The lines are in the order in which they were added. A list that has never been used is empty; it is never a 404.
+         */
         get: operations["getSaved"];
         put?: never;
         /**
@@ -261,7 +261,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** List the links to the cart, without their tokens */
+        /**
+         * List the links to the cart, without their tokens
+         * @description A token is only in the answer to the request that created its link. Revoked and expired links are not listed.
+         */
         get: operations["listShares"];
         put?: never;
         /**
@@ -289,7 +292,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Revoke a link, at once */
+        /**
+         * Revoke a link, at once
+         * @description From then on, requests with its token are a 404. A link that does not exist, or no longer, is a 204 too.
+         */
         delete: operations["revokeShare"];
         options?: never;
         head?: never;
@@ -439,12 +445,7 @@ export interface paths {
     };
     "/products/{product_id}/carts": {
         parameters: {
-            query?: {
-                /** @description Lines to read; expired ones are left out of the answer */
-                limit?: number;
-                /** @description The `next_cursor` of the previous answer */
-                cursor?: string;
-            };
+            query?: never;
             header?: never;
             path: {
                 product_id: number;
@@ -491,12 +492,7 @@ export interface paths {
     };
     "/analytics/summary": {
         parameters: {
-            query?: {
-                /** @description The first UTC day; by default 30 days up to the last one */
-                from?: string;
-                /** @description The last UTC day, today by default; 366 days at most */
-                to?: string;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -516,12 +512,7 @@ export interface paths {
     };
     "/analytics/products": {
         parameters: {
-            query?: {
-                /** @description The figure by which products are ranked */
-                sort?: "units" | "carts" | "value";
-                /** @description The most products in the answer */
-                limit?: number;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -564,12 +555,7 @@ export interface paths {
     };
     "/analytics/abandonment": {
         parameters: {
-            query?: {
-                /** @description The first UTC day; by default 30 days up to the last one */
-                from?: string;
-                /** @description The last UTC day, today by default; 366 days at most */
-                to?: string;
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -595,7 +581,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Check that the process runs */
+        /**
+         * Check that the process runs
+         * @description It does not call DynamoDB.
+         */
         get: operations["getHealth"];
         put?: never;
         post?: never;
@@ -612,7 +601,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Check that the table answers */
+        /**
+         * Check that the table answers
+         * @description Otherwise the answer is 429 or 503.
+         */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -1675,26 +1667,18 @@ export interface components {
         /** @description The service has a defect. Its log has the details under the request id. */
         InternalError: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
                 "application/problem+json": components["schemas"]["InternalErrorProblem"];
             };
         };
-        /** @description A field of the path or the body is missing, unknown or outside its limits. */
-        InvalidInput: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["InvalidInputProblem"];
-            };
-        };
         /** @description There is no token, or the token is not valid. */
         Unauthenticated: {
             headers: {
-                /** @example Bearer */
-                "WWW-Authenticate"?: string;
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1704,17 +1688,28 @@ export interface components {
         /** @description The caller may not access this cart or route. The answer does not tell whether it exists. */
         Forbidden: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
                 "application/problem+json": components["schemas"]["ForbiddenProblem"];
             };
         };
+        /** @description A field of the path or the body is missing, unknown or outside its limits. */
+        InvalidInput: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidInputProblem"];
+            };
+        };
         /** @description DynamoDB limits the rate of requests. Nothing was changed, but a clear may be half done. */
         Throttled: {
             headers: {
-                /** @example 1 */
-                "Retry-After"?: string;
+                "Retry-After": components["headers"]["Retry-After"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1724,26 +1719,28 @@ export interface components {
         /** @description DynamoDB cannot be reached, or is too slow. Nothing was changed, but a clear may be half done. */
         Unavailable: {
             headers: {
-                /** @example 1 */
-                "Retry-After"?: string;
+                "Retry-After": components["headers"]["Retry-After"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
                 "application/problem+json": components["schemas"]["UnavailableProblem"];
             };
         };
-        /** @description A field of the path or the body is missing, unknown or outside its limits. Or: The ``Idempotency-Key`` was used before with another request. Nothing was changed. */
-        InvalidInputOrIdempotencyKeyReused: {
+        /** @description The body is not JSON in UTF-8. Or: The HTTP request itself cannot be read. */
+        MalformedJsonOrBadRequest: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["InvalidInputOrIdempotencyKeyReusedProblem"];
+                "application/problem+json": components["schemas"]["MalformedJsonOrBadRequestProblem"];
             };
         };
         /** @description The catalogue does not know the product. */
         ProductNotFound: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1753,24 +1750,17 @@ export interface components {
         /** @description The line would have more than ``CART_MAX_QUANTITY`` units. Nothing was changed. Or: The cart or the saved list would have more than ``CART_MAX_LINES`` lines. Nothing was changed. Or: The line would have more units than are in stock. Nothing was changed. */
         QuantityLimitOrLinesLimitOrInsufficientStock: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
                 "application/problem+json": components["schemas"]["QuantityLimitOrLinesLimitOrInsufficientStockProblem"];
             };
         };
-        /** @description The body is not JSON in UTF-8. Or: The HTTP request itself cannot be read. */
-        MalformedJsonOrBadRequest: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["MalformedJsonOrBadRequestProblem"];
-            };
-        };
         /** @description The body is larger than 64 KiB. */
         BodyTooLarge: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1780,17 +1770,28 @@ export interface components {
         /** @description The header ``Content-Type: application/json`` is missing. */
         UnsupportedMediaType: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
                 "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
+        /** @description A field of the path or the body is missing, unknown or outside its limits. Or: The ``Idempotency-Key`` was used before with another request. Nothing was changed. */
+        InvalidInputOrIdempotencyKeyReused: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidInputOrIdempotencyKeyReusedProblem"];
+            };
+        };
         /** @description DynamoDB cannot be reached, or is too slow. Nothing was changed, but a clear may be half done. Or: The catalogue cannot be reached, is too slow, or sends an invalid answer. Nothing was changed. Or: The answer to a change was lost, or it is half done. Repeat it with its ``Idempotency-Key``, or read the cart. */
         UnavailableOrCatalogUnavailableOrOutcomeUnknown: {
             headers: {
-                /** @example 1 */
-                "Retry-After"?: string;
+                "Retry-After": components["headers"]["Retry-After"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1800,6 +1801,7 @@ export interface components {
         /** @description The cart or the saved list has no line of this product, or the line has expired. Or: The catalogue does not know the product. */
         LineNotFoundOrProductNotFound: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1809,6 +1811,7 @@ export interface components {
         /** @description The line would have more units than are in stock. Nothing was changed. */
         InsufficientStock: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1818,6 +1821,8 @@ export interface components {
         /** @description ``If-Match`` names another version than the line's current one. Nothing was changed. */
         LineVersionConflict: {
             headers: {
+                ETag: components["headers"]["ETag"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1827,8 +1832,8 @@ export interface components {
         /** @description DynamoDB cannot be reached, or is too slow. Nothing was changed, but a clear may be half done. Or: The answer to a change was lost, or it is half done. Repeat it with its ``Idempotency-Key``, or read the cart. */
         UnavailableOrOutcomeUnknown: {
             headers: {
-                /** @example 1 */
-                "Retry-After"?: string;
+                "Retry-After": components["headers"]["Retry-After"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1838,6 +1843,7 @@ export interface components {
         /** @description The service has no catalogue, which it needs to validate a cart: ``CATALOG_URL`` is not set. */
         NoCatalog: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1847,6 +1853,8 @@ export interface components {
         /** @description ``If-Match`` names another version than the cart's current one. Nothing was changed. */
         CartVersionConflict: {
             headers: {
+                ETag: components["headers"]["ETag"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1856,6 +1864,7 @@ export interface components {
         /** @description The cart or the saved list has no line of this product, or the line has expired. */
         LineNotFound: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1865,6 +1874,7 @@ export interface components {
         /** @description The cart or the saved list would have more than ``CART_MAX_LINES`` lines. Nothing was changed. */
         LinesLimit: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1874,6 +1884,7 @@ export interface components {
         /** @description The link is unknown, revoked or expired. */
         ShareNotFound: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1883,6 +1894,7 @@ export interface components {
         /** @description The link is unknown, revoked or expired. Or: The catalogue does not know the product. */
         ShareNotFoundOrProductNotFound: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1892,6 +1904,7 @@ export interface components {
         /** @description The link is unknown, revoked or expired. Or: The cart or the saved list has no line of this product, or the line has expired. Or: The catalogue does not know the product. */
         ShareNotFoundOrLineNotFoundOrProductNotFound: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1901,6 +1914,7 @@ export interface components {
         /** @description The product has no job with this id, or the job is older than 7 days. */
         JobNotFound: {
             headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1910,8 +1924,8 @@ export interface components {
         /** @description ``Accept`` allows neither JSON nor CSV. */
         NotAcceptable: {
             headers: {
-                /** @example Accept */
-                Vary?: string;
+                Vary: components["headers"]["Vary"];
+                "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
@@ -1942,7 +1956,32 @@ export interface components {
         "If-Match": string;
     };
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description The request's id, in the service's log too */
+        "X-Request-ID": string;
+        /**
+         * @description How to authenticate
+         * @example Bearer
+         */
+        "WWW-Authenticate": string;
+        /**
+         * @description Seconds to wait before the request is sent again
+         * @example 1
+         */
+        "Retry-After": number;
+        /**
+         * @description The version of what is there now, for the next `If-Match`; absent if there is nothing
+         * @example "4"
+         */
+        ETag: string;
+        /** @description Sent if the change was made by an earlier request with the same `Idempotency-Key` */
+        "Idempotency-Replayed": "true";
+        /**
+         * @description The headers of a request that select the format
+         * @example Accept
+         */
+        Vary: string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -1967,6 +2006,7 @@ export interface operations {
                 headers: {
                     /** @description The cart */
                     Location?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2014,6 +2054,7 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2042,6 +2083,12 @@ export interface operations {
             /** @description The cart has not changed: `If-None-Match` is its ETag */
             304: {
                 headers: {
+                    /**
+                     * @description The version of the cart, for `If-Match`
+                     * @example "3"
+                     */
+                    ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2079,6 +2126,7 @@ export interface operations {
             /** @description The cart is empty */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2136,6 +2184,8 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2206,6 +2256,7 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2263,6 +2314,7 @@ export interface operations {
             /** @description The line is not in the cart any more, or was not in it */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2311,6 +2363,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2413,6 +2467,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2472,6 +2528,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2546,6 +2603,8 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2602,6 +2661,7 @@ export interface operations {
             /** @description The line is not saved any more, or was not saved */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2648,6 +2708,8 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2709,6 +2771,8 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2757,6 +2821,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2815,6 +2880,7 @@ export interface operations {
                 headers: {
                     /** @description The shared cart */
                     Location?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2862,6 +2928,7 @@ export interface operations {
             /** @description The link does not work any more, or did not exist */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -2909,6 +2976,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3004,6 +3073,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3080,6 +3150,8 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3149,6 +3221,7 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3205,6 +3278,7 @@ export interface operations {
             /** @description The line is not in the cart any more, or was not in it */
             204: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -3250,6 +3324,7 @@ export interface operations {
                 headers: {
                     /** @description The job */
                     Location?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3301,6 +3376,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3354,6 +3430,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3424,6 +3501,7 @@ export interface operations {
                      * @example "3"
                      */
                     ETag?: string;
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3484,8 +3562,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @example Accept */
-                    Vary?: string;
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3552,8 +3630,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @example Accept */
-                    Vary?: string;
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3607,8 +3685,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @example Accept */
-                    Vary?: string;
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3660,8 +3738,8 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
-                    /** @example Accept */
-                    Vary?: string;
+                    Vary: components["headers"]["Vary"];
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3725,6 +3803,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3757,6 +3836,7 @@ export interface operations {
             /** @description OK */
             200: {
                 headers: {
+                    "X-Request-ID": components["headers"]["X-Request-ID"];
                     [name: string]: unknown;
                 };
                 content: {
