@@ -34,7 +34,10 @@ MOVE_PROBLEMS = (
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 @blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
 def get_saved(user_id: str) -> dict[str, Any]:
-    """Get what is saved"""
+    """Get what is saved
+
+    The lines are in the order in which they were added. A list that has never been used is empty; it is never a 404.
+    """
     info(logger, f"Getting what user {user_id} has saved")
     return {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))}
 

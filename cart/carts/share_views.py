@@ -77,7 +77,10 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], in
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 @blueprint.response(200, ShareListSchema, example={"shares": [EXAMPLE_LINK]})
 def list_shares(user_id: str) -> dict[str, Any]:
-    """List the links to the cart, without their tokens"""
+    """List the links to the cart, without their tokens
+
+    A token is only in the answer to the request that created its link. Revoked and expired links are not listed.
+    """
     info(logger, f"Getting the links to the cart of user {user_id}")
     return {"shares": shares.list_shares(get_table(), user_id)}
 
@@ -86,7 +89,10 @@ def list_shares(user_id: str) -> dict[str, Any]:
 @blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The link does not work any more, or did not exist")
 def revoke_share(user_id: str, share_id: str) -> Response:
-    """Revoke a link, at once"""
+    """Revoke a link, at once
+
+    From then on, requests with its token are a 404. A link that does not exist, or no longer, is a 204 too.
+    """
     info(logger, f"Revoking a link to the cart of user {user_id}")
     shares.delete_share(get_table(), user_id, share_id)
     return respond_empty()
