@@ -28,8 +28,9 @@ run: $(RUN_READY) ## run the API on PORT=8000, with ENGINE=ministack or dynamodb
 	@exec .venv/bin/flask --app wsgi serve --from-make --port "$(PORT)" \
 		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(DATA),--data "$(DATA)")
 
+# all tests run on three workers, since most of them wait; with ARGS, in one process, which starts sooner
 test: $(READY) ## run all tests; ARGS="-k expiry" for some, ARGS="-m 'not slow'" for the quick ones
-	@exec .venv/bin/pytest $(ARGS)
+	@exec .venv/bin/pytest $(or $(ARGS),-n 3)
 
 check: $(READY) ## check lint, format, types, Dockerfile, OpenAPI document, known vulnerabilities
 	.venv/bin/ruff check .

@@ -13,7 +13,7 @@ from tests.support.project import ROOT
 PACKAGES = ("cart", "deploy")
 MAX_LINES = 400
 BASE = {"cart.config", "cart.errors", "cart.messages", "cart.context", "cart.logs", "cart.model"}
-FEATURES = {"carts", "prices", "analytics"}
+FEATURES = ("carts", "prices", "analytics")
 BUILDS_ON = {"prices": {"carts"}}  # a feature, and the features that it may import
 
 # For each package: the modules of this project that it may import, also transitively, beside itself

@@ -67,7 +67,11 @@ function separate(path: string, parameters: object) {
   };
 }
 
-/** Return a new key. Unlike `randomUUID`, this also works on pages without HTTPS. */
+/** Return a random UUID, as version 4 of RFC 9562. Unlike `randomUUID`, this also works on pages without HTTPS. */
 function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

@@ -42,6 +42,12 @@ describe("carts", () => {
     assert.equal(second.response?.headers.get("Idempotency-Replayed"), "true");
   });
 
+  test("the key of a change through a link is a UUID", async () => {
+    const { token } = good(await cart.createShare({ user_id, body: { access: "edit" } }));
+    good(await cart.addSharedItem({ token, body: CUP }));
+    assert.equal(good(await cart.getSharedCart({ token })).total_items, 2);
+  });
+
   test("a guest's cart is merged", async () => {
     const guest = good(await cart.createGuestCart());
     good(await cart.addItem({ user_id: guest.user_id, body: CUP }));

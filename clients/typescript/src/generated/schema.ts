@@ -115,7 +115,8 @@ export interface paths {
          * Merge another cart into this one, as when a guest logs in
          * @description Each line of the source, and each saved line, moves once, whatever else happens to either cart. Then the source is
          *     empty, and merging it again changes nothing. Units beyond the limit of a line are removed, and lines beyond the
-         *     limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept.
+         *     limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept. The links to
+         *     the source end; `dry_run` leaves them as they are.
          *
          *     The caller needs the right to both carts. The request takes an `Idempotency-Key`.
          */
@@ -360,7 +361,8 @@ export interface paths {
         put?: never;
         /**
          * Add an item to a shared cart, if the link allows it
-         * @description The rules are the same as for the owner.
+         * @description The rules are the same as for the owner, except for the `Idempotency-Key`: it must be a UUID, unless you also send a
+         *     bearer token. The answer is 404 if the link was ended while the request was carried out.
          */
         post: operations["addSharedItem"];
         delete?: never;
@@ -799,7 +801,7 @@ export interface components {
              */
             limit: number;
         };
-        /** @description The line would have more units than are in stock. Nothing was changed. */
+        /** @description The line would have more units than are in stock, and more than it has now. Nothing was changed. */
         InsufficientStockProblem: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -827,9 +829,30 @@ export interface components {
              * @description Units in stock
              */
             available: number;
+            /**
+             * Format: int32
+             * @description Units that the line has; absent if it has none, or they are not known
+             */
+            quantity?: number;
         };
-        QuantityLimitOrLinesLimitOrInsufficientStockProblem: components["schemas"]["QuantityLimitProblem"] | components["schemas"]["LinesLimitProblem"] | components["schemas"]["InsufficientStockProblem"];
-        /** @description The body is not JSON in UTF-8. */
+        /** @description The catalogue's data of this product cannot be understood. Nothing was changed. A repeat does not help. */
+        ProductUnreadableProblem: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "urn:cart:problem:product-unreadable";
+            /** @description The same for all problems of a type */
+            title: string;
+            /** Format: int32 */
+            status: number;
+            /** @description What happened and what to do, for developers */
+            detail: string;
+            /** @description The request id, which the log lines contain too */
+            instance: string;
+        };
+        QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadableProblem: components["schemas"]["QuantityLimitProblem"] | components["schemas"]["LinesLimitProblem"] | components["schemas"]["InsufficientStockProblem"] | components["schemas"]["ProductUnreadableProblem"];
+        /** @description The body is not JSON in UTF-8, or not compressed as ``Content-Encoding`` says. */
         MalformedJsonProblem: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -870,7 +893,7 @@ export interface components {
             instance: string;
         };
         MalformedJsonOrBadRequestProblem: components["schemas"]["MalformedJsonProblem"] | components["schemas"]["BadRequestProblem"];
-        /** @description The body is larger than 64 KiB. */
+        /** @description The body is larger than 64 KiB, as it is sent or after its ``Content-Encoding`` is decoded. */
         BodyTooLargeProblem: {
             /** @enum {string} */
             type: "urn:cart:problem:body-too-large";
@@ -893,7 +916,10 @@ export interface components {
         };
         /** @description The header ``Content-Type: application/json`` is missing. */
         UnsupportedMediaTypeProblem: {
-            /** @enum {string} */
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
             type: "urn:cart:problem:unsupported-media-type";
             /** @description The same for all problems of a type */
             title: string;
@@ -912,6 +938,31 @@ export interface components {
                 [key: string]: components["schemas"]["ErrorCode"][];
             };
         };
+        /** @description ``Content-Encoding`` names another coding than ``gzip``. The header ``Accept-Encoding`` says what is valid. */
+        UnsupportedContentEncodingProblem: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "urn:cart:problem:unsupported-content-encoding";
+            /** @description The same for all problems of a type */
+            title: string;
+            /** Format: int32 */
+            status: number;
+            /** @description What happened and what to do, for developers */
+            detail: string;
+            /** @description The request id, which the log lines contain too */
+            instance: string;
+            /** @description Messages by field, parameter or header */
+            errors: {
+                [key: string]: string[];
+            };
+            /** @description For each message in `errors`, in the same order, its code */
+            error_codes: {
+                [key: string]: components["schemas"]["ErrorCode"][];
+            };
+        };
+        UnsupportedMediaTypeOrUnsupportedContentEncodingProblem: components["schemas"]["UnsupportedMediaTypeProblem"] | components["schemas"]["UnsupportedContentEncodingProblem"];
         /** @description The ``Idempotency-Key`` was used before with another request. Nothing was changed. */
         IdempotencyKeyReusedProblem: {
             /**
@@ -929,7 +980,7 @@ export interface components {
             instance: string;
         };
         InvalidInputOrIdempotencyKeyReusedProblem: components["schemas"]["InvalidInputProblem"] | components["schemas"]["IdempotencyKeyReusedProblem"];
-        /** @description The catalogue cannot be reached, is too slow, or sends an invalid answer. Nothing was changed. */
+        /** @description The catalogue cannot be reached, is too slow, fails, or refuses the service's token. Nothing was changed. */
         CatalogUnavailableProblem: {
             /**
              * @description discriminator enum property added by openapi-typescript
@@ -979,6 +1030,7 @@ export interface components {
             instance: string;
         };
         LineNotFoundOrProductNotFoundProblem: components["schemas"]["LineNotFoundProblem"] | components["schemas"]["ProductNotFoundProblem"];
+        InsufficientStockOrProductUnreadableProblem: components["schemas"]["InsufficientStockProblem"] | components["schemas"]["ProductUnreadableProblem"];
         /** @description ``If-Match`` names another version than the line's current one. Nothing was changed. */
         LineVersionConflictProblem: {
             /** @enum {string} */
@@ -1178,10 +1230,10 @@ export interface components {
         };
         LineProblem: {
             /**
-             * @description `price_changed`: the catalogue has another price; `out_of_stock`: none is in stock; `insufficient_stock`: fewer units are in stock than the line has; `discontinued`: the catalogue does not know the product any more
+             * @description `price_changed`: the catalogue has another price; `out_of_stock`: none is in stock; `insufficient_stock`: fewer units are in stock than the line has; `discontinued`: the catalogue does not know the product any more; `unreadable`: its data of the product cannot be understood
              * @enum {string}
              */
-            type: "price_changed" | "out_of_stock" | "insufficient_stock" | "discontinued";
+            type: "price_changed" | "out_of_stock" | "insufficient_stock" | "discontinued" | "unreadable";
             /**
              * Format: double
              * @description With `price_changed`: the line's price
@@ -1210,7 +1262,7 @@ export interface components {
              */
             price: number;
             /**
-             * @description `changed`: the line was corrected; `saved_for_later`: it was moved to the saved list; `left`: the saved list has no room for it
+             * @description `changed`: the line was corrected; `saved_for_later`: it was moved to the saved list; `left`: it is unchanged, because the saved list has no room for it or its product is `unreadable`
              * @enum {string}
              */
             action: "changed" | "saved_for_later" | "left";
@@ -1295,6 +1347,24 @@ export interface components {
              * @description Units that were removed, since they exceed the limit
              */
             cut: number;
+        };
+        /** @description The cart would have more than ``CART_MAX_SHARES`` links. Nothing was changed. */
+        SharesLimitProblem: {
+            /** @enum {string} */
+            type: "urn:cart:problem:shares-limit";
+            /** @description The same for all problems of a type */
+            title: string;
+            /** Format: int32 */
+            status: number;
+            /** @description What happened and what to do, for developers */
+            detail: string;
+            /** @description The request id, which the log lines contain too */
+            instance: string;
+            /**
+             * Format: int32
+             * @description Links that a cart may have
+             */
+            limit: number;
         };
         /** @description The link is unknown, revoked or expired. */
         ShareNotFoundProblem: {
@@ -1727,7 +1797,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnavailableProblem"];
             };
         };
-        /** @description The body is not JSON in UTF-8. Or: The HTTP request itself cannot be read. */
+        /** @description The body is not JSON in UTF-8, or not compressed as ``Content-Encoding`` says. Or: The HTTP request itself cannot be read. */
         MalformedJsonOrBadRequest: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1747,17 +1817,17 @@ export interface components {
                 "application/problem+json": components["schemas"]["ProductNotFoundProblem"];
             };
         };
-        /** @description The line would have more than ``CART_MAX_QUANTITY`` units. Nothing was changed. Or: The cart or the saved list would have more than ``CART_MAX_LINES`` lines. Nothing was changed. Or: The line would have more units than are in stock. Nothing was changed. */
-        QuantityLimitOrLinesLimitOrInsufficientStock: {
+        /** @description The line would have more than ``CART_MAX_QUANTITY`` units. Nothing was changed. Or: The cart or the saved list would have more than ``CART_MAX_LINES`` lines. Nothing was changed. Or: The line would have more units than are in stock, and more than it has now. Nothing was changed. Or: The catalogue's data of this product cannot be understood. Nothing was changed. A repeat does not help. */
+        QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadable: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["QuantityLimitOrLinesLimitOrInsufficientStockProblem"];
+                "application/problem+json": components["schemas"]["QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadableProblem"];
             };
         };
-        /** @description The body is larger than 64 KiB. */
+        /** @description The body is larger than 64 KiB, as it is sent or after its ``Content-Encoding`` is decoded. */
         BodyTooLarge: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
@@ -1767,14 +1837,15 @@ export interface components {
                 "application/problem+json": components["schemas"]["BodyTooLargeProblem"];
             };
         };
-        /** @description The header ``Content-Type: application/json`` is missing. */
-        UnsupportedMediaType: {
+        /** @description The header ``Content-Type: application/json`` is missing. Or: ``Content-Encoding`` names another coding than ``gzip``. The header ``Accept-Encoding`` says what is valid. */
+        UnsupportedMediaTypeOrUnsupportedContentEncoding: {
             headers: {
+                "Accept-Encoding": components["headers"]["Accept-Encoding"];
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
+                "application/problem+json": components["schemas"]["UnsupportedMediaTypeOrUnsupportedContentEncodingProblem"];
             };
         };
         /** @description A field of the path or the body is missing, unknown or outside its limits. Or: The ``Idempotency-Key`` was used before with another request. Nothing was changed. */
@@ -1787,7 +1858,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidInputOrIdempotencyKeyReusedProblem"];
             };
         };
-        /** @description DynamoDB cannot be reached, or is too slow. Nothing was changed, but a clear may be half done. Or: The catalogue cannot be reached, is too slow, or sends an invalid answer. Nothing was changed. Or: The answer to a change was lost, or it is half done. Repeat it with its ``Idempotency-Key``, or read the cart. */
+        /** @description DynamoDB cannot be reached, or is too slow. Nothing was changed, but a clear may be half done. Or: The catalogue cannot be reached, is too slow, fails, or refuses the service's token. Nothing was changed. Or: The answer to a change was lost, or it is half done. Repeat it with its ``Idempotency-Key``, or read the cart. */
         UnavailableOrCatalogUnavailableOrOutcomeUnknown: {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
@@ -1808,14 +1879,14 @@ export interface components {
                 "application/problem+json": components["schemas"]["LineNotFoundOrProductNotFoundProblem"];
             };
         };
-        /** @description The line would have more units than are in stock. Nothing was changed. */
-        InsufficientStock: {
+        /** @description The line would have more units than are in stock, and more than it has now. Nothing was changed. Or: The catalogue's data of this product cannot be understood. Nothing was changed. A repeat does not help. */
+        InsufficientStockOrProductUnreadable: {
             headers: {
                 "X-Request-ID": components["headers"]["X-Request-ID"];
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["InsufficientStockProblem"];
+                "application/problem+json": components["schemas"]["InsufficientStockOrProductUnreadableProblem"];
             };
         };
         /** @description ``If-Match`` names another version than the line's current one. Nothing was changed. */
@@ -1879,6 +1950,16 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["LinesLimitProblem"];
+            };
+        };
+        /** @description The cart would have more than ``CART_MAX_SHARES`` links. Nothing was changed. */
+        SharesLimit: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["SharesLimitProblem"];
             };
         };
         /** @description The link is unknown, revoked or expired. */
@@ -1945,8 +2026,8 @@ export interface components {
          */
         "If-None-Match": string;
         /**
-         * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-         * @example "8e03978e-40d5-43e8-bc93"
+         * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+         * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
          */
         "Idempotency-Key": string;
         /**
@@ -1969,6 +2050,11 @@ export interface components {
          * @example 1
          */
         "Retry-After": number;
+        /**
+         * @description The codings that the body of a request can have
+         * @example gzip
+         */
+        "Accept-Encoding": string;
         /**
          * @description The version of what is there now, for the next `If-Match`; absent if there is nothing
          * @example "4"
@@ -2145,8 +2231,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -2207,9 +2293,9 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ProductNotFound"];
-            409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStock"];
+            409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadable"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInputOrIdempotencyKeyReused"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -2278,10 +2364,10 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["LineNotFoundOrProductNotFound"];
-            409: components["responses"]["InsufficientStock"];
+            409: components["responses"]["InsufficientStockOrProductUnreadable"];
             412: components["responses"]["LineVersionConflict"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInput"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -2333,8 +2419,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -2432,7 +2518,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInputOrIdempotencyKeyReused"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -2447,8 +2533,8 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -2564,8 +2650,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -2626,9 +2712,9 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ProductNotFound"];
-            409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStock"];
+            409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadable"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInputOrIdempotencyKeyReused"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -2680,8 +2766,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -2743,8 +2829,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -2899,8 +2985,9 @@ export interface operations {
             400: components["responses"]["MalformedJsonOrBadRequest"];
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
+            409: components["responses"]["SharesLimit"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInput"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -2946,8 +3033,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -3046,7 +3133,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ShareNotFound"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInputOrIdempotencyKeyReused"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -3111,8 +3198,8 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422.
-                 * @example "8e03978e-40d5-43e8-bc93"
+                 * @description A new key for each new change. A request with the same key and the same content within 24 hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.
+                 * @example "8e03978e-40d5-43e8-bc93-6894a57f9324"
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
                 /**
@@ -3172,9 +3259,9 @@ export interface operations {
             400: components["responses"]["MalformedJsonOrBadRequest"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ShareNotFoundOrProductNotFound"];
-            409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStock"];
+            409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadable"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInputOrIdempotencyKeyReused"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -3242,10 +3329,10 @@ export interface operations {
             400: components["responses"]["MalformedJsonOrBadRequest"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ShareNotFoundOrLineNotFoundOrProductNotFound"];
-            409: components["responses"]["InsufficientStock"];
+            409: components["responses"]["InsufficientStockOrProductUnreadable"];
             412: components["responses"]["LineVersionConflict"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInput"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -3348,7 +3435,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInput"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
@@ -3532,7 +3619,7 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             412: components["responses"]["CartVersionConflict"];
             413: components["responses"]["BodyTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInput"];
             429: components["responses"]["Throttled"];
             500: components["responses"]["InternalError"];
