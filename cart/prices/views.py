@@ -11,8 +11,7 @@ from flask import Response
 from cart.carts.examples import EXAMPLE_CART
 from cart.carts.items import ETAG, location_of
 from cart.carts.schemas import cart_schema
-from cart.dynamodb.idempotency import UNFINISHED, KeptAnswer, Step, carry_out_once
-from cart.dynamodb.table import split_actions
+from cart.dynamodb.idempotency import UNFINISHED, KeptAnswer, Step, carry_out_once, split_actions
 from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
 from cart.http.blueprint import CartBlueprint
 from cart.http.converters import UserId
