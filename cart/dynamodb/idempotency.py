@@ -95,7 +95,7 @@ def carry_out_once(table: CartTable, user_id: str, key: IdempotencyKey | None, m
                     table.transact([*_put_record(table, user_id, key, answer, progress), *actions])
                     progress = answer
             except (*REFUSALS, TransactionCancelled) as error:
-                stored = _stored_answer(table, user_id, key) if key else None
+                stored = stored_answer(table, user_id, key) if key else None
                 if stored and stored.status != UNFINISHED:
                     return stored
                 if not isinstance(error, TransactionCancelled):
@@ -205,8 +205,8 @@ def _unchanged_condition(progress: KeptAnswer | None, now: float) -> Row:
     }
 
 
-def _stored_answer(table: CartTable, user_id: str, key: IdempotencyKey) -> KeptAnswer | None:
-    """Return the answer in the key's record, or None if there is no record or it has expired.
+def stored_answer(table: CartTable, user_id: str, key: IdempotencyKey) -> KeptAnswer | None:
+    """Return the answer in the key's record, or None if there is no record or it has expired. One GetItem.
 
     :raise IdempotencyKeyReused: it is the answer to another request (422)
     """

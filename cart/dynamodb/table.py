@@ -261,8 +261,7 @@ class CartTable:
         writes: list[Row] = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
         if writes:
             writes.append({"PutRequest": {"Item": cleared_row(user_id)}})
-        for start in range(0, len(writes), BATCH_ROWS):
-            self._write_batch(writes[start : start + BATCH_ROWS])
+        self.write_batches(writes)
 
     def put_line(self, user_id: str, place: Place, line: Line, read: Line | None) -> Row:
         """Return the transaction action that stores a line if its row has not changed, and sets a new expiry.
@@ -388,6 +387,14 @@ class CartTable:
         """
         if actions:
             call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
+
+    def write_batches(self, writes: list[Row]) -> None:
+        """Put and delete rows, in no order. One BatchWriteItem for each 25 rows.
+
+        :param writes: requests of BatchWriteItem
+        """
+        for start in range(0, len(writes), BATCH_ROWS):
+            self._write_batch(writes[start : start + BATCH_ROWS])
 
     def _write_batch(self, writes: list[Row]) -> None:
         """Write at most ``BATCH_ROWS`` rows, and repeat those that DynamoDB did not process."""

@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 
 from cart.errors import InternalError, Problem
 from cart.http.auth import OPEN, OPEN_BY_LINK, allow
+from cart.http.headers import CONDITIONS
 from cart.http.parser import RequestParser
 from cart.http.problems import response_name
 from cart.http.schema import Constant
@@ -37,6 +38,26 @@ class CartBlueprint(Blueprint):
         self.problem_groups += by_status.values()
         responses = Constant({status: response_name(group) for status, group in by_status.items()})
         return partial(_document, responses=responses)
+
+    def takes(self, *headers: str) -> Callable[[View], View]:
+        """Document the headers that an operation reads, and mark its view with the conditions among them.
+
+        :param headers: names in ``REQUEST_HEADERS``
+        """
+
+        def document(view: View) -> View:
+            arguments = view.__dict__.setdefault("_apidoc", {}).setdefault("arguments", {})
+            arguments["parameters"] = [*arguments.get("parameters", []), *headers]
+            view.__dict__["conditions"] = CONDITIONS.intersection(headers)
+            return view
+
+        return document
+
+    def arguments(self, schema: Any, *, location: str = "json", **documentation: Any) -> Callable[[View], View]:
+        """Document a part of the request and give it to the view, as flask-smorest does, but in one wrapper."""
+        document = _without_wrapper(super().arguments(schema, location=location, **documentation))
+        give = self.ARGUMENTS_PARSER.use_args(schema, location=location)
+        return lambda view: give(document(view))
 
     def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
         """Document a response and dump what the view returns, as flask-smorest does.

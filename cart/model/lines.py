@@ -152,7 +152,10 @@ class CartAndSaved(Cart):
 
     @property
     def etag(self) -> str:
-        """The ETag without quotes. It changes whenever a line or a saved line is added, removed or changed."""
+        """The ETag without quotes. It changes whenever a line or a saved line is added, removed or changed.
+
+        It begins with the cart's own ETag, which a condition on the cart compares.
+        """
         return f"{super().etag}{_etag([line.values for line in self.saved])}"
 
 
