@@ -8,11 +8,12 @@ transactions. A line of the next transactions that has changed stays, and the ca
 import re
 
 from cart.dynamodb.failures import TransactionCancelled
+from cart.dynamodb.idempotency import split_actions
 from cart.dynamodb.keys import CLEARED, row_key
 from cart.dynamodb.packing import pack_text, unpack_text
 from cart.dynamodb.retries import attempts
 from cart.dynamodb.rows import cleared_row
-from cart.dynamodb.table import TRANSACTION_ROWS, CartTable, split_actions
+from cart.dynamodb.table import TRANSACTION_ROWS, CartTable
 from cart.errors import OutcomeUnknown, Throttled, Unavailable
 from cart.model.lines import CART, Cart, Line
 

@@ -11,7 +11,7 @@ from cart.dynamodb.keys import IDEMPOTENCY, Row, line_key, row_key
 from cart.dynamodb.packing import pack_text, unpack_text
 from cart.dynamodb.retries import attempts
 from cart.dynamodb.rows import is_live, line_of, number
-from cart.dynamodb.table import CartTable
+from cart.dynamodb.table import TRANSACTION_ROWS, CartTable
 from cart.errors import (
     CatalogUnavailable,
     IdempotencyKeyReused,
@@ -66,6 +66,11 @@ class KeptAnswer(NamedTuple):
 Step = tuple[list[Row], KeptAnswer]  # the actions of one transaction, and the answer after it
 MakeSteps = Callable[[KeptAnswer | None], Iterator[Step]]
 MakeAnswer = Callable[[Line], KeptAnswer]
+
+
+def split_actions(actions: list[Row]) -> list[list[Row]]:
+    """Return actions in parts of one transaction each; without actions, there is no part."""
+    return [actions[start : start + TRANSACTION_ROWS] for start in range(0, len(actions), TRANSACTION_ROWS)]
 
 
 def carry_out_once(table: CartTable, user_id: str, key: IdempotencyKey | None, make_steps: MakeSteps) -> KeptAnswer:

@@ -15,8 +15,11 @@ from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
 from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import (
     LINE_ATTRIBUTES,
+    NOT_LIVE,
     PRICE_CHANGE_ATTRIBUTES,
+    UNREADABLE,
     IfMatch,
+    NotALine,
     StoredCart,
     cleared_row,
     is_live,
@@ -27,12 +30,10 @@ from cart.dynamodb.rows import (
     live_line,
     number,
     projected_line_of,
+    readable_rows,
+    version_condition,
 )
-from cart.errors import (
-    OutcomeUnknown,
-    Throttled,
-    Unavailable,
-)
+from cart.errors import OutcomeUnknown, Throttled, Unavailable
 from cart.model.limits import Limits, line_not_found, refuse_increase, refuse_line, refuse_quantity, refuse_stock
 from cart.model.lines import CART, SAVED, Line, Place, iso
 
@@ -42,12 +43,8 @@ if TYPE_CHECKING:
 TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
+NO_ROW = "attribute_not_exists(item_id)"
 REMOVE_PRICE_CHANGE = f"REMOVE {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
-
-
-def split_actions(actions: list[Row]) -> list[list[Row]]:
-    """Return actions in parts of one transaction each; without actions, there is no part."""
-    return [actions[start : start + TRANSACTION_ROWS] for start in range(0, len(actions), TRANSACTION_ROWS)]
 
 
 class VersionChanged(Exception):
@@ -76,23 +73,37 @@ class CartTable:
 
     def lines(self, user_id: str, place: Place = CART) -> list[Line]:
         """Return the live lines of a cart or saved list, in no order. One strongly consistent Query for each MB."""
-        return [projected_line_of(row) for row in self._line_rows(user_id, place)]
+        try:
+            return [projected_line_of(row) for row in self._line_rows(user_id, place)]
+        except UNREADABLE:
+            return [projected_line_of(row) for row in self._repaired_rows(user_id, place)]
 
     def cart(self, user_id: str) -> StoredCart:
         """Return a cart, of which a user that has none has an empty one. One strongly consistent Query for each MB."""
-        return StoredCart(user_id, self._line_rows(user_id, CART))
+        try:
+            return StoredCart(user_id, self._line_rows(user_id, CART))
+        except UNREADABLE:
+            return StoredCart(user_id, self._repaired_rows(user_id, CART))
 
     def _line_rows(self, user_id: str, place: Place) -> list[Row]:
         """Return the rows of live lines, with ``LINE_ATTRIBUTES``."""
         pages = self._query_live(user_id, place, ProjectionExpression=LINE_ATTRIBUTES)
         return [row for page in pages for row in page["Items"]]
 
+    def _repaired_rows(self, user_id: str, place: Place) -> list[Row]:
+        """Read the rows of live lines again, with all attributes, and return them in a form that can be read."""
+        rows = (row for page in self._query_live(user_id, place) for row in page["Items"])
+        return [row for row in readable_rows(rows) if is_live(row)]
+
     def all_lines(self, user_id: str) -> dict[Place, dict[int, Line]]:
         """Return all lines by place and product, live and expired. One Query for each MB."""
         lines: dict[Place, dict[int, Line]] = {CART: {}, SAVED: {}}
         for page in self._query(user_id):
             for row in page["Items"]:
-                line = line_of(row)
+                try:
+                    line = line_of(row)
+                except NotALine:
+                    continue
                 place = CART if row["item_id"]["S"].startswith(LINE_PREFIXES[CART]) else SAVED
                 lines[place][line.product_id] = line
         return lines
@@ -163,7 +174,8 @@ class CartTable:
                     product_id,
                     f"{fields}, added_at = if_not_exists(added_at, :now),"
                     " version = if_not_exists(version, :start) + :one ADD quantity :quantity",
-                    "attribute_not_exists(item_id) OR (#ttl > :epoch AND quantity <= :room)",
+                    "attribute_not_exists(item_id)"
+                    " OR (#ttl > :epoch AND quantity <= :room AND attribute_exists(price))",
                     values | limits,
                 )
             except ConditionFailed as failed:
@@ -174,9 +186,10 @@ class CartTable:
                     user_id,
                     place,
                     product_id,
-                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one {REMOVE_PRICE_CHANGE}",
-                    "attribute_exists(item_id) AND #ttl <= :epoch",
-                    values,
+                    f"{fields}, added_at = :now, quantity = :quantity,"
+                    f" version = if_not_exists(version, :start) + :one {REMOVE_PRICE_CHANGE}",
+                    NOT_LIVE,
+                    values | {":start": limits[":start"], ":number": {"S": "N"}},
                 )
             except ConditionFailed:
                 continue  # another request replaced the line, or DynamoDB deleted it: start again
@@ -214,7 +227,7 @@ class CartTable:
                 user_id,
                 CART,
                 product_id,
-                "SET quantity = :quantity, version = version + :one",
+                "SET quantity = :quantity, version = if_not_exists(version, :one) + :one",
                 condition,
                 {":quantity": number(quantity), ":one": number(1)} | versions,
             )
@@ -257,6 +270,7 @@ class CartTable:
         """
         values = line_values(line) | {"ttl": number(time.time() + self.ttl_seconds[place])}
         new = {f":{name}": value for name, value in values.items()}
+        condition, versions = version_condition(frozenset({read.version})) if read else (NO_ROW, {})
         return {
             "Update": {
                 "TableName": self.name,
@@ -264,9 +278,9 @@ class CartTable:
                 "UpdateExpression": "SET "
                 + ", ".join(f"#{name} = :{name}" for name in values)
                 + ("" if line.change else f" {REMOVE_PRICE_CHANGE}"),
-                "ConditionExpression": "version = :read" if read else "attribute_not_exists(item_id)",
+                "ConditionExpression": condition,
                 "ExpressionAttributeNames": {f"#{name}": name for name in values},
-                "ExpressionAttributeValues": new | ({":read": number(read.version)} if read else {}),
+                "ExpressionAttributeValues": new | versions,
             }
         }
 

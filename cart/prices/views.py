@@ -9,8 +9,7 @@ from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
 from cart.carts.schemas import cart_schema
-from cart.dynamodb.idempotency import UNFINISHED, KeptAnswer, Step, carry_out_once
-from cart.dynamodb.table import split_actions
+from cart.dynamodb.idempotency import UNFINISHED, KeptAnswer, Step, carry_out_once, split_actions
 from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table

@@ -441,6 +441,7 @@ def assert_unreadable(on_moto, user, products, moto_store, capsys):
         *(details(price=f'"{price}"') for price in ("", "free", "1,000", "1.000,00", "1e3", "010", "+1", " 1", "١")),
         *(details(price=f'"{price}"') for price in ("19.999", "-1", "NaN", "9" * 5000, "$10")),
         *(details(name=name) for name in ("", "null", "7", '""', '" "', r'"\u0000\n"', r'"\ud800"')),
+        *(details(name=name) for name in (r'"\u200b\u2060"', r'"\u3164\n\ud800"', r'"\u2800 \ufeff"')),
         *(details(product_id=product_id) for product_id in ("", "43", '"43"', "null", "42.5")),
         b"\xff" + GOOD.encode(),
         GOOD.replace("}", ', "price": 1.00}'),
