@@ -18,6 +18,7 @@ from tests.support.running import Caller, serving
 from tests.support.stores import CUP
 
 SNAPSHOT = ROOT / "tests" / "openapi.json"
+HOOKS = ROOT / "tests" / "support" / "schemathesis_hooks.py"
 
 
 # The headers of an answer that the document declares for each operation which can send them
@@ -311,7 +312,7 @@ def test_schemathesis_finds_no_failure(tmp_path):
         process = subprocess.run(
             command,
             cwd=tmp_path,
-            env=os.environ | {"SHARE_TOKEN": token, "CURSOR": cursor},
+            env=os.environ | {"SHARE_TOKEN": token, "CURSOR": cursor, "HOOKS": str(HOOKS), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=300,

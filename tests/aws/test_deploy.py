@@ -434,7 +434,8 @@ def test_documentation_is_complete(event_run):
     spec = importlib.util.find_spec("flask_swagger_ui")
     for name in FILES:
         assert content(event_run.answers[name]) == (Path(spec.origin).parent / "dist" / name).read_bytes(), name
-    local_document = create_app(Config(cart_max_quantity=7)).test_client().get("/openapi.json").json
+    local_answer = create_app(Config(cart_max_quantity=7)).test_client().get("/openapi.json")
+    local_document = json.loads(local_answer.data)
     for name, address in (("openapi", f"https://{API}/local"), ("openapi on own domain", f"https://{SHOP}")):
         assert event_run.json(name) == local_document | {"servers": [{"url": address}]}
 

@@ -59,13 +59,21 @@ def running(
         engines.stop(process)
 
 
-def get(address: str, path: str) -> tuple[int, dict]:
+def get(address: str, path: str, **headers: str) -> tuple[int, dict]:
     connection = http.client.HTTPConnection(address, timeout=30)
-    connection.request("GET", path)
+    connection.request("GET", path, headers=headers)
     with connection.getresponse() as answer:
         result = answer.status, json.load(answer)
     connection.close()
     return result
+
+
+@pytest.mark.parametrize(("allowed", "scheme"), [("127.0.0.1", "https"), ("192.0.2.1", "http")])
+def test_document_names_the_address_that_a_trusted_proxy_passes_on(tmp_path, allowed, scheme):
+    with served("http://127.0.0.1:1", tmp_path / "log", FORWARDED_ALLOW_IPS=allowed) as address:
+        passed_on = {"Host": "shop.example", "X-Forwarded-Proto": "https"}
+        status, document = get(address, "/openapi.json", **passed_on)
+    assert (status, document["servers"]) == (200, [{"url": f"{scheme}://shop.example"}])
 
 
 def test_one_process_waits_for_many_dynamodb_answers_at_once(tmp_path):
