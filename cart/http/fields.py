@@ -24,8 +24,8 @@ INVISIBLE = (
     "\\s\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
     "\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
 )
-# The OpenAPI document leaves these out: ECMA-262 cannot read those above U+FFFF without the flag `u`, and Go compiles no
-# source with U+FEFF
+# The OpenAPI document leaves these out: ECMA-262 cannot read those above U+FFFF without the flag `u`, and Go compiles
+# no source with U+FEFF
 UNDOCUMENTED_INVISIBLE = "\ufeff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 NAME_PATTERN = f"^[^{CONTROL}]*[^{CONTROL}{INVISIBLE}][^{CONTROL}]*$"
 
