@@ -30,7 +30,7 @@ import openapi_generator_cli
 import pytest
 
 from cart.commands import engines
-from tests.support.node import node_modules
+from tests.support.node import packages
 from tests.support.project import ROOT, missing
 from tests.support.running import serving
 
@@ -183,13 +183,13 @@ def builds(url: str, folder: Path) -> Iterator[dict[str, Future[list[str]]]]:
     document = folder / "openapi.json"
     with urllib.request.urlopen(f"{url}/openapi.json", timeout=20) as response:
         document.write_bytes(response.read())
-    packages = node_modules(TYPESCRIPT)
+    installed = packages(TYPESCRIPT)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         futures = {}
         for client in [*CLIENTS, kotlin]:
             own = folder / client.__name__
             own.mkdir()
-            (own / "node_modules").symlink_to(packages)
+            (own / "node_modules").symlink_to(installed)
             futures[client.__name__] = pool.submit(client, document, own)
         yield futures
 

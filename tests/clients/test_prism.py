@@ -15,7 +15,7 @@ import pytest
 
 from cart.commands import engines
 from tests.support.documents import Page
-from tests.support.node import tool
+from tests.support.node import TOOLS, packages
 from tests.support.products_service import products_service
 from tests.support.project import ROOT
 from tests.support.running import Answer, Caller, serving
@@ -30,7 +30,7 @@ START_WITHIN_SECONDS = 60
 def prism(*arguments: str | Path) -> Iterator[str]:
     """Run Prism; the value is its URL."""
     port = engines.free_port()
-    command = [tool("prism"), *arguments, f"--port={port}"]
+    command = [packages(TOOLS) / ".bin" / "prism", *arguments, f"--port={port}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -18,7 +18,7 @@ from playwright.sync_api import sync_playwright
 
 from cart.commands import engines
 from tests.support.browser import FLAGS
-from tests.support.node import node_modules
+from tests.support.node import packages
 from tests.support.project import ROOT, missing
 from tests.support.running import serving
 
@@ -41,7 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the client with its packages installed."""
     project = tmp_path_factory.mktemp("client") / "typescript"
     shutil.copytree(SOURCE, project, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    (project / "node_modules").symlink_to(node_modules(SOURCE))
+    (project / "node_modules").symlink_to(packages(SOURCE))
     return project
 
 
@@ -71,19 +71,19 @@ def test_npm_test_passes(project, url):
 def shop(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the packed client as npm installs it, and the program of its README, compiled: readme.js."""
     shop = tmp_path_factory.mktemp("shop")
-    packages = shop / "node_modules"
-    packages.mkdir()
+    installed = shop / "node_modules"
+    installed.mkdir()
     run("npm", "pack", f"--pack-destination={shop}", cwd=project)
     with tarfile.open(shop / "cart-client-0.1.0.tgz") as archive:
         archive.extractall(shop, filter="data")
-    (shop / "package").rename(packages / "cart-client")
+    (shop / "package").rename(installed / "cart-client")
     for name in RUNTIME:
-        (packages / name).symlink_to(node_modules(SOURCE) / name)
+        (installed / name).symlink_to(packages(SOURCE) / name)
     (program,) = re.findall(r"```ts\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL)
     (shop / "readme.ts").write_text(program)
     (shop / "package.json").write_text('{"type": "module"}')
     options = ("--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom")
-    run(node_modules(SOURCE) / ".bin" / "tsc", *options, "readme.ts", cwd=shop)
+    run(packages(SOURCE) / ".bin" / "tsc", *options, "readme.ts", cwd=shop)
     return shop
 
 

@@ -42,20 +42,20 @@ def node_modules(folder: Path) -> Path:
 def _install(folder: Path, scratch: Path) -> None:
     if shutil.which("npm") is None:
         raise NpmFailed("npm is not installed (on Debian: apt-get install npm)")
-    packages = scratch / "packages"
-    packages.mkdir()
+    project = scratch / "packages"
+    project.mkdir()
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(folder / name, packages)
+        shutil.copy(folder / name, project)
     command = ["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
-    npm = subprocess.run(command, cwd=packages, capture_output=True, text=True, check=False)
+    npm = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     if npm.returncode:
         raise NpmFailed(f"npm could not install the packages of {folder}: {npm.stderr.strip().splitlines()[-1:]}")
 
 
-def tool(name: str) -> str:
-    """Return the path of a program of tests/clients/package.json; without npm, skip the test."""
+def packages(folder: Path) -> Path:
+    """Return ``node_modules`` of a folder for a test, which is skipped if they cannot be installed."""
     try:
-        return str(node_modules(TOOLS) / ".bin" / name)
+        return node_modules(folder)
     except NpmFailed as error:
         missing(str(error))
         raise
@@ -65,7 +65,7 @@ def main(name: str, *arguments: str) -> None:
     try:
         program = node_modules(TOOLS) / ".bin" / name
     except NpmFailed as error:
-        sys.exit(str(error))
+        sys.exit(f"cart: {error}")
     os.execve(program, [str(program), *arguments], os.environ | QUIET)
 
 
