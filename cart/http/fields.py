@@ -22,10 +22,11 @@ MAX_NAME_CHARACTERS = 200
 CONTROL = r"\x00-\x1F\x7F-\x9F"
 INVISIBLE = (
     "\\s\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    "\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
 )
-INVISIBLE_ABOVE_FFFF = "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-# For the OpenAPI document. The characters above U+FFFF are left out: without the flag `u`, ECMA-262 cannot read them
+# The OpenAPI document leaves these out: ECMA-262 cannot read those above U+FFFF without the flag `u`, and Go compiles
+# no source with U+FEFF
+UNDOCUMENTED_INVISIBLE = "\ufeff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 NAME_PATTERN = f"^[^{CONTROL}]*[^{CONTROL}{INVISIBLE}][^{CONTROL}]*$"
 
 
@@ -109,7 +110,7 @@ def has_visible_character(name: str) -> bool:
 @cache
 def _visible() -> re.Pattern[str]:
     """Return the pattern of one visible character. It is compiled at the first name that is not ASCII."""
-    return re.compile(f"[^{CONTROL}{INVISIBLE}{INVISIBLE_ABOVE_FFFF}]")
+    return re.compile(f"[^{CONTROL}{INVISIBLE}{UNDOCUMENTED_INVISIBLE}]")
 
 
 def check_printable(name: str) -> None:

@@ -1,18 +1,25 @@
 """clients/typescript has the types of the served document, its tests pass, and its package works as its README says."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from cart.commands import engines
+from tests.support.browser import FLAGS
 from tests.support.node import node_modules
-from tests.support.project import ROOT
+from tests.support.project import ROOT, missing
 from tests.support.running import serving
 
 pytestmark = pytest.mark.slow
@@ -29,10 +36,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the client with its packages installed."""
-    project = tmp_path / "typescript"
+    project = tmp_path_factory.mktemp("client") / "typescript"
     shutil.copytree(SOURCE, project, ignore=shutil.ignore_patterns("node_modules", "dist"))
     (project / "node_modules").symlink_to(node_modules(SOURCE))
     return project
@@ -60,19 +67,80 @@ def test_npm_test_passes(project, url):
     assert counts == {"fail": 0, "skipped": 0}, output
 
 
-def test_packed_client_does_what_its_readme_shows(project, url, tmp_path):
-    shop = tmp_path / "shop"
+@pytest.fixture(scope="module")
+def shop(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the packed client as npm installs it, and the program of its README, compiled: readme.js."""
+    shop = tmp_path_factory.mktemp("shop")
     packages = shop / "node_modules"
-    packages.mkdir(parents=True)
-    run("npm", "pack", f"--pack-destination={tmp_path}", cwd=project)
-    with tarfile.open(tmp_path / "cart-client-0.1.0.tgz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    (tmp_path / "package").rename(packages / "cart-client")
+    packages.mkdir()
+    run("npm", "pack", f"--pack-destination={shop}", cwd=project)
+    with tarfile.open(shop / "cart-client-0.1.0.tgz") as archive:
+        archive.extractall(shop, filter="data")
+    (shop / "package").rename(packages / "cart-client")
     for name in RUNTIME:
         (packages / name).symlink_to(node_modules(SOURCE) / name)
     (program,) = re.findall(r"```ts\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL)
-    (shop / "shop.ts").write_text(program.replace("http://127.0.0.1:8000", url))
+    (shop / "readme.ts").write_text(program)
     (shop / "package.json").write_text('{"type": "module"}')
     options = ("--strict", "--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom")
-    run(node_modules(SOURCE) / ".bin" / "tsc", *options, "shop.ts", cwd=shop)
+    run(node_modules(SOURCE) / ".bin" / "tsc", *options, "readme.ts", cwd=shop)
+    return shop
+
+
+def use(shop: Path, url: str, user: str) -> None:
+    """Write the program as shop.js, for a service and a user."""
+    program = (shop / "readme.js").read_text()
+    (shop / "shop.js").write_text(program.replace("http://127.0.0.1:8000", url).replace("user123", user))
+
+
+def test_packed_client_does_what_its_readme_shows(shop, url, user):
+    use(shop, url, user)
     assert run("node", "shop.js", cwd=shop) == "1 units\n"
+
+
+def test_packed_client_works_in_a_browser(shop, moto_url, user, tmp_path):
+    """The page is of another origin than the service, which must let it send and read the headers that it uses."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        missing("no Chromium is installed (on Debian: apt-get install chromium)")
+    imports = {
+        "cart-client": "/node_modules/cart-client/dist/src/client.js",
+        "openapi-fetch": "/node_modules/openapi-fetch/dist/index.mjs",
+    }
+    (shop / "index.html").write_text(f"""<!doctype html><title>Shop</title><link rel="icon" href="data:,">
+        <script type="importmap">{json.dumps({"imports": imports})}</script>
+        <script type="module">await import("/shop.js"); console.log("done");</script>""")
+    environ = {"DYNAMODB_TABLE_NAME": f"browser-{os.getpid()}", "LOG_LEVEL": "WARNING"}
+    with (
+        files_served(shop) as origin,
+        serving(moto_url, tmp_path / "log", CORS_ORIGINS=origin, **environ) as url,
+        sync_playwright() as playwright,
+    ):
+        use(shop, url, user)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page()
+        lines: list[str] = []
+        page.on("console", lambda message: lines.append(message.text))
+        page.on("pageerror", lambda error: lines.append(str(error)))
+        with page.expect_console_message(lambda message: message.text == "done"):
+            page.goto(origin)
+        browser.close()
+    assert lines == ["1 units", "done"]
+
+
+@contextmanager
+def files_served(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder on loopback; the value is the URL."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

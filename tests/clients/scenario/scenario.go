@@ -67,7 +67,7 @@ func main() {
 	etag := fmt.Sprintf(`"%d"`, cart.Items[0].Version)
 	line := good(set(3, etag))
 	conflict := problem[client.LineVersionConflictProblem](set(4, etag))
-	limits := problem[client.QuantityLimitOrLinesLimitOrInsufficientStockProblem](add(42, 999, 131072.01, ""))
+	limits := problem[client.QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadableProblem](add(42, 999, 131072.01, ""))
 	repeats := []int32{}
 	for range [2]int{} {
 		repeats = append(repeats, good(add(largestID, 1, 9999999.99, "key-1")).Quantity)
