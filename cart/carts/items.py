@@ -9,8 +9,8 @@ from flask import Response, current_app, request
 
 from cart.carts.schemas import line_schema
 from cart.context import count
+from cart.dynamodb.failures import VersionChanged
 from cart.dynamodb.idempotency import KeptAnswer, add_item_once
-from cart.dynamodb.table import VersionChanged
 from cart.errors import (
     BODY,
     STORE,

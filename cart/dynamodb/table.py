@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cart.config import Config
 from cart.dynamodb.client import call, send
-from cart.dynamodb.failures import ConditionFailed, member
+from cart.dynamodb.failures import ConditionFailed, VersionChanged, member
 from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
 from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import (
@@ -45,16 +45,6 @@ DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
 NO_ROW = "attribute_not_exists(item_id)"
 REMOVE_PRICE_CHANGE = f"REMOVE {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
-
-
-class VersionChanged(Exception):
-    """The condition of ``If-Match`` did not hold.
-
-    :ivar line: the current line, or None if there is none or it has expired
-    """
-
-    def __init__(self, line: Line | None) -> None:
-        self.line = line
 
 
 class CartTable:
