@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 
 from cart.errors import NotFound
 from cart.http.auth import open_to_all
-from cart.http.files import respond_file
+from cart.http.response import respond_file
 
 PAGES = Path(__file__).parent / "pages"
 ASSETS = {

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as Redirect
 
 from cart.http.auth import open_to_all
 from cart.http.extensions import get_api
-from cart.http.files import respond_file
+from cart.http.response import respond_file
 
 PAGES = Path(__file__).parent / "pages"
 # No content from other origins, no inline scripts, no framing (the page asks for a token). Swagger UI puts styles into

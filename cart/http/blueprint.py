@@ -46,18 +46,16 @@ class CartBlueprint(Blueprint):
         """
 
         def document(view: View) -> View:
-            arguments = view.__dict__.setdefault("_apidoc", {}).setdefault("arguments", {})
-            arguments["parameters"] = [*arguments.get("parameters", []), *headers]
             view.__dict__["conditions"] = CONDITIONS.intersection(headers)
-            return view
+            return _document_parameters(view, *headers)
 
         return document
 
     def arguments(self, schema: Any, *, location: str = "json", **documentation: Any) -> Callable[[View], View]:
         """Document a part of the request and give it to the view, as flask-smorest does, but in one wrapper."""
-        document = _without_wrapper(super().arguments(schema, location=location, **documentation))
+        parameter = {"in": location, "required": True, "schema": schema} | documentation
         give = self.ARGUMENTS_PARSER.use_args(schema, location=location)
-        return lambda view: give(document(view))
+        return lambda view: give(_document_parameters(view, parameter))
 
     def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
         """Document a response and dump what the view returns, as flask-smorest does.
@@ -89,6 +87,13 @@ def _without_wrapper(decorate: Callable[[View], View]) -> Callable[[View], View]
         return view
 
     return document
+
+
+def _document_parameters(view: View, *parameters: Any) -> View:
+    """Add parameters to the entry of a view, as flask-smorest does; a name refers to one in the components."""
+    arguments = view.__dict__.setdefault("_apidoc", {}).setdefault("arguments", {})
+    arguments.setdefault("parameters", []).extend(parameters)
+    return view
 
 
 def _document(view: View, **operation: Any) -> View:

@@ -109,11 +109,7 @@ class ProblemApi(Api):
         """The OpenAPI document."""
         with self._documenting:
             while self._undocumented:
-                blueprint = self._undocumented.pop(0)
-                for kinds in getattr(blueprint, "problem_groups", []):
-                    self._document_problems(kinds)
-                blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
-                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+                self._document(self._undocumented.pop(0))
         return self._spec
 
     @spec.setter
@@ -134,6 +130,14 @@ class ProblemApi(Api):
         del members["servers"]
         return json.dumps(members)[1:]
 
+    def _document(self, blueprint: Blueprint) -> None:
+        if not self._spec.components.headers:  # this is the first blueprint
+            define_headers(self._spec.components)
+        for kinds in getattr(blueprint, "problem_groups", []):
+            self._document_problems(kinds)
+        blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+        self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+
     def _document_problems(self, kinds: list[type[Problem]]) -> None:
         name, components = response_name(kinds), self._spec.components
         schemas = {"ErrorCode": ERROR_CODE} | {schema_name([kind]): _schema(kind) for kind in kinds}
@@ -149,8 +153,7 @@ class ProblemApi(Api):
         """Do nothing: no operation refers to the responses of flask-smorest."""
 
     def _register_etag_headers(self) -> None:
-        """Register this service's headers: flask-smorest's are of ETags that it would make itself."""
-        define_headers(self._spec.components)
+        """Do nothing: the document has this service's headers, not those of flask-smorest's ETags."""
 
     def _register_pagination_header(self) -> None:
         """Do nothing: no operation uses flask-smorest's pagination."""
