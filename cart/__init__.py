@@ -3,16 +3,18 @@
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
-from cart import docs, health, logs
+from cart import health, logs
 from cart.analytics import page
 from cart.analytics import views as analytics_views
 from cart.bus import Bus
 from cart.carts import saved_views, share_views
 from cart.carts import views as cart_views
 from cart.config import Config
+from cart.docs import views as docs_views
 from cart.dynamodb.client import connect
 from cart.dynamodb.table import CartTable
 from cart.http import auth, request_log
@@ -20,6 +22,7 @@ from cart.http.app import CartFlask
 from cart.http.converters import CONVERTERS, document_url_parts
 from cart.http.json import MAX_BODY_BYTES
 from cart.http.problems import ProblemApi
+from cart.http.request import refuse_unread_conditions
 from cart.prices import views as price_views
 
 VERSION = "0.1.0"
@@ -33,7 +36,8 @@ carts, validation against a products service, price changes, and what all carts 
 
 *Try it out* sends real requests to this service.
 """
-BEARER = {
+NO_SECURITY: dict[str, Any] = {"security": []}
+BEARER: dict[str, Any] = {
     "security": [{"bearer": []}],
     "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
 }
@@ -58,16 +62,8 @@ def create_app(config: Config | None = None) -> Flask:
         API_TITLE="Cart",
         API_VERSION=VERSION,
         OPENAPI_VERSION="3.1.0",
-        OPENAPI_URL_PREFIX="/",
-        OPENAPI_SWAGGER_UI_PATH="docs",
-        # relative, as is the server, so that both hold under a prefix such as API Gateway's stage
-        OPENAPI_SWAGGER_UI_URL="docs/",
-        OPENAPI_SWAGGER_UI_CONFIG={
-            "validatorUrl": None,  # else a page that is not on localhost sends the address of its spec to swagger.io
-            "displayRequestDuration": True,
-        },
-        API_SPEC_OPTIONS={"servers": [{"url": "."}], "info": {"description": DESCRIPTION}}
-        | (BEARER if config.auth_mode != "none" else {}),
+        API_SPEC_OPTIONS={"servers": [{"url": "/"}], "info": {"description": DESCRIPTION}}
+        | (NO_SECURITY if config.auth_mode == "none" else BEARER),
     )
     app.url_map.merge_slashes = False
     app.url_map.converters |= CONVERTERS
@@ -83,28 +79,21 @@ def create_app(config: Config | None = None) -> Flask:
     document_url_parts(api)
     for views in (cart_views, saved_views, share_views, price_views, analytics_views, health):
         api.register_blueprint(views.blueprint)
-    app.register_blueprint(docs.blueprint)
+    app.extensions["cart_api"] = api
+    app.register_blueprint(docs_views.blueprint)
     app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
+    app.before_request(refuse_unread_conditions)
     if config.cors_origins:
-        _allow_origins(app, config.cors_origins.split(","))
+        from cart.http import cors  # noqa: PLC0415 - only where it is used
+
+        cors.init_app(app, config.cors_origins)
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
-        from cart.commands import cli  # noqa: PLC0415 - not shipped to Lambda
+        from cart.commands import cli, compression  # noqa: PLC0415 - not shipped to Lambda
 
         cli.init_app(app)
+        app.wsgi_app = compression.Compression(app.wsgi_app)  # type: ignore[method-assign]
     return app
-
-
-def _allow_origins(app: Flask, origins: list[str]) -> None:
-    from flask_cors import CORS  # noqa: PLC0415 - only where it is used
-
-    CORS(
-        app,
-        origins=origins,
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"],
-        expose_headers=["ETag", "Location", "Idempotency-Replayed", "Retry-After", "X-Request-ID"],
-        max_age=600,
-    )
 
 
 def _swagger_ui_folder() -> Path:

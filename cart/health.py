@@ -24,8 +24,11 @@ blueprint = CartBlueprint("health", __name__, url_prefix="/health", description=
 @blueprint.problems()
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
-def alive() -> dict[str, Any]:
-    """Check that the process runs"""
+def get_health() -> dict[str, Any]:
+    """Check that the process runs
+
+    It does not call DynamoDB.
+    """
     return OK
 
 
@@ -33,7 +36,10 @@ def alive() -> dict[str, Any]:
 @blueprint.problems(*STORE)
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
-def ready() -> dict[str, Any]:
-    """Check that the table answers"""
+def get_readiness() -> dict[str, Any]:
+    """Check that the table answers
+
+    Otherwise the answer is 429 or 503.
+    """
     get_table().check()
     return OK

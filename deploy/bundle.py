@@ -20,7 +20,7 @@ from typing import Any
 BUILD = Path(".build")
 APP = BUILD / "app"  # becomes the working folder
 VENV = BUILD / "venv"  # becomes the virtual environment
-PAGES = Path("cart") / "analytics" / "pages"
+PAGES = "cart/*/pages"
 COMMANDS = Path("cart") / "commands"  # not shipped
 ENTRY = Path("deploy") / "entry.py"  # becomes a module next to the package `cart`
 
@@ -46,6 +46,7 @@ PRUNED = [
     "botocore/data/dynamodb/2011-12-05",
     "botocore/data/events/2014-02-03",
     "flask_swagger_ui/dist/swagger-ui.js",
+    "flask_swagger_ui/dist/swagger-ui-standalone-preset.js",
     "flask_swagger_ui/templates",
     "s3transfer/crt.py",
     "s3transfer/processpool.py",
@@ -158,9 +159,9 @@ def _copy_app(packages: Path) -> None:
             (APP / source).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, APP / source)
     shutil.copy(ENTRY, APP)
-    (APP / PAGES).mkdir()
     for pattern in ("*.html", "*.css", "*.js", "*.LICENSE"):
-        for source in PAGES.glob(pattern):
+        for source in Path().glob(f"{PAGES}/{pattern}"):
+            (APP / source).parent.mkdir(exist_ok=True)
             shutil.copy(source, APP / source)
     shutil.copy(packages / "zappa" / "handler.py", APP)
 

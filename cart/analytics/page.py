@@ -6,10 +6,11 @@ compares its checksum.
 
 from pathlib import Path
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from cart.errors import NotFound
 from cart.http.auth import open_to_all
+from cart.http.response import respond_file
 
 PAGES = Path(__file__).parent / "pages"
 ASSETS = {
@@ -27,7 +28,7 @@ blueprint = Blueprint("page", __name__)
 @open_to_all
 def show() -> Response:
     """Return the page. Its URLs are relative, so that they also work below a prefix such as API Gateway's stage."""
-    response = _file("analytics.html", "text/html")
+    response = respond_file(PAGES / "analytics.html", "text/html")
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
     return response
@@ -42,13 +43,4 @@ def show_asset(name: str) -> Response:
     """
     if name not in ASSETS:
         raise NotFound
-    return _file(name, ASSETS[name])
-
-
-def _file(name: str, media_type: str) -> Response:
-    """Return a file, or 304. Its ETag is a hash of the content, since all files in Lambda's zip are dated 1980."""
-    response = Response((PAGES / name).read_bytes(), content_type=f"{media_type}; charset=utf-8")
-    response.headers["Cache-Control"] = "no-cache"
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+    return respond_file(PAGES / name, ASSETS[name])

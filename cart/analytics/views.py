@@ -5,13 +5,12 @@ import io
 import logging
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
+from werkzeug.datastructures import MIMEAccept
 
 from cart.analytics.schemas import (
-    DEFAULT_DAYS,
     EXAMPLE_ABANDONMENT,
     EXAMPLE_ABANDONMENT_CSV,
     EXAMPLE_DAYS_CSV,
@@ -19,24 +18,23 @@ from cart.analytics.schemas import (
     EXAMPLE_PRODUCTS,
     EXAMPLE_PRODUCTS_CSV,
     EXAMPLE_SUMMARY,
-    MAX_DAYS,
-    MAX_PRODUCTS,
-    SORTS,
     AbandonmentSchema,
-    DaySchema,
+    DailyChangesSchema,
     FlowsOfDaySchema,
     Period,
     PeriodSchema,
-    ProductsSchema,
+    ProductRankingSchema,
     ProductTotalsSchema,
     SummarySchema,
     TopSchema,
 )
 from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
+from cart.http.problems import PROBLEM_JSON
 from cart.http.response import respond
 from cart.http.schema import Constant, JsonSchema
 from cart.logs import info
+from cart.messages import Message
 
 if TYPE_CHECKING:
     from cart.analytics.totals import Aggregates, Day
@@ -60,22 +58,7 @@ def _aggregates() -> "Aggregates":
     return get_aggregates()
 
 
-def _in_query(name: str, description: str, **schema: Any) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-PERIOD = [
-    _in_query(
-        "from", f"The first UTC day; by default {DEFAULT_DAYS} days up to the last one", type="string", format="date"
-    ),
-    _in_query("to", f"The last UTC day, today by default; {MAX_DAYS} days at most", type="string", format="date"),
-]
-TOP = [
-    _in_query("sort", "The figure by which products are ranked", type="string", enum=list(SORTS), default="units"),
-    _in_query("limit", "The most products in the answer", type="integer", minimum=1, maximum=MAX_PRODUCTS, default=20),
-]
-query_arguments = partial(blueprint.ARGUMENTS_PARSER.use_args, location="query")  # PERIOD and TOP document them
-VARY = Constant(Vary={"schema": {"type": "string"}, "example": "Accept"})
+VARY = Constant(Vary="Vary")
 
 
 def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) -> Callable[[View], View]:
@@ -86,9 +69,9 @@ def _document_answers(schema: type[JsonSchema], example: Any, csv_example: str) 
     return lambda view: problems(as_json(as_csv(view)))
 
 
-@blueprint.route("/summary", parameters=PERIOD)
+@blueprint.route("/summary")
 @_document_answers(SummarySchema, EXAMPLE_SUMMARY, EXAMPLE_DAYS_CSV)
-@query_arguments(PeriodSchema)
+@blueprint.arguments(PeriodSchema, location="query")
 def get_summary(period: Period) -> Response:
     """Get what all carts hold now, and what was added and removed on each day
 
@@ -97,13 +80,15 @@ def get_summary(period: Period) -> Response:
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
-    return _respond(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
+    return _respond(
+        SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DailyChangesSchema, days
+    )
 
 
-@blueprint.route("/products", parameters=TOP)
-@_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
-@query_arguments(TopSchema)
-def get_products(ranking: dict[str, Any]) -> Response:
+@blueprint.route("/products")
+@_document_answers(ProductRankingSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
+@blueprint.arguments(TopSchema, location="query")
+def get_top_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
 
     Of products with the same figure, the one with the smaller id comes first. Costs four Query and a BatchGetItem,
@@ -112,12 +97,12 @@ def get_products(ranking: dict[str, Any]) -> Response:
     sort = ranking["sort"]
     info(logger, f"Getting the top products by {sort}")
     products = _aggregates().top(sort, ranking["limit"])
-    return _respond(ProductsSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
+    return _respond(ProductRankingSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")
 @_document_answers(ProductTotalsSchema, EXAMPLE_PRODUCT, EXAMPLE_PRODUCTS_CSV)
-def get_product(product_id: int) -> Response:
+def get_product_totals(product_id: int) -> Response:
     """Get how much all carts hold of a product
 
     Zeros if no cart holds it. Costs one Query.
@@ -127,9 +112,9 @@ def get_product(product_id: int) -> Response:
     return _respond(ProductTotalsSchema, product, ProductTotalsSchema, [product])
 
 
-@blueprint.route("/abandonment", parameters=PERIOD)
+@blueprint.route("/abandonment")
 @_document_answers(AbandonmentSchema, EXAMPLE_ABANDONMENT, EXAMPLE_ABANDONMENT_CSV)
-@query_arguments(PeriodSchema)
+@blueprint.arguments(PeriodSchema, location="query")
 def get_abandonment(period: Period) -> Response:
     """Get what was abandoned on each day, next to what was added
 
@@ -159,22 +144,34 @@ def _rate(abandoned: Decimal | int, added: Decimal | int) -> Decimal | None:
 
 
 def _respond(schema: type[JsonSchema], value: Any, row_schema: type[JsonSchema], rows: Iterable[Any]) -> Response:
-    """Return the response in the format that the client prefers (RFC 9110, section 12.5.1).
+    """Return the response in the format that the client prefers.
 
     :param schema, value: for JSON
     :param row_schema, rows: for CSV
-    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
     """
-    accepted = request.accept_mimetypes
-    media_type = accepted.best_match([JSON, CSV]) if accepted else JSON
-    if media_type is None:
-        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
-    if media_type == CSV:
+    if _preferred_type() == CSV:
         response = Response(_csv(row_schema(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:
         response = respond(schema().dumps(value))
     response.headers["Vary"] = "Accept"
     return response
+
+
+def _preferred_type() -> str:
+    """Return the type that ``Accept`` prefers (RFC 9110, section 12.5.1). Its parameters but ``q`` are ignored.
+
+    A client that accepts only problems means JSON: generated clients list all types of an operation in any order.
+
+    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
+    """
+    if not request.accept_mimetypes:
+        return JSON
+    accepted = MIMEAccept([(item.partition(";")[0].rstrip(), quality) for item, quality in request.accept_mimetypes])
+    media_type = accepted.best_match([JSON, CSV]) or (JSON if accepted.quality(PROBLEM_JSON) else None)
+    if media_type is None:
+        message = Message(f"Must allow {JSON} or {CSV}.", "not-one-of", choices=[JSON, CSV])
+        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [message]})
+    return media_type
 
 
 def _csv(schema: JsonSchema, rows: Iterable[Any]) -> str:

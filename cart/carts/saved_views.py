@@ -14,6 +14,7 @@ from cart.carts.transfer import move
 from cart.errors import CALLER, STORE, IdempotencyKeyReused, InvalidInput, LineNotFound, LinesLimit, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
+from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH
 from cart.http.request import idempotency_key
 from cart.http.response import respond_kept
 from cart.logs import info
@@ -33,12 +34,16 @@ MOVE_PROBLEMS = (
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 @blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
 def get_saved(user_id: str) -> dict[str, Any]:
-    """Get what is saved"""
+    """Get what is saved
+
+    The lines are in the order in which they were added. A list that has never been used is empty; it is never a 404.
+    """
     info(logger, f"Getting what user {user_id} has saved")
     return {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))}
 
 
 @blueprint.route("/saved", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
@@ -52,6 +57,7 @@ def save_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/saved/<product_id:product_id>", methods=["DELETE"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
 @blueprint.response(204, description="The line is not saved any more, or was not saved")
 def remove_saved(user_id: str, product_id: int) -> Response:
@@ -64,6 +70,7 @@ def remove_saved(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/items/<product_id:product_id>/save-for-later", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*MOVE_PROBLEMS)
 @blueprint.response(200, moved_line_schema, example=EXAMPLE_MOVED_LINE, headers=LINE_HEADERS)
 def save_for_later(user_id: str, product_id: int) -> Response:
@@ -74,11 +81,12 @@ def save_for_later(user_id: str, product_id: int) -> Response:
     without a key it is a 404, because the line has moved.
     """
     info(logger, f"Saving a line for later for user {user_id}")
-    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
+    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None, user_id))
     return respond_kept(answer, f"/cart/{user_id}/saved/{product_id}")
 
 
 @blueprint.route("/saved/<product_id:product_id>/move-to-cart", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*MOVE_PROBLEMS)
 @blueprint.response(200, moved_line_schema, example=EXAMPLE_MOVED_LINE, headers=LINE_HEADERS)
 def move_to_cart(user_id: str, product_id: int) -> Response:
@@ -89,5 +97,5 @@ def move_to_cart(user_id: str, product_id: int) -> Response:
     it is a 404, because the line has moved.
     """
     info(logger, f"Moving a saved line to the cart of user {user_id}")
-    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))
+    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None, user_id))
     return respond_kept(answer, f"/cart/{user_id}/items/{product_id}")

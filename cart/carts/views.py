@@ -14,43 +14,47 @@ from cart.carts.examples import (
     EXAMPLE_RECEIPT,
     EXAMPLE_VALIDATION,
 )
-from cart.carts.items import ADD_PROBLEMS, ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS, location_of
-from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
-from cart.carts.schemas import GuestSchema, ItemSchema, QuantitySchema, cart_and_saved_schema, cart_schema, line_schema
+from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
+from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
+from cart.carts.schemas import (
+    CartQuerySchema,
+    GuestSchema,
+    ItemSchema,
+    QuantityRequestSchema,
+    ValidateQuerySchema,
+    cart_and_saved_schema,
+    cart_schema,
+    line_schema,
+)
 from cart.context import count
 from cart.dynamodb.failures import TransactionCancelled
 from cart.errors import (
     BODY,
     CALLER,
     STORE,
+    CartVersionConflict,
     CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
     NoCatalog,
     OutcomeUnknown,
     Throttled,
-    VersionConflict,
 )
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
-from cart.http.parser import query_parameters
-from cart.http.request import idempotency_key, if_match_etags
+from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
+from cart.http.request import idempotency_key, if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
+from cart.messages import Message
 from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
 
 logger = logging.getLogger(__name__)
 
+CART_ETAG = etag_of("the cart")
+
 blueprint = CartBlueprint("carts", __name__, url_prefix="/cart", description="A shopper's cart and its lines")
-
-
-IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "schema": {"type": "string"},
-    "description": "Answer 304 without a body if this is still the cart's ETag",
-}
 
 
 @blueprint.route("", methods=["POST"])
@@ -66,38 +70,23 @@ def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:
     return {"user_id": user_id}, 201, {"Location": absolute_path(f"/cart/{user_id}")}
 
 
-INCLUDE = {
-    "name": "include",
-    "in": "query",
-    "schema": {"type": "string", "enum": ["saved"]},
-    "description": "`saved` includes what is saved for later",
-}
-
-
-@blueprint.route("/<user_id:user_id>", parameters=[INCLUDE, IF_NONE_MATCH])
+@blueprint.route("/<user_id:user_id>")
+@blueprint.takes(IF_NONE_MATCH)
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=ETAG)
-@blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag")
-def get_cart(user_id: str) -> Response:
+@blueprint.arguments(CartQuerySchema, location="query")
+@blueprint.response(200, cart_and_saved_schema, example=EXAMPLE_CART, headers=CART_ETAG)
+@blueprint.alt_response(304, description="The cart has not changed: `If-None-Match` is its ETag", headers=CART_ETAG)
+def get_cart(query: dict[str, str], user_id: str) -> Response:
     """Get cart
 
     A cart that nobody has filled is empty; it is never a 404.
     """
     info(logger, f"Getting cart for user {user_id}")
-    environ = request.environ
-    wants_saved = environ.get("QUERY_STRING") and _wants_saved()
-    cart = _cart_and_saved(user_id) if wants_saved else get_table().cart(user_id)
+    cart = _cart_and_saved(user_id) if "include" in query else get_table().cart(user_id)
     etag = cart.etag
-    if "HTTP_IF_NONE_MATCH" in environ and request.if_none_match.contains_weak(etag):
+    if "HTTP_IF_NONE_MATCH" in request.environ and request.if_none_match.contains_weak(etag):
         return respond_empty(304, etag=etag)
     return respond(cart_and_saved_schema.dumps(cart), etag=etag)
-
-
-def _wants_saved() -> bool:
-    include = query_parameters().get("include")
-    if include not in (None, "saved"):
-        raise InvalidInput("Not valid: include.", {"include": ["Must be saved."]})
-    return include is not None
 
 
 def _cart_and_saved(user_id: str) -> CartAndSaved:
@@ -106,6 +95,7 @@ def _cart_and_saved(user_id: str) -> CartAndSaved:
 
 
 @blueprint.route("/<user_id:user_id>/items", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *ADD_PROBLEMS)
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
@@ -123,9 +113,10 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
-@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=ETAG)
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
+@blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=LINE_ETAG)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
 
@@ -136,6 +127,7 @@ def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Respons
 
 
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["DELETE"])
+@blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *REMOVE_PROBLEMS)
 @blueprint.response(204, description="The line is not in the cart any more, or was not in it")
 def remove_item(user_id: str, product_id: int) -> Response:
@@ -148,15 +140,17 @@ def remove_item(user_id: str, product_id: int) -> Response:
 
 
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.arguments(MergeRequestSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in
 
     Each line of the source, and each saved line, moves once, whatever else happens to either cart. Then the source is
     empty, and merging it again changes nothing. Units beyond the limit of a line are removed, and lines beyond the
-    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept.
+    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept. The links to
+    the source end; `dry_run` leaves them as they are.
 
     The caller needs the right to both carts. The request takes an `Idempotency-Key`.
     """
@@ -164,25 +158,21 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     source_id = body["source_user_id"]
     auth.require_right_to(source_id)
     if source_id == user_id:
-        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
-    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+        message = Message("Must be another cart's.", "same-cart")
+        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
+    key = idempotency_key(body, user_id)
+    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], key))
 
 
-FIX = {
-    "name": "fix",
-    "in": "query",
-    "schema": {"type": "boolean", "default": False},
-    "description": "Correct the cart",
-}
-
-
-@blueprint.route("/<user_id:user_id>/validate", methods=["POST"], parameters=[FIX])
+@blueprint.route("/<user_id:user_id>/validate", methods=["POST"])
+@blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(
     *(NoCatalog, InvalidInput, *CALLER, IdempotencyKeyReused),
     *(*STORE, CatalogUnavailable, OutcomeUnknown),
 )
+@blueprint.arguments(ValidateQuerySchema, location="query")
 @blueprint.response(200, validation_schema, example=EXAMPLE_VALIDATION)
-def validate_cart(user_id: str) -> Response | dict[str, Any]:
+def validate_cart(query: dict[str, bool], user_id: str) -> Response | dict[str, Any]:
     """Check the cart against the catalogue, before it is paid for
 
     The answer says for each line whether its price has changed, whether enough units are in stock, and whether the
@@ -195,22 +185,16 @@ def validate_cart(user_id: str) -> Response | dict[str, Any]:
     from cart.carts import validation  # noqa: PLC0415 - only where it is used
 
     info(logger, f"Validating the cart of user {user_id}")
-    if _wants_fix():
-        return respond_kept(validation.fix(user_id, idempotency_key("fix")))
+    if query["fix"]:
+        return respond_kept(validation.fix(user_id, idempotency_key("fix", user_id)))
     return validation.check_cart(user_id)
 
 
-def _wants_fix() -> bool:
-    fix = query_parameters().get("fix", "false")
-    if fix not in ("true", "false"):
-        raise InvalidInput("Not valid: fix.", {"fix": ["Must be true or false."]})
-    return fix == "true"
-
-
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
-@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.takes(IF_MATCH)
+@blueprint.problems(InvalidInput, CartVersionConflict, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The cart is empty")
-def clear(user_id: str) -> Response:
+def clear_cart(user_id: str) -> Response:
     """Clear the cart
 
     With `If-Match` and the cart's ETag, only if the cart has not changed; else 412, with the current cart.
@@ -225,14 +209,21 @@ def clear(user_id: str) -> Response:
 
 
 def _clear_if_unchanged(user_id: str) -> None:
-    """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
-    cart = get_table().cart(user_id)
+    """Remove the lines that the caller has read, each only as it was read; one that was added since stays.
+
+    A repeat of a clear that was interrupted removes the rest.
+    """
+    from cart.dynamodb.clears import clear_as_read, continue_clear  # noqa: PLC0415 - only where it is used
+
+    table = get_table()
+    cart = table.cart(user_id)
     try:
-        if not request.if_match.contains(cart.etag):
+        if matches_cart(request.if_match, cart.etag):
+            clear_as_read(table, cart)
+        elif not continue_clear(table, cart, request.if_match.as_set()):
             raise TransactionCancelled
-        get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
         current = get_table().cart(user_id)
-        if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
+        if matches_cart(request.if_match, current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(current=cart_schema.dump(current)) from None
+        raise CartVersionConflict(cart_schema.dump(current), current.etag) from None

@@ -9,6 +9,7 @@ from flask_smorest import Blueprint
 
 from cart.errors import InternalError, Problem
 from cart.http.auth import OPEN, OPEN_BY_LINK, allow
+from cart.http.headers import CONDITIONS
 from cart.http.parser import RequestParser
 from cart.http.problems import response_name
 from cart.http.schema import Constant
@@ -37,6 +38,24 @@ class CartBlueprint(Blueprint):
         self.problem_groups += by_status.values()
         responses = Constant({status: response_name(group) for status, group in by_status.items()})
         return partial(_document, responses=responses)
+
+    def takes(self, *headers: str) -> Callable[[View], View]:
+        """Document the headers that an operation reads, and mark its view with the conditions among them.
+
+        :param headers: names in ``REQUEST_HEADERS``
+        """
+
+        def document(view: View) -> View:
+            view.__dict__["conditions"] = CONDITIONS.intersection(headers)
+            return _document_parameters(view, *headers)
+
+        return document
+
+    def arguments(self, schema: Any, *, location: str = "json", **documentation: Any) -> Callable[[View], View]:
+        """Document a part of the request and give it to the view, as flask-smorest does, but in one wrapper."""
+        parameter = {"in": location, "required": True, "schema": schema} | documentation
+        give = self.ARGUMENTS_PARSER.use_args(schema, location=location)
+        return lambda view: give(_document_parameters(view, parameter))
 
     def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
         """Document a response and dump what the view returns, as flask-smorest does.
@@ -68,6 +87,13 @@ def _without_wrapper(decorate: Callable[[View], View]) -> Callable[[View], View]
         return view
 
     return document
+
+
+def _document_parameters(view: View, *parameters: Any) -> View:
+    """Add parameters to the entry of a view, as flask-smorest does; a name refers to one in the components."""
+    arguments = view.__dict__.setdefault("_apidoc", {}).setdefault("arguments", {})
+    arguments.setdefault("parameters", []).extend(parameters)
+    return view
 
 
 def _document(view: View, **operation: Any) -> View:

@@ -5,6 +5,7 @@ from flask import current_app
 from cart.bus import Bus
 from cart.config import Config
 from cart.dynamodb.table import CartTable
+from cart.http.problems import ProblemApi
 
 
 def get_config() -> Config:
@@ -17,6 +18,12 @@ def get_table() -> CartTable:
     """Return the app's table of carts."""
     table: CartTable = current_app.extensions["cart_table"]
     return table
+
+
+def get_api() -> ProblemApi:
+    """Return the app's API, which has its OpenAPI document."""
+    api: ProblemApi = current_app.extensions["cart_api"]
+    return api
 
 
 def get_bus() -> Bus:

@@ -1,6 +1,7 @@
-"""Responses of views that write their JSON themselves, by a schema's ``dumps``; and those without a body."""
+"""Responses with JSON that a schema's ``dumps`` made, without a body, and with a file of a page."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -48,6 +49,15 @@ def respond_empty(status: int = 204, *, etag: str = "") -> Response:
     del response.headers["Content-Type"]
     if etag:
         response.headers["ETag"] = f'"{etag}"'
+    return response
+
+
+def respond_file(path: Path, media_type: str) -> Response:
+    """Return a file, or 304. Its ETag is a hash of the content, since all files in Lambda's zip are dated 1980."""
+    response = Response(path.read_bytes(), content_type=f"{media_type}; charset=utf-8")
+    response.headers["Cache-Control"] = "no-cache"
+    response.add_etag()
+    response.make_conditional(request)
     return response
 
 

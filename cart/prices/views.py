@@ -1,7 +1,6 @@
 """The views of products: the change of a price, who has one in the cart; and what the shopper says to a change."""
 
 import logging
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,53 +8,39 @@ from typing import Any
 from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
-from cart.carts.items import ETAG, location_of
 from cart.carts.schemas import cart_schema
-from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
-from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
+from cart.dynamodb.idempotency import UNFINISHED, KeptAnswer, Step, carry_out_once, split_actions
+from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
-from cart.http.converters import UserId
 from cart.http.extensions import get_table
-from cart.http.parser import query_parameters
-from cart.http.request import if_match_etags
+from cart.http.headers import IF_MATCH, etag_of, location_of
+from cart.http.request import if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
-from cart.model.lines import CART, SAVED, cart_of, iso, live, with_price
+from cart.model.lines import CART, cart_of, iso, live, with_price
 from cart.prices import jobs
-from cart.prices.job_rows import Holder, Job, holders, live_lines, read_job
+from cart.prices.job_rows import Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
-    AcceptSchema,
+    AcceptRequestSchema,
+    HoldersQuerySchema,
     HoldersSchema,
-    NewPriceSchema,
+    PriceRequestSchema,
     price_job_schema,
 )
 
 logger = logging.getLogger(__name__)
 
-blueprint = CartBlueprint("products", __name__, description="Price changes, and the carts that hold a product")
-
-MAX_LIMIT = 100
-DEFAULT_LIMIT = 50
-LIMIT = {
-    "name": "limit",
-    "in": "query",
-    "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    "description": "Lines to read; expired ones are left out of the answer",
-}
-CURSOR = {
-    "name": "cursor",
-    "in": "query",
-    "schema": {"type": "string"},
-    "description": "The `next_cursor` of the previous answer",
-}
+blueprint = CartBlueprint(
+    "products", __name__, description="Price changes, and the carts that hold a product; needs the admin scope"
+)
 
 
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(
-    NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
+    PriceRequestSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
 )
 @blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
@@ -86,33 +71,31 @@ def get_price_change(product_id: int, job_id: str) -> Job:
     return job
 
 
-@blueprint.route("/products/<product_id:product_id>/carts", parameters=[LIMIT, CURSOR])
+@blueprint.route("/products/<product_id:product_id>/carts")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
+@blueprint.arguments(HoldersQuerySchema, location="query")
 @blueprint.response(200, HoldersSchema, example=EXAMPLE_HOLDERS)
-def get_carts(product_id: int) -> dict[str, Any]:
+def list_carts_with_product(query: dict[str, Any], product_id: int) -> dict[str, Any]:
     """List the carts that hold a product, and the saved lists
 
     A page can have fewer lines than the limit, because expired lines are left out: read on as long as there is a
     `next_cursor`. A line that was added in the last second may be missing. Needs the admin scope.
     """
-    asked = query_parameters()
-    if unknown := asked.keys() - {"limit", "cursor"}:
-        raise InvalidInput(f"Not valid: {', '.join(unknown)}.", {name: ["Unknown parameter."] for name in unknown})
     table = get_table()
-    page, cursor = holders(table, product_id, _limit(asked.get("limit")), _cursor(asked.get("cursor")))
+    page, next_cursor = holders(table, product_id, query["limit"], query.get("cursor"))
     carts = [
         {"user_id": holder.user_id, "place": holder.place}
         | {name: getattr(line, name) for name in ("quantity", "price", "added_at")}
         for holder, line in live_lines(table, product_id, page)
     ]
-    next_cursor = _written(cursor) if cursor else None
     return {"product_id": product_id, "carts": carts, "next_cursor": next_cursor}
 
 
-@blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"])
-@blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
-@blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=ETAG)
+@blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"], tags=["carts"])
+@blueprint.takes(IF_MATCH)
+@blueprint.problems(CartVersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(AcceptRequestSchema, location="optional_json", required=False, example={"product_ids": [42]})
+@blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=etag_of("the cart"))
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of some products
 
@@ -121,47 +104,33 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     the current cart.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
-    return respond_kept(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
+    product_ids = body.get("product_ids")
+    return respond_kept(
+        carry_out_once(get_table(), user_id, None, lambda progress: _accept(user_id, product_ids, progress))
+    )
 
 
-def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
-    """The transaction that accepts; it fails where a line that it changes is not as it was read."""
+def _accept(user_id: str, product_ids: list[int] | None, progress: KeptAnswer | None) -> Iterator[Step]:
+    """Read the cart, and yield the transactions that accept; each fails if a line that it changes has changed.
+
+    :param progress: None before the first transaction, which alone fails if ``If-Match`` does not match. The next ones
+        then leave out lines that have changed, whose prices the shopper may not have seen
+    """
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
-    if (if_match := if_match_etags()) and not if_match.contains(read.etag):
-        raise VersionConflict(current=cart_schema.dump(read))
+    if_match = if_match_etags()
+    if not progress and if_match and not matches_cart(if_match, read.etag):
+        raise CartVersionConflict(cart_schema.dump(read), read.etag)
+    states = progress.body.split() if progress and if_match else None
     accepted = {
-        one: with_price(line, line.news.price, now)
-        for one, line in lines.items()
-        if line.news and (product_ids is None or one in product_ids)
+        product_id: with_price(line, line.news.price, now)
+        for product_id, line in lines.items()
+        if line.news and (not product_ids or product_id in product_ids) and (states is None or line.state in states)
     }
     cart = cart_of(user_id, (lines | accepted).values())
-    actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
-    yield actions, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_LIMIT
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
-        raise InvalidInput("Not valid: limit.", {"limit": [f"Must be a whole number from 1 to {MAX_LIMIT}."]})
-    return int(text)
-
-
-def _written(cursor: Holder) -> str:
-    """A cursor as clients have it. It names no product, and so leads to no other than the path's."""
-    return urlsafe_b64encode(f"{cursor.place} {cursor.user_id}".encode()).decode().rstrip("=")
-
-
-def _cursor(text: str | None) -> Holder | None:
-    if text is None:
-        return None
-    try:
-        place, _, user_id = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
-    except ValueError:  # not base64, or not of UTF-8
-        place = user_id = ""
-    for known in (CART, SAVED):
-        if place == known and UserId.form.fullmatch(user_id):
-            return Holder(user_id, known)
-    raise InvalidInput("Not valid: cursor.", {"cursor": ["Must be a next_cursor that was answered."]})
+    actions = [table.put_line(user_id, CART, line, lines[product_id]) for product_id, line in accepted.items()]
+    *parts, last = split_actions(actions) or [[]]
+    for part in parts:
+        yield part, KeptAnswer(UNFINISHED, " ".join([lines[product_id].state for product_id in accepted]))
+    yield last, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)

@@ -122,7 +122,7 @@ def test_package_has_the_whole_app(names):
     shipped = {str(name) for name in names if name.parts[0] == "cart" and name.suffix != ".pyc"}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "cart").rglob("*.py")}
     commands = {name for name in sources if name.startswith("cart/commands/")}
-    pages = {f"cart/analytics/pages/{path.name}" for path in (ROOT / "cart" / "analytics" / "pages").iterdir()}
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "cart").glob("*/pages/*")}
     assert commands
     assert {name for name in shipped if "__pycache__" not in name} == (sources - commands) | pages
     assert shipped.isdisjoint(commands)
@@ -134,7 +134,7 @@ def test_package_has_no_stray_files(zipped, names):
 
 
 def test_analytics_page_is_small(zipped):
-    sizes = {entry.filename: entry.compress_size for entry in zipped.infolist() if "/pages/" in entry.filename}
+    sizes = {entry.filename: entry.compress_size for entry in zipped.infolist() if "analytics/pages/" in entry.filename}
     assert sum(sizes.values()) <= MAX_PAGES_ZIPPED, sizes
 
 
@@ -187,6 +187,7 @@ def package_run(tree, own_moto_url, tmp_path_factory):
         rest_event("GET", "/health/ready"),
         rest_event("GET", "/openapi.json"),
         rest_event("GET", "/docs"),
+        rest_event("GET", "/docs/start.js"),
         *(rest_event("GET", f"/docs/{name}") for name in SWAGGER_FILES),
         rest_event("POST", f"{cart}/validate"),
         rest_event("POST", f"{cart}/items", CUP),
@@ -207,6 +208,7 @@ def package_run(tree, own_moto_url, tmp_path_factory):
         "DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name,
         "AWS_ENDPOINT_URL": own_moto_url,  # of EventBridge
         "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
+        "CORS_ORIGINS": "https://shop.example",
     }
     before = snapshot(tree)
     with products_service() as catalog:
@@ -237,7 +239,7 @@ def snapshot(tree: Path) -> dict[Path, int]:
 def test_package_answers_every_operation(package_run):
     statuses = [answer["statusCode"] for answer in package_run.answers if answer and "statusCode" in answer]
     of_prices, of_analytics = [200, 201, 200, 200, 202, 200], [200] * (1 + len(ASSETS) + 1)
-    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 4, *of_prices, *of_analytics]
+    assert statuses == [201, 200, 200, 204, 201, 204, 200, 200, 200, *[200] * 5, *of_prices, *of_analytics]
     assert b"swagger-ui" in content(package_run.answers[9])
     answers = [answer for answer in package_run.answers if answer and "statusCode" in answer]
     page, *assets, summary = answers[-len(of_analytics) :]
@@ -246,6 +248,13 @@ def test_package_answers_every_operation(package_run):
         assert content(answer) == (PAGES / name).read_bytes()
         assert not answer.get("isBase64Encoded")
     assert content(summary).startswith(b"day,lines_added,")
+
+
+def test_package_lets_pages_of_the_shop_read_answers(package_run):
+    """``Vary`` is one line, since Zappa keeps one value for each name in ``headers``."""
+    cart, page = package_run.answers[2], package_run.answers[9]
+    assert cart["headers"]["Vary"] == "Origin"
+    assert page["headers"]["Vary"] == "Origin, Accept-Encoding"
 
 
 def test_package_counts_stream_records(package_run):
@@ -265,7 +274,7 @@ def test_shopper_requests_load_no_analytics_module(shopper_run):
 
 def test_eventbridge_event_reaches_the_cart(package_run):
     """Zappa's handler would drop the event."""
-    read, accepted, job, _, done = [answer and json.loads(content(answer)) for answer in package_run.answers[16:21]]
+    read, accepted, job, _, done = [answer and json.loads(content(answer)) for answer in package_run.answers[17:22]]
     (line,) = read["items"]
     assert (line["price"], line["current_price"], read["price_changes"]) == (19.99, 21.5, 1)
     assert (accepted["items"][0]["price"], accepted["price_changes"]) == (21.5, 0)
