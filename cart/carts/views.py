@@ -159,7 +159,7 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     auth.require_right_to(source_id)
     if source_id == user_id:
         message = Message("Must be another cart's.", "same-cart")
-        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
+        raise InvalidInput({"source_user_id": [message]})
     key = idempotency_key(body, user_id)
     return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], key))
 

@@ -20,10 +20,8 @@ from cart.errors import (
 )
 from cart.http import json
 from cart.http.json import MAX_BODY_BYTES
-from cart.messages import Errors, Message
+from cart.messages import Message
 
-NOT_JSON = Message("Not valid JSON.", "not-json")
-NOT_JSON_TYPE = Message("Must be application/json.", "not-one-of", choices=["application/json"])
 GZIP_MAGIC = b"\x1f\x8b"  # with which a gzip body begins, and JSON never (RFC 1952, section 2.3.1)
 
 
@@ -67,13 +65,13 @@ def _json(req: Request) -> Any:
     :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
     """
     if req.environ.get("CONTENT_TYPE") != "application/json" and req.mimetype != "application/json":
-        raise UnsupportedMediaType("Send Content-Type: application/json.", {"Content-Type": [NOT_JSON_TYPE]})
+        raise UnsupportedMediaType
     try:
         return json.loads(_read_body(req))
     except UnicodeDecodeError:
-        raise MalformedJson("It is not UTF-8.", {"body": [NOT_JSON]}) from None
+        raise MalformedJson("It is not UTF-8.") from None
     except ValueError as error:
-        raise MalformedJson(str(error), {"body": [NOT_JSON]}) from None
+        raise MalformedJson(str(error)) from None
 
 
 def _optional_json(req: Request) -> Any:
@@ -91,7 +89,7 @@ def _query(req: Request) -> dict[str, str]:
         return {}
     once = Message("Must be given once.", "repeated")
     if repeated := {name: [once] for name, values in req.args.lists() if len(values) > 1}:
-        raise InvalidInput(f"Not valid: {', '.join(repeated)}.", repeated)
+        raise InvalidInput(repeated)
     return req.args.to_dict()
 
 
@@ -100,8 +98,9 @@ READERS: dict[str, Callable[[Request], Any]] = {"json": _json, "optional_json": 
 
 def invalid_input(by_field: dict[str, Any]) -> InvalidInput:
     """Return the problem for input that a schema does not accept, of marshmallow's messages."""
-    errors: Errors = {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
-    return InvalidInput(f"Not valid: {', '.join(errors)}.", errors)
+    return InvalidInput(
+        {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
+    )
 
 
 def _instance(schema: type[Schema]) -> Schema:
@@ -152,8 +151,7 @@ def _decode(body: bytes, content_encoding: str, on_lambda: bool) -> bytes:
     if not codings or (on_lambda and codings == ["gzip"] and not body.startswith(GZIP_MAGIC)):
         return body
     if codings not in (["gzip"], ["x-gzip"]):
-        message = Message("Must be gzip or identity.", "not-one-of", choices=["gzip", "identity"])
-        raise UnsupportedContentEncoding("", {"Content-Encoding": [message]})
+        raise UnsupportedContentEncoding
     try:
         decoded = gzip.GzipFile(fileobj=BytesIO(body)).read(MAX_BODY_BYTES + 1)
     except (OSError, EOFError, zlib.error):

@@ -17,7 +17,7 @@ from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowe
 from cart.http import json
 from cart.http.headers import REQUEST_ID, define_headers
 from cart.http.operations import OperationPlugin
-from cart.messages import INT32, Message
+from cart.messages import INT32, Message, members_by_field
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
@@ -200,7 +200,8 @@ def _encoded_slash() -> NotFound | None:
 
 def _example(kind: type[Problem]) -> dict[str, Any]:
     head = {"type": kind.type, "title": kind.title, "status": kind.status}
-    return head | {"detail": kind.detail, "instance": "5f2c9e1b7a604f0d"} | kind.example
+    detail = {"detail": kind.detail, "instance": "5f2c9e1b7a604f0d"}
+    return head | detail | members_by_field(kind.errors) | kind.example
 
 
 def _path(schema: str) -> str:
