@@ -18,10 +18,10 @@ from cart.docs import views as docs_views
 from cart.dynamodb.client import connect
 from cart.dynamodb.table import CartTable
 from cart.http import auth, request_log
+from cart.http.api import CartApi
 from cart.http.app import CartFlask
 from cart.http.converters import CONVERTERS, document_url_parts
 from cart.http.json import MAX_BODY_BYTES
-from cart.http.problems import ProblemApi
 from cart.http.request import refuse_unread_conditions
 from cart.prices import views as price_views
 
@@ -75,7 +75,7 @@ def create_app(config: Config | None = None) -> Flask:
         app.extensions["cart_catalog"] = Catalog(config)
     app.extensions["cart_bus"] = Bus(config)
     request_log.init_app(app)
-    api = ProblemApi(app)
+    api = CartApi(app)
     document_url_parts(api)
     for views in (cart_views, saved_views, share_views, price_views, analytics_views, health):
         api.register_blueprint(views.blueprint)

@@ -16,12 +16,13 @@ class Problem(Exception):
     :cvar type: ``urn:cart:problem:`` and the class name in kebab case, unless the class is given another one
     :cvar detail: what happened and what to do, for the developer who calls the API; does not repeat the title
     :cvar member_schemas: JSON Schemas of the members that a problem of the class has beside those of all problems
-    :cvar optional_members: names of those that are not always there
+    :cvar optional_members: names of those members that are not always sent
+    :cvar errors: messages by field name, if no others are given
     :cvar example: further members, or other values, in the example of the OpenAPI document
     :cvar headers: headers of the answer
-    :cvar optional_headers: names of headers that an answer can have, too, whose values depend on the request
+    :cvar optional_headers: names of further headers, which are not always sent
     :param detail: a more precise text than the ``detail`` of the class
-    :param errors: messages by field name; the answer has their codes and parameters beside them, in ``error_codes``
+    :param errors: messages by field name, in place of the ``errors`` of the class
     :param members: further members of the answer, such as ``limit``
     """
 
@@ -31,6 +32,7 @@ class Problem(Exception):
     detail: str
     member_schemas: dict[str, Any] = {}
     optional_members: tuple[str, ...] = ()
+    errors: Errors = {}
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
     optional_headers: tuple[str, ...] = ()
@@ -41,7 +43,8 @@ class Problem(Exception):
 
     def __init__(self, detail: str = "", errors: Errors | None = None, **members: Any) -> None:
         self.detail = detail or self.detail
-        self.members = members | (members_by_field(errors) if errors else {})
+        self.errors = errors or self.errors
+        self.members = members | members_by_field(self.errors)
         super().__init__(self.detail)
 
 
@@ -52,10 +55,8 @@ class MalformedJson(Problem):
     title = "The body is not JSON"
     detail = "The body cannot be read as JSON. Send one JSON object, encoded as UTF-8."
     member_schemas = FIELD_ERRORS
-    example = {
-        "detail": "Expecting value: line 1 column 14 (char 13)",
-        **members_by_field({"body": [Message("Not valid JSON.", "not-json")]}),
-    }
+    errors = {"body": [Message("Not valid JSON.", "not-json")]}
+    example = {"detail": "Expecting value: line 1 column 14 (char 13)"}
 
 
 class BadRequest(Problem):
@@ -141,15 +142,11 @@ class NotAcceptable(Problem):
     detail = "Accept application/json or text/csv."
     headers = {"Vary": "Accept"}
     member_schemas = FIELD_ERRORS
-    example = members_by_field(
-        {
-            "Accept": [
-                Message(
-                    "Must allow application/json or text/csv.", "not-one-of", choices=["application/json", "text/csv"]
-                )
-            ]
-        }
-    )
+    errors = {
+        "Accept": [
+            Message("Must allow application/json or text/csv.", "not-one-of", choices=["application/json", "text/csv"])
+        ]
+    }
 
 
 class LinesLimit(Problem):
@@ -214,7 +211,7 @@ class ProductUnreadable(Problem):
 
     status = 409
     title = "The product cannot be read"
-    detail = "The products service answers for this product what cannot be understood. Its data must be corrected."
+    detail = "The catalogue's data of this product cannot be understood, and must be corrected there."
     example = {"detail": "The catalogue's data of product 42 cannot be understood, and must be corrected there."}
 
 
@@ -275,7 +272,7 @@ class BodyTooLarge(Problem):
     title = "The body is too large"
     detail = "A body is at most 65536 bytes."
     member_schemas = FIELD_ERRORS
-    example = members_by_field({"body": [Message("At most 65536 bytes.", "too-many-bytes", max=65536)]})
+    errors = {"body": [Message("At most 65536 bytes.", "too-many-bytes", max=65536)]}
 
 
 class UnsupportedMediaType(Problem):
@@ -285,9 +282,7 @@ class UnsupportedMediaType(Problem):
     title = "The body must be application/json"
     detail = "Send Content-Type: application/json."
     member_schemas = FIELD_ERRORS
-    example = members_by_field(
-        {"Content-Type": [Message("Must be application/json.", "not-one-of", choices=["application/json"])]}
-    )
+    errors = {"Content-Type": [Message("Must be application/json.", "not-one-of", choices=["application/json"])]}
 
 
 class UnsupportedContentEncoding(Problem):
@@ -298,9 +293,7 @@ class UnsupportedContentEncoding(Problem):
     detail = "Send the body as it is, or compressed and with Content-Encoding: gzip."
     headers = {"Accept-Encoding": "gzip"}
     member_schemas = FIELD_ERRORS
-    example = members_by_field(
-        {"Content-Encoding": [Message("Must be gzip or identity.", "not-one-of", choices=["gzip", "identity"])]}
-    )
+    errors = {"Content-Encoding": [Message("Must be gzip or identity.", "not-one-of", choices=["gzip", "identity"])]}
 
 
 class InvalidInput(Problem):
@@ -314,6 +307,10 @@ class InvalidInput(Problem):
         "detail": "Not valid: price.",
         **members_by_field({"price": [Message("Must have at most 2 decimals.", "too-many-decimals", max=2)]}),
     }
+
+    def __init__(self, errors: Errors) -> None:
+        """Make the problem, whose ``detail`` has the names of the fields."""
+        super().__init__(f"Not valid: {', '.join(errors)}.", errors)
 
 
 class IdempotencyKeyReused(Problem):

@@ -50,7 +50,9 @@ FIELD_ERRORS: dict[str, Any] = {
 
 
 def members_by_field(errors: Errors) -> dict[str, Any]:
-    """Return the members that tell what is wrong with each field."""
+    """Return the members of a problem that say what is wrong with each field; none without errors."""
+    if not errors:
+        return {}
     return {
         "errors": {field: [str(message) for message in messages] for field, messages in errors.items()},
         "error_codes": {

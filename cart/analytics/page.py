@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 
 from cart.errors import NotFound
 from cart.http.auth import open_to_all
-from cart.http.response import respond_file
+from cart.http.response import respond_file, respond_page
 
 PAGES = Path(__file__).parent / "pages"
 ASSETS = {
@@ -28,10 +28,7 @@ blueprint = Blueprint("page", __name__)
 @open_to_all
 def show() -> Response:
     """Return the page. Its URLs are relative, so that they also work below a prefix such as API Gateway's stage."""
-    response = respond_file(PAGES / "analytics.html", "text/html")
-    response.headers["Content-Security-Policy"] = POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
+    return respond_page(PAGES / "analytics.html", POLICY)
 
 
 @blueprint.route("/analytics/assets/<name>")

@@ -34,7 +34,6 @@ from cart.http.problems import PROBLEM_JSON
 from cart.http.response import respond
 from cart.http.schema import Constant, JsonSchema
 from cart.logs import info
-from cart.messages import Message
 
 if TYPE_CHECKING:
     from cart.analytics.totals import Aggregates, Day
@@ -169,8 +168,7 @@ def _preferred_type() -> str:
     accepted = MIMEAccept([(item.partition(";")[0].rstrip(), quality) for item, quality in request.accept_mimetypes])
     media_type = accepted.best_match([JSON, CSV]) or (JSON if accepted.quality(PROBLEM_JSON) else None)
     if media_type is None:
-        message = Message(f"Must allow {JSON} or {CSV}.", "not-one-of", choices=[JSON, CSV])
-        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [message]})
+        raise NotAcceptable
     return media_type
 
 

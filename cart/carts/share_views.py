@@ -113,7 +113,7 @@ def copy_shared_cart(body: dict[str, Any], user_id: str) -> Response:
     owner = _find(body["share_token"]).owner
     if owner == user_id:
         message = Message("Must be of another cart.", "same-cart")
-        raise InvalidInput("Not valid: share_token.", {"share_token": [message]})
+        raise InvalidInput({"share_token": [message]})
     key = idempotency_key(body, user_id)
     return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], key))
 

@@ -44,7 +44,7 @@ from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
-from cart.http.request import idempotency_key, if_match_etags, matches_cart
+from cart.http.request import idempotency_key, if_match_etags, matches_cart, strong_etags
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
 from cart.messages import Message
@@ -159,7 +159,7 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     auth.require_right_to(source_id)
     if source_id == user_id:
         message = Message("Must be another cart's.", "same-cart")
-        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
+        raise InvalidInput({"source_user_id": [message]})
     key = idempotency_key(body, user_id)
     return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], key))
 
@@ -220,7 +220,7 @@ def _clear_if_unchanged(user_id: str) -> None:
     try:
         if matches_cart(request.if_match, cart.etag):
             clear_as_read(table, cart)
-        elif not continue_clear(table, cart, request.if_match.as_set()):
+        elif not continue_clear(table, cart, strong_etags(request.if_match)):
             raise TransactionCancelled
     except TransactionCancelled:
         current = get_table().cart(user_id)

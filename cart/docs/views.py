@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as Redirect
 
 from cart.http.auth import open_to_all
 from cart.http.extensions import get_api
-from cart.http.response import respond_file
+from cart.http.response import respond_file, respond_page
 
 PAGES = Path(__file__).parent / "pages"
 # No content from other origins, no inline scripts, no framing (the page asks for a token). Swagger UI puts styles into
@@ -52,10 +52,7 @@ def show_document() -> Response:
 @open_to_all
 def show_page() -> Response:
     """Return Swagger UI's page. Its URLs are relative, so that they also work below a prefix such as a stage's."""
-    response = respond_file(PAGES / "docs.html", "text/html")
-    response.headers["Content-Security-Policy"] = POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return response
+    return respond_page(PAGES / "docs.html", POLICY)
 
 
 @blueprint.route("/docs/start.js")

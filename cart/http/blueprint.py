@@ -10,17 +10,16 @@ from flask_smorest import Blueprint
 from cart.errors import InternalError, Problem
 from cart.http.auth import OPEN, OPEN_BY_LINK, allow
 from cart.http.headers import CONDITIONS
-from cart.http.parser import RequestParser
-from cart.http.problems import response_name
-from cart.http.schema import Constant
+from cart.http.parser import give_argument
+from cart.http.problem_docs import response_name
+from cart.http.schema import Constant, JsonSchema
 
 View = Callable[..., Any]
 
 
 class CartBlueprint(Blueprint):
-    """flask-smorest's Blueprint with this service's parser, and decorators for what its views have in common."""
+    """flask-smorest's Blueprint with decorators for what this service's views have in common."""
 
-    ARGUMENTS_PARSER = RequestParser()
     DEFAULT_LOCATION_CONTENT_TYPE_MAPPING = Blueprint.DEFAULT_LOCATION_CONTENT_TYPE_MAPPING | {
         "optional_json": "application/json"
     }
@@ -51,11 +50,12 @@ class CartBlueprint(Blueprint):
 
         return document
 
-    def arguments(self, schema: Any, *, location: str = "json", **documentation: Any) -> Callable[[View], View]:
+    def arguments(
+        self, schema: type[JsonSchema], *, location: str = "json", **documentation: Any
+    ) -> Callable[[View], View]:
         """Document a part of the request and give it to the view, as flask-smorest does, but in one wrapper."""
         parameter = {"in": location, "required": True, "schema": schema} | documentation
-        give = self.ARGUMENTS_PARSER.use_args(schema, location=location)
-        return lambda view: give(_document_parameters(view, parameter))
+        return lambda view: give_argument(_document_parameters(view, parameter), schema, location)
 
     def response(self, *args: Any, **kwargs: Any) -> Callable[[View], View]:
         """Document a response and dump what the view returns, as flask-smorest does.

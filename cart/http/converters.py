@@ -14,7 +14,7 @@ MAX_PRODUCT_ID = 2**53 - 1  # the largest integer that every JSON reader keeps e
 
 
 def _invalid(name: str, message: Message) -> ProblemInPath:
-    return ProblemInPath(InvalidInput(f"Not valid: {name}.", {name: [message]}))
+    return ProblemInPath(InvalidInput({name: [message]}))
 
 
 def not_in_range(first: int, last: int) -> Message:

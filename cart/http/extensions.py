@@ -5,7 +5,7 @@ from flask import current_app
 from cart.bus import Bus
 from cart.config import Config
 from cart.dynamodb.table import CartTable
-from cart.http.problems import ProblemApi
+from cart.http.api import CartApi
 
 
 def get_config() -> Config:
@@ -20,9 +20,9 @@ def get_table() -> CartTable:
     return table
 
 
-def get_api() -> ProblemApi:
+def get_api() -> CartApi:
     """Return the app's API, which has its OpenAPI document."""
-    api: ProblemApi = current_app.extensions["cart_api"]
+    api: CartApi = current_app.extensions["cart_api"]
     return api
 
 

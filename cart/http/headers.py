@@ -16,7 +16,11 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 REQUEST_ID = "X-Request-ID"
 
-_KEY = r'^("[\x20\x21\x23-\x5B\x5D-\x7E]{1,255}"|[A-Za-z0-9._~:/+=-]{1,255})$'
+MAX_ETAGS = 50  # in If-Match
+# An Idempotency-Key with double quotes around it, and without
+QUOTED_KEY = r"[\x20\x21\x23-\x5B\x5D-\x7E]{1,255}"
+BARE_KEY = r"[A-Za-z0-9._~:/+=-]{1,255}"
+
 _ETAG = r'(W/)?"[^"]*"'
 
 REQUEST_HEADERS: dict[str, dict[str, Any]] = {
@@ -24,7 +28,7 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "description": "An ETag of what this operation changes. The change is made only if the ETag is still current; "
         "otherwise the answer is 412, with what is there now. Several ETags are separated by commas, and `*` stands "
         "for anything that exists.",
-        "schema": {"type": "string", "pattern": rf"^(\*|{_ETAG}(, ?{_ETAG}){{0,49}})$"},
+        "schema": {"type": "string", "pattern": rf"^(\*|{_ETAG}(, ?{_ETAG}){{0,{MAX_ETAGS - 1}}})$"},
         "example": '"3"',
     },
     IF_NONE_MATCH: {
@@ -36,7 +40,7 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
         "description": "A new key for each new change. A request with the same key and the same content within 24 "
         "hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key "
         "with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.",
-        "schema": {"type": "string", "pattern": _KEY},
+        "schema": {"type": "string", "pattern": f'^("{QUOTED_KEY}"|{BARE_KEY})$'},
         "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
     },
     REQUEST_ID: {

@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Request, current_app, request
 from marshmallow import Schema, ValidationError
-from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from cart.errors import (
@@ -20,42 +19,36 @@ from cart.errors import (
 )
 from cart.http import json
 from cart.http.json import MAX_BODY_BYTES
-from cart.messages import Errors, Message
+from cart.http.schema import JsonSchema
+from cart.messages import Message
 
-NOT_JSON = Message("Not valid JSON.", "not-json")
-NOT_JSON_TYPE = Message("Must be application/json.", "not-one-of", choices=["application/json"])
 GZIP_MAGIC = b"\x1f\x8b"  # with which a gzip body begins, and JSON never (RFC 1952, section 2.3.1)
 
 
-class RequestParser(FlaskParser):
-    """webargs' parser with this service's JSON, limits and problems. A schema says whether it refuses other members."""
+def give_argument(view: Callable[..., Any], schema: type[JsonSchema], location: str) -> Callable[..., Any]:
+    """Return a view whose first argument is a part of the request, loaded by a schema.
 
-    def use_args(self, argmap: Any, req: Request | None = None, *, location: str | None = None, **_: Any) -> Any:
-        """Return the decorator that gives a view a part of the request, loaded by a schema.
+    The decorator of webargs, which flask-smorest uses, looks at all its options at each request.
 
-        webargs' own decorator looks at all its options at each request; this service uses none of them.
+    :param schema: says whether unknown members are refused
+    :param location: ``json``, ``query``, or ``optional_json``: a body that may be left out, which is then ``{}``
+    """
+    read = READERS[location]
+    skips_empty_query = location == "query" and schema.loads_nothing
 
-        :param location: ``json``, ``query``, or ``optional_json``: a body that may be left out, which is then ``{}``
-        """
-        read = READERS[str(location)]
-        may_skip = location == "query" and argmap.loads_nothing
+    @wraps(view)
+    def with_argument(*args: Any, **kwargs: Any) -> Any:
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+        if skips_empty_query and not current.environ.get("QUERY_STRING"):
+            return view(*args, {}, **kwargs)
+        body_or_query = read(current)
+        try:
+            argument = _instance(schema).load(body_or_query)
+        except ValidationError as error:
+            raise invalid_input(error.messages_dict) from None
+        return view(*args, argument, **kwargs)
 
-        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-            @wraps(view)
-            def with_argument(*args: Any, **kwargs: Any) -> Any:
-                current: Request = request._get_current_object()  # type: ignore[attr-defined]
-                if may_skip and not current.environ.get("QUERY_STRING"):
-                    return view(*args, {}, **kwargs)
-                data = read(current)
-                try:
-                    loaded = _instance(argmap).load(data)
-                except ValidationError as error:
-                    raise invalid_input(error.messages_dict) from None
-                return view(*args, loaded, **kwargs)
-
-            return with_argument
-
-        return decorate
+    return with_argument
 
 
 def _json(req: Request) -> Any:
@@ -67,13 +60,13 @@ def _json(req: Request) -> Any:
     :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
     """
     if req.environ.get("CONTENT_TYPE") != "application/json" and req.mimetype != "application/json":
-        raise UnsupportedMediaType("Send Content-Type: application/json.", {"Content-Type": [NOT_JSON_TYPE]})
+        raise UnsupportedMediaType
     try:
         return json.loads(_read_body(req))
     except UnicodeDecodeError:
-        raise MalformedJson("It is not UTF-8.", {"body": [NOT_JSON]}) from None
+        raise MalformedJson("It is not UTF-8.") from None
     except ValueError as error:
-        raise MalformedJson(str(error), {"body": [NOT_JSON]}) from None
+        raise MalformedJson(str(error)) from None
 
 
 def _optional_json(req: Request) -> Any:
@@ -91,7 +84,7 @@ def _query(req: Request) -> dict[str, str]:
         return {}
     once = Message("Must be given once.", "repeated")
     if repeated := {name: [once] for name, values in req.args.lists() if len(values) > 1}:
-        raise InvalidInput(f"Not valid: {', '.join(repeated)}.", repeated)
+        raise InvalidInput(repeated)
     return req.args.to_dict()
 
 
@@ -100,8 +93,9 @@ READERS: dict[str, Callable[[Request], Any]] = {"json": _json, "optional_json": 
 
 def invalid_input(by_field: dict[str, Any]) -> InvalidInput:
     """Return the problem for input that a schema does not accept, of marshmallow's messages."""
-    errors: Errors = {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
-    return InvalidInput(f"Not valid: {', '.join(errors)}.", errors)
+    return InvalidInput(
+        {("body" if name == "_schema" else name): _flat(messages) for name, messages in by_field.items()}
+    )
 
 
 def _instance(schema: type[Schema]) -> Schema:
@@ -136,24 +130,30 @@ def _read_body(req: Request) -> bytes:
 
 
 def _decode(body: bytes, content_encoding: str, on_lambda: bool) -> bytes:
-    """Return a body without its codings (RFC 9110, section 8.4). No more than the limit is decompressed.
+    """Return a body without its codings (RFC 9110, section 8.4).
 
-    API Gateway decodes gzip, and may leave the header as it is: on Lambda, the body need not begin as gzip.
+    On Lambda, the body may be decoded already: API Gateway decodes gzip, and may leave the header as it is.
 
     :raise UnsupportedContentEncoding: the coding is not gzip
+    """
+    names = [name.strip().lower() for name in content_encoding.split(",")]
+    codings = [name for name in names if name not in ("", "identity")]
+    if not codings or (on_lambda and codings == ["gzip"] and not body.startswith(GZIP_MAGIC)):
+        return body
+    if codings not in (["gzip"], ["x-gzip"]):
+        raise UnsupportedContentEncoding
+    return _decompress(body)
+
+
+def _decompress(body: bytes) -> bytes:
+    """Return a body without gzip. No more than the limit is decompressed.
+
     :raise MalformedJson: the body is not gzip, or cut off
     :raise BodyTooLarge: it is over ``MAX_BODY_BYTES``
     """
     import gzip  # noqa: PLC0415 - few clients compress their bodies
     import zlib  # noqa: PLC0415
 
-    names = [name.strip().lower() for name in content_encoding.split(",")]
-    codings = [name for name in names if name not in ("", "identity")]
-    if not codings or (on_lambda and codings == ["gzip"] and not body.startswith(GZIP_MAGIC)):
-        return body
-    if codings not in (["gzip"], ["x-gzip"]):
-        message = Message("Must be gzip or identity.", "not-one-of", choices=["gzip", "identity"])
-        raise UnsupportedContentEncoding("", {"Content-Encoding": [message]})
     try:
         decoded = gzip.GzipFile(fileobj=BytesIO(body)).read(MAX_BODY_BYTES + 1)
     except (OSError, EOFError, zlib.error):

@@ -12,12 +12,11 @@ from cart.dynamodb.idempotency import IdempotencyKey
 from cart.dynamodb.rows import IfMatch
 from cart.errors import InvalidInput
 from cart.http.auth import GUEST, verified_subject
-from cart.http.headers import CONDITIONS
+from cart.http.headers import BARE_KEY, CONDITIONS, IDEMPOTENCY_KEY, IF_MATCH, MAX_ETAGS, QUOTED_KEY
 from cart.messages import Message
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-MAX_ETAGS = 50
-# RFC 9562, versions 1 to 8: neither the nil UUID nor an invented one
+# RFC 9562, versions 1 to 8: not the nil UUID, which many clients could send
 UUID = r"(?i:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
 
 
@@ -35,31 +34,30 @@ def idempotency_key(body: Any, user_id: str, share_id: str | None = None) -> Ide
     header = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     if header is None:
         return None
-    form = re.fullmatch(r'"([\x20\x21\x23-\x5B\x5D-\x7E]{1,255})"|([A-Za-z0-9._~:/+=-]{1,255})', header.strip())
+    form = re.fullmatch(f'"({QUOTED_KEY})"|({BARE_KEY})', header.strip())
     if not form:
         text = 'Must be a string of 1 to 255 characters in double quotes, such as "8e03978e-40d5-43e8-bc93".'
-        raise InvalidInput(
-            "Not valid: Idempotency-Key.", {"Idempotency-Key": [Message(text, "not-an-idempotency-key")]}
-        )
+        raise InvalidInput({IDEMPOTENCY_KEY: [Message(text, "not-an-idempotency-key")]})
     request_text = f"{request.method} {request.path} {json.dumps(body, sort_keys=True, default=str)}"
     return IdempotencyKey(_record_id(form[1] or form[2], user_id, share_id), hash_of(request_text))
 
 
 def _record_id(key: str, user_id: str, share_id: str | None) -> str:
-    """Return the hash by which a key's record is stored below the cart. Callers of one cart have their own records.
+    """Return the hash under which a key's record is stored with the cart. Each caller of a cart has records of its own.
 
-    The owner's hash is that of the key alone. Others are told apart by the link and by the subject of their token.
+    The owner's hash is that of the key alone. The hash of other callers includes the link and the subject of the token.
 
-    :raise InvalidInput: nothing tells the caller from the other holders of a link but a key that they may use too
+    :raise InvalidInput: the caller has a link, but no token, and the key is not a UUID: other holders of the link could
+        use the same key (422)
     """
-    if share_id is None and GUEST.fullmatch(user_id):  # whoever knows its id is the owner
+    if share_id is None and GUEST.fullmatch(user_id):  # whoever knows a guest's id is the owner
         return hash_of(key)
     subject = verified_subject()
     if share_id is None and subject in (None, user_id):
         return hash_of(key)
     if share_id and not subject and not re.fullmatch(UUID, key):
         text = "Must be a UUID, such as crypto.randomUUID() makes: everyone who has the link shares its keys."
-        raise InvalidInput("Not valid: Idempotency-Key.", {"Idempotency-Key": [Message(text, "not-a-uuid")]})
+        raise InvalidInput({IDEMPOTENCY_KEY: [Message(text, "not-a-uuid")]})
     return hash_of(f"{key}\n{share_id or ''}\n{subject or ''}")  # no key has a line break
 
 
@@ -86,7 +84,7 @@ def refuse_unread_conditions() -> None:
     if unread := [name for name in sorted(CONDITIONS.difference(read)) if name in current.headers]:
         text = "This request cannot be made conditional by this header. Send it without."
         message = Message(text, "condition-not-supported")
-        raise InvalidInput(f"Not valid: {', '.join(unread)}.", {name: [message] for name in unread})
+        raise InvalidInput({name: [message] for name in unread})
 
 
 def matches_cart(if_match: ETags, etag: str) -> bool:
@@ -94,7 +92,12 @@ def matches_cart(if_match: ETags, etag: str) -> bool:
 
     :param etag: of the cart; the ETag of a cart with its saved list begins with it (``CartAndSaved.etag``)
     """
-    return if_match.star_tag or any(tag[: len(etag)] == etag for tag in if_match.as_set())
+    return if_match.star_tag or any(tag.startswith(etag) for tag in strong_etags(if_match))
+
+
+def strong_etags(if_match: ETags) -> set[str]:
+    """Return the ETags that ``If-Match`` compares, without quotes. Werkzeug reads an empty ETag (`""`) as None."""
+    return {tag for tag in if_match.as_set() if tag}
 
 
 def if_match_etags() -> ETags | None:
@@ -105,8 +108,7 @@ def if_match_etags() -> ETags | None:
     if "HTTP_IF_MATCH" not in request.environ:
         return None
     if not request.if_match:
-        message = Message("Must be ETags in double quotes, or *.", "not-etags")
-        raise InvalidInput("Not valid: If-Match.", {"If-Match": [message]})
+        raise InvalidInput({IF_MATCH: [Message("Must be ETags in double quotes, or *.", "not-etags")]})
     return request.if_match
 
 
@@ -120,8 +122,7 @@ def line_versions() -> IfMatch:
         return None
     if if_match.star_tag:
         return "*"
-    versions = frozenset(int(tag) for tag in if_match.as_set() if tag and re.fullmatch(r"[0-9]{1,19}", tag))
+    versions = frozenset(int(tag) for tag in strong_etags(if_match) if re.fullmatch(r"[0-9]{1,19}", tag))
     if len(versions) > MAX_ETAGS:
-        message = Message(f"At most {MAX_ETAGS} ETags.", "too-many", max=MAX_ETAGS)
-        raise InvalidInput("Not valid: If-Match.", {"If-Match": [message]})
+        raise InvalidInput({IF_MATCH: [Message(f"At most {MAX_ETAGS} ETags.", "too-many", max=MAX_ETAGS)]})
     return versions

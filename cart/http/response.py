@@ -1,4 +1,4 @@
-"""Responses with JSON that a schema's ``dumps`` made, without a body, and with a file of a page."""
+"""Responses: with JSON text from a schema's ``dumps``, without a body, with a file, or with a page."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,6 +58,17 @@ def respond_file(path: Path, media_type: str) -> Response:
     response.headers["Cache-Control"] = "no-cache"
     response.add_etag()
     response.make_conditional(request)
+    return response
+
+
+def respond_page(path: Path, policy: str) -> Response:
+    """Return an HTML file, or 304.
+
+    :param policy: its Content-Security-Policy
+    """
+    response = respond_file(path, "text/html")
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 

@@ -174,7 +174,15 @@ def test_malformed_if_match_is_not_ignored(client, user, tag):
         answer = client.open(path, method=method, json=body, headers=headers)
         assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["If-Match"])
     assert [line["quantity"] for line in client.get(f"/cart/{user}").json["items"]] == [2]
-    assert client.delete(line, headers={"If-Match": '""'}).status_code == 412  # of no line
+
+
+@pytest.mark.parametrize("tag", ['""', '"", "x"'])
+def test_empty_etag_is_that_of_no_line_and_no_cart(client, user, tag):
+    add(client, user, {})
+    cart = f"/cart/{user}"
+    for method, path in (("DELETE", f"{cart}/items/42"), ("DELETE", cart), ("POST", f"{cart}/price-changes/accept")):
+        assert client.open(path, method=method, headers={"If-Match": tag}).status_code == 412
+    assert units(client, user) == 2
 
 
 def test_too_many_etags_are_refused(client, user):

@@ -31,8 +31,8 @@ from cart.config import Config
 from cart.http.auth import MAX_TOKEN_BYTES
 from cart.http.converters import MAX_PRODUCT_ID
 from cart.http.fields import CENT, MAX_PRICE
+from cart.http.headers import MAX_ETAGS
 from cart.http.json import MAX_BODY_BYTES
-from cart.http.request import MAX_ETAGS
 from cart.logs import METRICS
 from tests.support.documents import Page, anchor_of, terminal
 from tests.support.openapi import is_problem, operations

@@ -44,7 +44,7 @@ def test_message_keeps_its_code_and_gets_parameters_when_it_is_formatted():
 
 def test_problem_has_codes_beside_its_messages():
     few, blank = Message("At least 3.", "too-few", min=3), Message("Must not be blank.", "blank")
-    members = InvalidInput("", {"name": [few, blank], "other": [blank]}).members
+    members = InvalidInput({"name": [few, blank], "other": [blank]}).members
     assert members == {
         "errors": {"name": ["At least 3.", "Must not be blank."], "other": ["Must not be blank."]},
         "error_codes": {
@@ -118,7 +118,7 @@ def test_every_handwritten_message_has_a_code():
 @pytest.mark.slow
 def test_mypy_refuses_a_plain_text_as_a_message(tmp_path):
     source = tmp_path / "plain.py"
-    source.write_text('from cart.errors import InvalidInput\nInvalidInput("", {"name": ["Plain text."]})\n')
+    source.write_text('from cart.errors import InvalidInput\nInvalidInput({"name": ["Plain text."]})\n')
     command = [sys.executable, "-m", "mypy", f"--cache-dir={tmp_path}", str(source)]
     mypy = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert mypy.returncode == 1
