@@ -8,26 +8,23 @@ that cannot be understood makes only its product unreadable. It is not cached, s
 """
 
 import logging
-import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from decimal import Decimal
 from itertools import chain
 from threading import Lock
 from typing import Any
 
-from marshmallow import EXCLUDE, ValidationError, fields, validate
+from marshmallow import ValidationError
 from urllib3 import BaseHTTPResponse, PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
+from cart.carts.catalog_schemas import inventory_schema, product_schema
 from cart.config import Config
 from cart.context import request_id, seconds_since
 from cart.dynamodb.client import LAST_START_SECONDS
 from cart.dynamodb.retries import retry
 from cart.errors import CatalogUnavailable, ProductNotFound, ProductUnreadable
-from cart.http import json
-from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable
 from cart.http.schema import JsonSchema
 from cart.model.lines import DISCONTINUED, UNREADABLE
 from cart.model.validation import CatalogEntry, Product
@@ -58,60 +55,6 @@ class _TransientFault(_Failed):
 
 class _Unreadable(Exception):
     """An answer about a product cannot be understood. The message is for the log."""
-
-
-_NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
-
-
-def _number_of(value: Any) -> Any:
-    """Return the number that a text has in JSON's notation without an exponent; anything else is returned as it is.
-
-    Other notations are ambiguous: `1,000` and `1.000,00` depend on the country.
-    """
-    return json.loads(value) if isinstance(value, str) and _NUMBER_TEXT.fullmatch(value) else value
-
-
-class _CatalogPrice(Price):
-    def _validated(self, value: Any) -> Decimal:
-        return abs(cents) if (cents := super()._validated(_number_of(value))) == 0 else cents  # no -0.00
-
-
-class _CatalogNumber(WholeNumber):
-    def _validated(self, value: Any) -> int:
-        return super()._validated(_number_of(value))
-
-
-class _CatalogName(fields.String):
-    """A text, which is loaded as a line may have it: one line without control characters, of at most 200 characters."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = re.sub("[\ud800-\udfff]", "", super()._deserialize(value, attr, data, **kwargs))
-        one_line = re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
-        return one_line.strip()[:MAX_NAME_CHARACTERS].rstrip()
-
-
-class ProductSchema(JsonSchema):
-    """A product as the products service sends it: id, name and price. Other members are ignored."""
-
-    class Meta(JsonSchema.Meta):
-        unknown = EXCLUDE
-
-    product_id = _CatalogNumber(required=True)
-    name = _CatalogName(required=True, validate=check_printable)
-    price = _CatalogPrice(required=True, validate=validate.Range(0, MAX_PRICE))
-
-
-class InventorySchema(JsonSchema):
-    """The stock of a product, in units. ``null`` and numbers below 0 mean none."""
-
-    class Meta(JsonSchema.Meta):
-        unknown = EXCLUDE
-
-    stock_quantity = _CatalogNumber(required=True, allow_none=True)
-
-
-product_schema = ProductSchema()
-inventory_schema = InventorySchema()
 
 
 class Catalog:

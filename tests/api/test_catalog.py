@@ -730,7 +730,7 @@ def test_catalogue_module_is_imported_only_if_configured():
 
     off, on = imported(), imported(CATALOG_URL="http://127.0.0.1:1")
     assert "cart.carts.catalog" not in off
-    assert on - off == {"cart.carts.catalog", "cart.model.validation", "True"}
+    assert on - off == {"cart.carts.catalog", "cart.carts.catalog_schemas", "cart.model.validation", "True"}
 
 
 def test_catalogue_works_in_forked_workers(dynamodb_local_url, tmp_path, products):

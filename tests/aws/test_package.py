@@ -182,6 +182,8 @@ def package_run(tree, own_moto_url, tmp_path_factory):
         rest_event("GET", cart),
         rest_event("DELETE", line),
         rest_event("POST", f"{cart}/items", CUP),
+        rest_event("DELETE", cart, **{"If-Match": "*"}),
+        rest_event("POST", f"{cart}/items", CUP),
         rest_event("DELETE", cart),
         rest_event("GET", "/health"),
         rest_event("GET", "/health/ready"),

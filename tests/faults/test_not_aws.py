@@ -211,12 +211,12 @@ DEEP = b"[" * 30_000
 
 
 @pytest.mark.parametrize("body", [*PORTAL.values(), DEEP, b'{"product_id": 1e999}', b"\xff", b'{"product_id": 42}'])
-def test_catalogue_answer_from_something_else_is_an_error(body):
+def test_catalogue_answer_from_something_else_is_no_product(body):
     with raw_server(lambda _: response(body)) as server:
         app = create_app(config_of("http://127.0.0.1:9", catalog_url=server.url))
         answer = app.test_client().post("/cart/u/items", json={"product_id": 42, "quantity": 1})
-        assert answer.status_code == 503, answer.get_data(as_text=True)
-        assert answer.get_json(force=True)["type"] == "urn:cart:problem:catalog-unavailable"
+        assert answer.status_code == 409, answer.get_data(as_text=True)
+        assert answer.get_json(force=True)["type"] == "urn:cart:problem:product-unreadable"
         server.close_connections()
 
 

@@ -18,4 +18,14 @@ def before_call(context, case, kwargs):
     """
     key = (case.headers or {}).get(IDEMPOTENCY_KEY)
     if isinstance(key, str) and VALID_KEY.fullmatch(key):
-        case.headers[IDEMPOTENCY_KEY] = uuid.uuid4().hex
+        case.headers[IDEMPOTENCY_KEY] = str(uuid.uuid4())
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Let prices be generated in cents. The document says so in words, since 0.01 is not exact in binary."""
+    for name, schema in raw_schema["components"]["schemas"].items():
+        if name.endswith("Request") or name == "Item":
+            for member in schema["properties"].values():
+                if member.get("format") == "double":
+                    member["multipleOf"] = 0.01
