@@ -96,8 +96,8 @@ class Config:
     cors_origins: str | None = _text(
         None,
         rf"{_ORIGIN}(,{_ORIGIN})*",
-        "a list of origins with commas and no spaces, each a scheme and a host without a path; '*' is never alone, "
-        "only the first of at least three labels of a host",
+        "a list of origins with commas and no spaces, each a scheme and a host without a path; '*' only as "
+        "the first of at least three labels of a host",
         "https://shop.example,https://*.preview.example",
     )
 

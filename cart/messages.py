@@ -50,7 +50,7 @@ FIELD_ERRORS: dict[str, Any] = {
 
 
 def members_by_field(errors: Errors) -> dict[str, Any]:
-    """Return the members of a problem that say what is wrong with each field; none without errors."""
+    """Return the members ``errors`` and ``error_codes`` of a problem, or nothing if there are no errors."""
     if not errors:
         return {}
     return {

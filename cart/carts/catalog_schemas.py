@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import EXCLUDE, fields, validate
+from marshmallow import fields, validate
 
 from cart.http import json
 from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable
@@ -36,15 +36,12 @@ class _CatalogName(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = re.sub("[\ud800-\udfff]", "", super()._deserialize(value, attr, data, **kwargs))
-        one_line = re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
-        return one_line.strip()[:MAX_NAME_CHARACTERS].rstrip()
+        line = re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+        return line.strip()[:MAX_NAME_CHARACTERS].rstrip()
 
 
 class ProductSchema(JsonSchema):
     """A product as the products service sends it: id, name and price. Other members are ignored."""
-
-    class Meta(JsonSchema.Meta):
-        unknown = EXCLUDE
 
     product_id = _CatalogNumber(required=True)
     name = _CatalogName(required=True, validate=check_printable)
@@ -53,9 +50,6 @@ class ProductSchema(JsonSchema):
 
 class InventorySchema(JsonSchema):
     """The stock of a product, in units. ``null`` and numbers below 0 mean none."""
-
-    class Meta(JsonSchema.Meta):
-        unknown = EXCLUDE
 
     stock_quantity = _CatalogNumber(required=True, allow_none=True)
 

@@ -67,7 +67,7 @@ class CartQuerySchema(RequestSchema):
     class Meta(RequestSchema.Meta):
         unknown = EXCLUDE
 
-    loads_nothing = True
+    empty_stays_empty = True
 
     include = fields.String(
         validate=validate.OneOf(["saved"], error=Message("Must be saved.", "not-one-of", choices=["saved"])),

@@ -142,12 +142,12 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
     The rules are the same as for the owner, except for the `Idempotency-Key`: it must be a UUID, unless you also send a
-    bearer token. The answer is 404 if the link was ended while the request was carried out.
+    bearer token. The answer is 404 if the link was revoked while the request was carried out.
     """
     share, table = _find_to_edit(token), get_table()
     response = items.add(share.owner, item, share_id=share.share_id)
     try:
-        # a merge ends the links before it reads the lines: what was added after that would stay where nobody looks
+        # a merge ends the links before it reads the lines: it would not move an item that was added after that
         if shares.is_revoked(table, share.share_id):
             raise ShareNotFound
     except (Throttled, Unavailable):  # they say that nothing was added
@@ -183,7 +183,10 @@ def remove_shared_item(token: str, product_id: int) -> Response:
 
 
 def _find(token: str) -> Share:
-    """:raise ShareNotFound: unknown, revoked or expired: nothing tells which, nor does the time it takes"""
+    """Return a link by its token.
+
+    :raise ShareNotFound: it is unknown, revoked or expired; neither the answer nor its time shows which (404)
+    """
     if share := shares.find_share(get_table(), hash_of(token)):
         return share
     raise ShareNotFound

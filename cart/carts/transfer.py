@@ -45,14 +45,14 @@ def merge(user_id: str, source_id: str, strategy: str, dry_run: bool, key: Idemp
 
 
 def _end_links(source_id: str, target_id: str, key: IdempotencyKey | None) -> None:
-    """Revoke the links to a cart before it is merged: nobody was given a link to the target.
+    """Revoke the links to a cart before it is merged. They do not lead to the target, which nobody has shared.
 
-    This is done before the lines are read. So the lines of every add through a link that was not refused are moved.
+    The lines are read after this. So an item that was added through a link is moved, or its request was refused.
     """
     table = get_table()
     if shares := list_shares(table, source_id):
         if key:
-            stored_answer(table, target_id, key)  # a key of another request is refused, which must change nothing
+            stored_answer(table, target_id, key)  # raises if the key is of another request, which must change nothing
         delete_shares(table, shares)
 
 

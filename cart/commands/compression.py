@@ -40,15 +40,12 @@ class Compression:
             environ["HTTP_IF_NONE_MATCH"] = _without_coding(known_etags)
         started: list[Any] = []
         body = self.app(environ, lambda *start: started.extend(start))  # Flask starts the response before it returns
-        status, headers = started
+        status, headers, *exc_info = started
         if status.startswith("304"):
-            started[1] = [
-                (name, _with_coding(value) if name == "ETag" and _with_coding(value) in known_etags else value)
-                for name, value in headers
-            ]
+            headers = [(name, _as_known(value, known_etags) if name == "ETag" else value) for name, value in headers]
         elif _is_compressible(status, dict(headers)):
-            body, started[1] = _compress(body, Headers(headers), environ["REQUEST_METHOD"])
-        start_response(*started)
+            body, headers = _compress(body, Headers(headers), environ["REQUEST_METHOD"])
+        start_response(status, headers, *exc_info)
         return body
 
 
@@ -87,6 +84,11 @@ def _compress(body: Iterable[bytes], headers: Headers, method: str) -> tuple[Ite
 def _with_coding(etag: str) -> str:
     """Return the ETag of the compressed body. A weak one is the same, since the content is equivalent."""
     return f'{etag[:-1]}-gzip"' if etag.startswith('"') else etag
+
+
+def _as_known(etag: str, known_etags: str) -> str:
+    """Return the ETag of a 304: that of the compressed body if the client has that, else as it is."""
+    return _with_coding(etag) if _with_coding(etag) in known_etags else etag
 
 
 def _without_coding(etags: str) -> str:

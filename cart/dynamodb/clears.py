@@ -2,7 +2,7 @@
 
 The first transaction fails if one of its lines has changed, and then nothing is changed. It also writes a row with the
 lines of the next transactions. So a repeat of the same request removes the rest if the process crashed between two
-transactions. A line of the next transactions that has changed stays, and the caller is told.
+transactions. A line of the next transactions that has changed stays, and the request fails.
 """
 
 import re
@@ -43,8 +43,8 @@ def continue_clear(table: CartTable, cart: Cart, etags: set[str]) -> bool:
     :return: whether there were such lines
     :raise TransactionCancelled: one of them has changed
     """
-    etag = re.match("[0-9a-f]{24}", etags.pop()) if len(etags) == 1 else None
-    row = table.row(row_key(f"{CLEARED}{cart.user_id}", etag[0])) if etag and cart.items else None
+    match = re.match("[0-9a-f]{24}", etags.pop()) if len(etags) == 1 else None
+    row = table.row(row_key(f"{CLEARED}{cart.user_id}", match[0])) if match and cart.items else None
     states = unpack_text(row["lines"]).split() if row and "lines" in row else []
     return _remove_unchanged(table, cart.user_id, states, cart.items)
 

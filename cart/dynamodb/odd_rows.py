@@ -1,7 +1,7 @@
-"""Read rows of lines that this service has not written: imported ones, or some that another program has changed.
+"""Read rows of lines that another program has written or changed, such as imported ones.
 
-Loaded when a row cannot be read as it is. A member that is missing or has another form gets a value, so that no row
-makes its cart unreadable. Without a quantity or a price there is no line, since the shopper could pay an invented one.
+Imported when a row cannot be read as it is. An attribute that is missing or has another form gets a value, so that no
+row makes its cart unreadable. A row without a quantity or a price is no line: the shopper could pay an invented price.
 """
 
 import logging
@@ -22,12 +22,12 @@ MAX_PRICE_DIGITS = 20
 EPOCH = iso(datetime.fromtimestamp(0, UTC))
 
 
-def repaired(row: Row) -> Row:
-    """Return a row that can be read, in place of a row that cannot.
+def repair_row(row: Row) -> Row:
+    """Return a row that can be read in place of one that cannot.
 
     :param row: with its key
     :return: if it has no readable quantity and price, a row that has expired
-    :raise NotALine: the row has not the key of a line
+    :raise NotALine: the key of the row is not that of a line
     """
     user_id, item_id = row["user_id"]["S"], row["item_id"]["S"]
     product_id = product_of_key(item_id)
@@ -36,8 +36,8 @@ def repaired(row: Row) -> Row:
         raise NotALine
     quantity, price = number_of(row, "quantity"), price_of(row)
     is_line = quantity is not None and price is not None
-    what = "has members of another form" if is_line else "has no readable quantity and price: it counts as expired"
-    logger.warning("The row %s of user %s %s", item_id, user_id, what)
+    fault = "attributes of another form" if is_line else "no readable quantity and price: it counts as expired"
+    logger.warning("The row %s of user %s has %s", item_id, user_id, fault)
     added_at = _text(row, "added_at") or _text(row, "updated_at") or EPOCH
     has_change = all(isinstance(row.get(name, {}).get(kind), str) for name, kind in PRICE_CHANGE_TYPES.items())
     return {
@@ -65,7 +65,7 @@ def product_of_key(item_id: str) -> int | None:
 
 
 def number_of(row: Mapping[str, Any], name: str) -> Decimal | None:
-    """Return a number of a row, None if it has none of this name. A text is none, since DynamoDB cannot add to it."""
+    """Return a number of a row, None if it has no number of this name. DynamoDB cannot add to a text, so it is none."""
     try:
         return Decimal(row[name]["N"])
     except (LookupError, ArithmeticError):

@@ -25,7 +25,8 @@ NOT_LIVE = (
     "attribute_exists(item_id) AND"
     " (NOT (#ttl > :epoch) OR NOT attribute_type(quantity, :number) OR attribute_not_exists(price))"
 )
-UNREADABLE = (LookupError, ValueError, ArithmeticError, TypeError, AttributeError)  # raised for a row of another form
+# Raised when a row of another form is read
+ROW_ERRORS = (LookupError, ValueError, ArithmeticError, TypeError, AttributeError)
 # The projection of a read whose lines are sent to a client: other attributes are not read
 LINE_ATTRIBUTES = f"product_id, product_name, quantity, price, added_at, version, {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
 CLEARED_TTL_SECONDS = 86_400
@@ -48,7 +49,7 @@ def number(value: float) -> Row:
 
 
 class NotALine(Exception):
-    """A row of a user has not the key of a line."""
+    """The key of a row is not that of a line."""
 
 
 class StoredCart(Cart):
@@ -110,7 +111,7 @@ def price_change_values(change: PriceChange) -> Row:
 def line_of(row: Row) -> Line:
     """Return the line of a row of which all attributes were read, in whatever form they are.
 
-    :raise NotALine: the row has not the key of a line
+    :raise NotALine: the key of the row is not that of a line
     """
     try:
         line = projected_line_of(row)
@@ -118,8 +119,8 @@ def line_of(row: Row) -> Line:
         line.priced_at = row["priced_at"]["S"] if "priced_at" in row else line.added_at
         line.ttl = int(row["ttl"]["N"])
         return line
-    except UNREADABLE:
-        return line_of(_repaired(row))
+    except ROW_ERRORS:
+        return line_of(_repair(row))
 
 
 def readable_rows(rows: Iterable[Row]) -> Iterator[Row]:
@@ -131,15 +132,15 @@ def readable_rows(rows: Iterable[Row]) -> Iterator[Row]:
         try:
             values_of(row)
             yield row
-        except UNREADABLE:
+        except ROW_ERRORS:
             with suppress(NotALine):
-                yield _repaired(row)
+                yield _repair(row)
 
 
-def _repaired(row: Row) -> Row:
-    from cart.dynamodb.odd_rows import repaired  # noqa: PLC0415 - only where it is used
+def _repair(row: Row) -> Row:
+    from cart.dynamodb.odd_rows import repair_row  # noqa: PLC0415 - only where it is used
 
-    return repaired(row)
+    return repair_row(row)
 
 
 def line_values(line: Line) -> Row:

@@ -17,7 +17,7 @@ from cart.dynamodb.rows import (
     LINE_ATTRIBUTES,
     NOT_LIVE,
     PRICE_CHANGE_ATTRIBUTES,
-    UNREADABLE,
+    ROW_ERRORS,
     IfMatch,
     NotALine,
     StoredCart,
@@ -65,14 +65,14 @@ class CartTable:
         """Return the live lines of a cart or saved list, in no order. One strongly consistent Query for each MB."""
         try:
             return [projected_line_of(row) for row in self._line_rows(user_id, place)]
-        except UNREADABLE:
+        except ROW_ERRORS:
             return [projected_line_of(row) for row in self._repaired_rows(user_id, place)]
 
     def cart(self, user_id: str) -> StoredCart:
         """Return a cart, of which a user that has none has an empty one. One strongly consistent Query for each MB."""
         try:
             return StoredCart(user_id, self._line_rows(user_id, CART))
-        except UNREADABLE:
+        except ROW_ERRORS:
             return StoredCart(user_id, self._repaired_rows(user_id, CART))
 
     def _line_rows(self, user_id: str, place: Place) -> list[Row]:
@@ -225,8 +225,8 @@ class CartTable:
             line = live_line(failed.row)
             if line is None:
                 raise line_not_found(CART, product_id) from None
-            is_version = if_match is None or if_match == "*" or line.version in if_match
-            if is_version and stock is not None and quantity > max(stock, line.quantity):
+            version_matches = if_match is None or if_match == "*" or line.version in if_match
+            if version_matches and stock is not None and quantity > max(stock, line.quantity):
                 refuse_increase(stock, line.quantity)
             raise VersionChanged(line) from None
 

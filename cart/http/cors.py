@@ -5,16 +5,11 @@ import re
 from flask import Flask, Response, request
 from flask_cors import CORS
 
+from cart.http.headers import REQUEST_HEADERS, RESPONSE_HEADERS
 from cart.http.response import respond_empty
 
-ALLOWED_HEADERS = [
-    *("Authorization", "Content-Encoding", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match"),
-    *("X-Request-ID", "traceparent", "tracestate"),
-]
-EXPOSED_HEADERS = [
-    *("Accept-Encoding", "Allow", "ETag", "Idempotency-Replayed", "Location", "Retry-After"),
-    *("WWW-Authenticate", "X-Request-ID"),
-]
+ALLOWED_HEADERS = [*REQUEST_HEADERS, "Authorization", "Content-Encoding", "Content-Type", "traceparent", "tracestate"]
+EXPOSED_HEADERS = [*RESPONSE_HEADERS.keys() - {"Vary"}, "Allow", "Location"]  # Vary is for caches
 PREFLIGHT_SECONDS = 600
 
 

@@ -31,7 +31,10 @@ NAME_PATTERN = f"^[^{CONTROL}]*[^{CONTROL}{INVISIBLE}][^{CONTROL}]*$"
 
 
 class Range(validate.Range):
-    """marshmallow's Range, whose messages have a code."""
+    """marshmallow's Range, whose messages have a code.
+
+    Its own texts have ``{min_op}``, which would become a parameter. They are formatted twice, hence the double braces.
+    """
 
     message_min = Message("Must be greater than or equal to {{min}}.", "out-of-range")
     message_max = Message("Must be less than or equal to {{max}}.", "out-of-range")
@@ -93,7 +96,7 @@ class StrictBoolean(fields.Boolean):
 
 
 class NumberInQuery(fields.Integer):
-    """A whole number, in the forms of JSON; other forms that Python reads as a number are refused."""
+    """A whole number, as JSON writes it; other texts that Python reads as a number are refused."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         number = whole_number_in_url(value)

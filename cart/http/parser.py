@@ -34,7 +34,7 @@ def give_argument(view: Callable[..., Any], schema: type[JsonSchema], location: 
     :param location: ``json``, ``query``, or ``optional_json``: a body that may be left out, which is then ``{}``
     """
     read = READERS[location]
-    skips_empty_query = location == "query" and schema.loads_nothing
+    skips_empty_query = location == "query" and schema.empty_stays_empty
 
     @wraps(view)
     def with_argument(*args: Any, **kwargs: Any) -> Any:

@@ -69,7 +69,8 @@ def hash_of(text: str) -> str:
 def refuse_unread_conditions() -> None:
     """Refuse ``If-Match`` and ``If-None-Match`` on a request that changes something, unless its view reads them.
 
-    To ignore one would change what the caller wanted to leave as it is. A read may ignore it (RFC 9110, section 13).
+    If one were ignored, the change would be made although its condition is false. A read may ignore it (RFC 9110,
+    section 13).
     ``If-Unmodified-Since`` is ignored, as section 13.1.4 requires of resources without a modification date.
 
     :raise InvalidInput: with the names of the headers

@@ -7,7 +7,8 @@ from marshmallow import EXCLUDE, RAISE, Schema, fields
 from cart.http import json
 from cart.messages import Message
 
-# The codes of marshmallow's own messages, by field and key of ``default_error_messages``
+# The codes of marshmallow's own messages, by field and key of ``default_error_messages``. They are added to the
+# classes of marshmallow, since all fields inherit the messages of these.
 CODES: dict[type[fields.Field[Any]], dict[str, str]] = {
     fields.Field: {"required": "required", "null": "null"},
     fields.String: {"invalid": "not-a-string", "invalid_utf8": "not-a-string"},
@@ -18,8 +19,8 @@ CODES: dict[type[fields.Field[Any]], dict[str, str]] = {
     fields.List: {"invalid": "not-a-list"},
 }
 for field, codes in CODES.items():
-    texts = field.default_error_messages
-    texts |= {key: Message(texts[key], code) for key, code in codes.items()}
+    messages = field.default_error_messages
+    messages.update({key: Message(messages[key], code) for key, code in codes.items()})
 
 
 class JsonSchema(Schema):
@@ -31,14 +32,14 @@ class JsonSchema(Schema):
 
     class Meta:
         render_module = json
-        unknown = EXCLUDE  # a client can meet members of a later version
+        unknown = EXCLUDE  # the data can have members of a later version
 
     error_messages = {
         "type": Message("Invalid input type.", "not-an-object"),
         "unknown": Message("Unknown field.", "unknown-field"),
     }
 
-    loads_nothing = False  # whether ``{}`` loads as ``{}``, so that an empty query needs no schema
+    empty_stays_empty = False  # whether ``{}`` loads as ``{}``, so that an empty query need not be loaded
 
     def load(self, data: Any, **options: Any) -> Any:
         """Load as marshmallow does, and faster if the data needs no conversion and no message."""
@@ -64,7 +65,7 @@ class JsonSchema(Schema):
 
 
 class RequestSchema(JsonSchema):
-    """The base of schemas for requests, which refuse unknown members."""
+    """The base of schemas for requests. They refuse unknown members, unless their ``Meta`` ignores them."""
 
     class Meta(JsonSchema.Meta):
         unknown = RAISE

@@ -41,9 +41,13 @@ def refuse_line(place: Place, limit: int) -> NoReturn:
     raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
 
 
-def _at_most(room: int, more: str = "") -> Message:
-    units = max(room, 0)
-    return Message(f"At most {units}{more}.", "too-many", max=units)
+def _at_most(units: int, *, more: bool) -> Message:
+    """Return the message about a quantity that is too large.
+
+    :param more: whether the units are added to those of the line
+    """
+    units = max(units, 0)
+    return Message(f"At most {units}{' more' if more else ''}.", "too-many", max=units)
 
 
 def refuse_stock(available: int, held: int = 0) -> NoReturn:
@@ -53,7 +57,7 @@ def refuse_stock(available: int, held: int = 0) -> NoReturn:
     :param held: units of the line before the change, 0 if they are not known
     :raise InsufficientStock: always
     """
-    raise _insufficient_stock(available, held, _at_most(available - held, " more" if held else ""))
+    raise _insufficient_stock(available, held, _at_most(available - held, more=held > 0))
 
 
 def refuse_increase(available: int, held: int) -> NoReturn:
@@ -63,7 +67,7 @@ def refuse_increase(available: int, held: int) -> NoReturn:
     :param held: units of the line before the change
     :raise InsufficientStock: always
     """
-    raise _insufficient_stock(available, held, _at_most(max(available, held)))
+    raise _insufficient_stock(available, held, _at_most(max(available, held), more=False))
 
 
 def _insufficient_stock(available: int, held: int, limit: Message) -> InsufficientStock:
@@ -85,7 +89,7 @@ def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) ->
         refuse_stock(stock, held)
     raise QuantityLimit(
         f"The line holds {held} units; {added} more would exceed the limit.",
-        {"quantity": [_at_most(limits.quantity - held, " more")]},
+        {"quantity": [_at_most(limits.quantity - held, more=True)]},
         limit=limits.quantity,
         quantity=held,
     )

@@ -75,7 +75,7 @@ class Line:
 
     @property
     def state(self) -> str:
-        """The product and the version: after a change or a removal, the cart never has the same state of a line."""
+        """The product and the version. No two states of a cart's lines share one, even if a line is added again."""
         return f"{self.product_id}-{self.version}"
 
     @property

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -104,24 +105,25 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     the current cart.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
-    product_ids = body.get("product_ids")
-    return respond_kept(
-        carry_out_once(get_table(), user_id, None, lambda progress: _accept(user_id, product_ids, progress))
-    )
+    make_steps = partial(_accept, user_id, body.get("product_ids"))
+    return respond_kept(carry_out_once(get_table(), user_id, None, make_steps))
 
 
 def _accept(user_id: str, product_ids: list[int] | None, progress: KeptAnswer | None) -> Iterator[Step]:
     """Read the cart, and yield the transactions that accept; each fails if a line that it changes has changed.
 
-    :param progress: None before the first transaction, which alone fails if ``If-Match`` does not match. The next ones
-        then leave out lines that have changed, whose prices the shopper may not have seen
+    With ``If-Match``, the first transaction requires the cart that the shopper has seen. The next transactions leave
+    out lines that have changed since.
+
+    :param progress: None before the first transaction
+    :raise CartVersionConflict: ``If-Match`` is not the cart's ETag (412)
     """
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
-    read = cart_of(user_id, lines.values())
+    current = cart_of(user_id, lines.values())
     if_match = if_match_etags()
-    if not progress and if_match and not matches_cart(if_match, read.etag):
-        raise CartVersionConflict(cart_schema.dump(read), read.etag)
+    if not progress and if_match and not matches_cart(if_match, current.etag):
+        raise CartVersionConflict(cart_schema.dump(current), current.etag)
     states = progress.body.split() if progress and if_match else None
     accepted = {
         product_id: with_price(line, line.news.price, now)

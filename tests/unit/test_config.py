@@ -123,7 +123,7 @@ def test_wildcard_origin_is_refused_with_an_example():
         Config.from_env({"CORS_ORIGINS": "*"})
     assert str(refusal.value) == (
         "cart: CORS_ORIGINS='*' must be a list of origins with commas and no spaces, each a scheme and a host without "
-        "a path; '*' is never alone, only the first of at least three labels of a host, such as "
+        "a path; '*' only as the first of at least three labels of a host, such as "
         "https://shop.example,https://*.preview.example"
     )
 

@@ -1,6 +1,6 @@
 // The ETags of the lines and carts that were read, by their paths.
 
-const KEPT = 1000; // for a process that serves many carts; the oldest is forgotten first
+const MAX_ETAGS = 1000; // for a process that serves many carts; the oldest is removed first
 
 /** Actions below a cart whose answer and `If-Match` are the cart's. */
 const CART_ACTION = /\/price-changes\/accept$/;
@@ -8,7 +8,10 @@ const CART_ACTION = /\/price-changes\/accept$/;
 export class ETags {
   #byPath = new Map<string, string>();
 
-  /** @throws Error if it was not read: then there is nothing to compare it with */
+  /**
+   * Return the ETag of what a URL is about.
+   * @throws Error if this client has not read it
+   */
   get(url: string): string {
     const path = pathOf(url).replace(CART_ACTION, "");
     const etag = this.#byPath.get(path);
@@ -30,7 +33,7 @@ export class ETags {
     if (etag === null) return;
     this.#byPath.delete(path);
     this.#byPath.set(path, etag);
-    if (this.#byPath.size > KEPT) this.#byPath.delete(this.#byPath.keys().next().value!);
+    if (this.#byPath.size > MAX_ETAGS) this.#byPath.delete(this.#byPath.keys().next().value!);
   }
 }
 

@@ -1,9 +1,9 @@
-// Send a request again if it was refused for a time or its answer was lost.
+// Send a request again if the service was throttled or unavailable, or if no answer arrived.
 
 export interface Retries {
-  /** How often a request is sent at most; default 4. */
+  /** The most times that a request is sent; default 4. */
   attempts?: number;
-  /** How long one answer is waited for; default 15. */
+  /** The longest time to wait for one answer; default 15. */
   timeoutSeconds?: number;
   /** If `Retry-After` is longer, the problem is returned at once; default 20. */
   maxWaitSeconds?: number;
@@ -30,11 +30,11 @@ export async function sendWithRetries(
     try {
       const signal = AbortSignal.any([request.signal, AbortSignal.timeout(timeoutSeconds * 1000)]);
       const response = await fetch(request.clone(), { signal });
-      const body = await response.arrayBuffer(); // an answer can also be lost in its middle
+      const body = await response.arrayBuffer(); // the connection can break before the end of the body
       const answer = new Response(body.byteLength ? body : null, response);
-      const again = response.status === THROTTLED || (repeatable && UNCERTAIN.includes(response.status));
+      const mayRepeat = response.status === THROTTLED || (repeatable && UNCERTAIN.includes(response.status));
       waitSeconds = retryAfterSeconds(response) ?? waitSeconds;
-      if (!again || attempt >= attempts || waitSeconds > maxWaitSeconds) return answer;
+      if (!mayRepeat || attempt >= attempts || waitSeconds > maxWaitSeconds) return answer;
     } catch (error) {
       request.signal.throwIfAborted();
       if (!repeatable || attempt >= attempts) throw new AnswerLost(String(error), { cause: error });

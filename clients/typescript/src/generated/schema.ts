@@ -362,7 +362,7 @@ export interface paths {
         /**
          * Add an item to a shared cart, if the link allows it
          * @description The rules are the same as for the owner, except for the `Idempotency-Key`: it must be a UUID, unless you also send a
-         *     bearer token. The answer is 404 if the link was ended while the request was carried out.
+         *     bearer token. The answer is 404 if the link was revoked while the request was carried out.
          */
         post: operations["addSharedItem"];
         delete?: never;
