@@ -113,6 +113,7 @@ COMPRESSED = gzip.compress(ITEM)
         COMPRESSED + b"garbage",
         zlib.compress(ITEM),
     ],
+    ids=["plain", "begun", "one byte short", "checksum", "changed", "garbage after it", "zlib"],
 )
 def test_invalid_gzip_is_400(client, user, store, body):
     answer = post(client, user, body, "gzip")
