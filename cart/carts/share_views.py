@@ -134,7 +134,7 @@ def get_shared_cart(token: str) -> Response:
 
 @blueprint.route("/shared/<token>/items", methods=["POST"])
 @blueprint.takes(IDEMPOTENCY_KEY)
-@blueprint.problems(ShareNotFound, Forbidden, *ADD_PROBLEMS)
+@blueprint.problems(ShareNotFound, *CALLER, *ADD_PROBLEMS)
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 @blueprint.open_by_link
@@ -142,7 +142,8 @@ def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
     The rules are the same as for the owner, except for the `Idempotency-Key`: it must be a UUID, unless you also send a
-    bearer token. The answer is 404 if the link was revoked while the request was carried out.
+    bearer token; if that is not valid, the answer is 401. It is 404 if the link was revoked while the request was
+    carried out.
     """
     share, table = _find_to_edit(token), get_table()
     response = items.add(share.owner, item, share_id=share.share_id)

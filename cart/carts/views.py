@@ -58,7 +58,7 @@ blueprint = CartBlueprint("carts", __name__, url_prefix="/cart", description="A 
 
 
 @blueprint.route("", methods=["POST"])
-@blueprint.problems()
+@blueprint.problems(InvalidInput)
 @blueprint.response(201, GuestSchema, example=EXAMPLE_GUEST, headers=location_of("The cart"))
 @blueprint.open
 def create_guest_cart() -> tuple[dict[str, str], int, dict[str, str]]:

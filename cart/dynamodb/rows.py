@@ -20,11 +20,11 @@ PRICE_CHANGE_ATTRIBUTES = (
     "price_changed_at",
     "price_changed_from",
 )  # if the price has changed
-# The condition of a write to a row that has expired, or that is not a line since it has no quantity or price
-NOT_LIVE = (
-    "attribute_exists(item_id) AND"
-    " (NOT (#ttl > :epoch) OR NOT attribute_type(quantity, :number) OR attribute_not_exists(price))"
-)
+# Conditions of writes to a row that shows a line, and to one that does not: it has expired, or it has no number as
+# quantity or price. They need the name ``#ttl``, the value ``:epoch`` and ``NUMBER_TYPE``
+LIVE = "attribute_type(quantity, :number) AND attribute_type(price, :number) AND #ttl > :epoch"
+NOT_LIVE = f"attribute_exists(item_id) AND NOT ({LIVE})"
+NUMBER_TYPE: Row = {":number": {"S": "N"}}
 # Raised when a row of another form is read
 ROW_ERRORS = (LookupError, ValueError, ArithmeticError, TypeError, AttributeError)
 # The projection of a read whose lines are sent to a client: other attributes are not read
@@ -170,15 +170,14 @@ def live_line(row: Row | None) -> Line | None:
 
 
 def live_condition(if_match: IfMatch) -> tuple[str, Row]:
-    """Return the condition of a write to a live line with one of these versions, and the values of the versions.
+    """Return the condition of a write to a live line with one of these versions, and its values.
 
     The caller supplies the name ``#ttl`` and the value ``:epoch``.
     """
-    live = "attribute_exists(quantity) AND attribute_exists(price) AND #ttl > :epoch"
     if if_match is None or if_match == "*":
-        return live, {}
+        return LIVE, NUMBER_TYPE
     condition, values = version_condition(if_match)
-    return f"{live} AND {condition}", values
+    return f"{LIVE} AND {condition}", values | NUMBER_TYPE
 
 
 def version_condition(versions: frozenset[int]) -> tuple[str, Row]:
@@ -189,7 +188,7 @@ def version_condition(versions: frozenset[int]) -> tuple[str, Row]:
     values: Row = {f":version{index}": number(version) for index, version in enumerate(sorted(versions))}
     condition = f"version IN ({', '.join(values) or ':none'})"
     if 0 in versions:
-        return f"({condition} OR NOT attribute_type(version, :number))", values | {":number": {"S": "N"}}
+        return f"({condition} OR NOT attribute_type(version, :number))", values | NUMBER_TYPE
     return condition, values or {":none": number(-1)}
 
 

@@ -15,7 +15,9 @@ from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
 from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import (
     LINE_ATTRIBUTES,
+    LIVE,
     NOT_LIVE,
+    NUMBER_TYPE,
     PRICE_CHANGE_ATTRIBUTES,
     ROW_ERRORS,
     IfMatch,
@@ -164,9 +166,8 @@ class CartTable:
                     product_id,
                     f"{fields}, added_at = if_not_exists(added_at, :now),"
                     " version = if_not_exists(version, :start) + :one ADD quantity :quantity",
-                    "attribute_not_exists(item_id)"
-                    " OR (#ttl > :epoch AND quantity <= :room AND attribute_exists(price))",
-                    values | limits,
+                    f"attribute_not_exists(item_id) OR ({LIVE} AND quantity <= :room)",
+                    values | limits | NUMBER_TYPE,
                 )
             except ConditionFailed as failed:
                 if line := live_line(failed.row):
@@ -179,7 +180,7 @@ class CartTable:
                     f"{fields}, added_at = :now, quantity = :quantity,"
                     f" version = if_not_exists(version, :start) + :one {REMOVE_PRICE_CHANGE}",
                     NOT_LIVE,
-                    values | {":start": limits[":start"], ":number": {"S": "N"}},
+                    values | {":start": limits[":start"]} | NUMBER_TYPE,
                 )
             except ConditionFailed:
                 continue  # another request replaced the line, or DynamoDB deleted it: start again

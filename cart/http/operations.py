@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from apispec import BasePlugin
+from apispec import APISpec, BasePlugin
 from werkzeug.routing import Rule
 
 from cart.http.headers import IDEMPOTENCY_KEY, REPLAYED, REQUEST_ID
@@ -12,6 +12,10 @@ from cart.http.headers import IDEMPOTENCY_KEY, REPLAYED, REQUEST_ID
 class OperationPlugin(BasePlugin):
     """Complete each operation that flask-smorest makes of a view."""
 
+    def init_spec(self, spec: APISpec) -> None:
+        """Read what the document says of all operations."""
+        self._security = spec.options["security"]
+
     def operation_helper(self, path: str | None = None, operations: Any = None, **options: Any) -> None:
         """Complete the operations of a route.
 
@@ -19,6 +23,8 @@ class OperationPlugin(BasePlugin):
         """
         for operation in (operations or {}).values():
             _complete(operation, options["rule"])
+            if operation.get("security") == [] and "401" in operation["responses"]:  # a token can be sent or left out
+                operation["security"] = self._security and [{}, *self._security]
 
 
 def _complete(operation: dict[str, Any], rule: Rule) -> None:
@@ -26,7 +32,8 @@ def _complete(operation: dict[str, Any], rule: Rule) -> None:
     headers = {REQUEST_ID: REQUEST_ID} | ({REPLAYED: REPLAYED} if IDEMPOTENCY_KEY in parameters else {})
     parameters.append(REQUEST_ID)
     operation["operationId"] = operation_id(rule)
-    operation["responses"] = dict(sorted(operation["responses"].items(), key=lambda item: int(item[0])))
+    answers = sorted(operation["responses"].items(), key=lambda item: int(item[0]))
+    operation["responses"] = {str(status): answer for status, answer in answers}
     for response in operation["responses"].values():
         if isinstance(response, dict):  # no reference to a problem, whose headers are in the components
             response["headers"] = response.get("headers", {}) | headers

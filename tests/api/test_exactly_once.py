@@ -243,6 +243,7 @@ def test_condition_is_honoured_or_refused_and_never_ignored(client, app, user, t
                         answer = client.open(path, method=method, json={}, headers={header: value})
                     assert (answer.status_code, bill.operations) == (422, []), (method, path, header)
                     assert list(answer.get_json(force=True)["errors"]) == [header]
+                assert "422" in declared["responses"], (method, path)
                 refused.add(f"{method} {rule.rule} {header}")
     line, by_link = "items/<product_id:product_id> If-Match", "/shared/<token>/items/<product_id:product_id> If-Match"
     cart = "/cart/<user_id:user_id>"

@@ -362,7 +362,8 @@ export interface paths {
         /**
          * Add an item to a shared cart, if the link allows it
          * @description The rules are the same as for the owner, except for the `Idempotency-Key`: it must be a UUID, unless you also send a
-         *     bearer token. The answer is 404 if the link was revoked while the request was carried out.
+         *     bearer token; if that is not valid, the answer is 401. It is 404 if the link was revoked while the request was
+         *     carried out.
          */
         post: operations["addSharedItem"];
         delete?: never;
@@ -638,19 +639,6 @@ export interface components {
                 [key: string]: unknown;
             };
         };
-        /** @description The service has a defect. Its log has the details under the request id. */
-        InternalErrorProblem: {
-            /** @enum {string} */
-            type: "urn:cart:problem:internal-error";
-            /** @description The same for all problems of a type */
-            title: string;
-            /** Format: int32 */
-            status: number;
-            /** @description What happened and what to do, for developers */
-            detail: string;
-            /** @description The request id, which the log lines contain too */
-            instance: string;
-        };
         /** @description A field of the path or the body is missing, unknown or outside its limits. */
         InvalidInputProblem: {
             /**
@@ -674,6 +662,19 @@ export interface components {
             error_codes: {
                 [key: string]: components["schemas"]["ErrorCode"][];
             };
+        };
+        /** @description The service has a defect. Its log has the details under the request id. */
+        InternalErrorProblem: {
+            /** @enum {string} */
+            type: "urn:cart:problem:internal-error";
+            /** @description The same for all problems of a type */
+            title: string;
+            /** Format: int32 */
+            status: number;
+            /** @description What happened and what to do, for developers */
+            detail: string;
+            /** @description The request id, which the log lines contain too */
+            instance: string;
         };
         /** @description There is no token, or the token is not valid. */
         UnauthenticatedProblem: {
@@ -1734,6 +1735,16 @@ export interface components {
         };
     };
     responses: {
+        /** @description A field of the path or the body is missing, unknown or outside its limits. */
+        InvalidInput: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidInputProblem"];
+            };
+        };
         /** @description The service has a defect. Its log has the details under the request id. */
         InternalError: {
             headers: {
@@ -1763,16 +1774,6 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["ForbiddenProblem"];
-            };
-        };
-        /** @description A field of the path or the body is missing, unknown or outside its limits. */
-        InvalidInput: {
-            headers: {
-                "X-Request-ID": components["headers"]["X-Request-ID"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["InvalidInputProblem"];
             };
         };
         /** @description DynamoDB limits the rate of requests. Nothing was changed, but a clear may be half done. */
@@ -2104,6 +2105,7 @@ export interface operations {
                     "application/json": components["schemas"]["Guest"];
                 };
             };
+            422: components["responses"]["InvalidInput"];
             500: components["responses"]["InternalError"];
         };
     };
@@ -3257,6 +3259,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["MalformedJsonOrBadRequest"];
+            401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ShareNotFoundOrProductNotFound"];
             409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadable"];
