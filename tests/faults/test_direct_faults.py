@@ -43,7 +43,11 @@ def outcomes(store: Store, transport: str, fault: Fault, first_only: bool) -> li
         app.extensions["cart_table"].client.on("before", lambda **_: begin())
 
         def begin() -> None:
-            proxy.rate = 0 if first_only and calls else 1
+            if first_only and calls:
+                proxy.rate = 0
+                proxy.wait_until_open()
+            else:
+                proxy.rate = 1
             calls.append(None)
 
         proxy.kinds = [fault]

@@ -63,6 +63,8 @@ class FaultProxy:
         self._delays = random.Random(seed)  # apart, so that threads do not change the order of the faults
         self._changed = threading.Condition()
         self._under_way: set[int] = set()
+        self._is_open = threading.Event()  # whether the port is
+        self._is_open.set()
         self._arrived = 0
         self._stopped = False
         self._listener = socket.create_server((HOST, 0))
@@ -83,11 +85,13 @@ class FaultProxy:
             try:
                 connection, _ = self._listener.accept()
             except OSError:  # shut down, by ``stop`` or a REFUSE
+                self._is_open.clear()
                 self._listener.close()
                 if self._stopped:
                     return
                 time.sleep(REFUSE_SECONDS)
                 self._listener = socket.create_server((HOST, self._port))
+                self._is_open.set()
                 continue
             threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
@@ -95,7 +99,12 @@ class FaultProxy:
         self._stopped = True
         self._stop_listening()
 
+    def wait_until_open(self) -> None:
+        """Wait until the port is open again after a REFUSE."""
+        assert self._is_open.wait(10)
+
     def _stop_listening(self) -> None:
+        self._is_open.clear()
         with suppress(OSError):  # a REFUSE has closed it already
             self._listener.shutdown(socket.SHUT_RDWR)
 

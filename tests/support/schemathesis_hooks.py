@@ -12,13 +12,16 @@ VALID_KEY = re.compile(REQUEST_HEADERS[IDEMPOTENCY_KEY]["schema"]["pattern"])
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Give each request a key of its own: the same key with another request is a documented 422.
+    """Change what no schema can forbid, and what is a documented 422.
 
-    A key that must be refused stays as it is.
+    Each request gets a key of its own, unless its key must be refused. A cart is not merged into itself.
     """
     key = (case.headers or {}).get(IDEMPOTENCY_KEY)
     if isinstance(key, str) and VALID_KEY.fullmatch(key):
         case.headers[IDEMPOTENCY_KEY] = str(uuid.uuid4())
+    user_id = (case.path_parameters or {}).get("user_id")
+    if isinstance(case.body, dict) and case.body.get("source_user_id") == user_id:
+        case.body = case.body | {"source_user_id": "another"}
 
 
 @schemathesis.hook
