@@ -28,14 +28,18 @@ run: $(RUN_READY) ## run the API on PORT=8000, with ENGINE=ministack or dynamodb
 	@exec .venv/bin/flask --app wsgi serve --from-make --port "$(PORT)" \
 		$(if $(ENGINE),--engine "$(ENGINE)") $(if $(DATA),--data "$(DATA)")
 
+# all tests run on three workers, since most of them wait; with ARGS, in one process, which starts sooner
 test: $(READY) ## run all tests; ARGS="-k expiry" for some, ARGS="-m 'not slow'" for the quick ones
-	@exec .venv/bin/pytest $(ARGS)
+	@exec .venv/bin/pytest $(or $(ARGS),-n 3)
 
-check: $(READY) ## check lint, format, types, Dockerfile, known vulnerabilities
+check: $(READY) ## check lint, format, types, Dockerfile, OpenAPI document, known vulnerabilities
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/hadolint Dockerfile.local
+	.venv/bin/python -m tests.support.node spectral lint --fail-severity=hint --quiet \
+		--ruleset=tests/clients/spectral.yaml tests/openapi.json
+	.venv/bin/python -m tests.support.node redocly lint --config=tests/clients/redocly.yaml tests/openapi.json
 	.venv/bin/python .ci/audit
 
 # creates the table before Zappa runs, and checks the health after it

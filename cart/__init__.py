@@ -22,6 +22,7 @@ from cart.http.app import CartFlask
 from cart.http.converters import CONVERTERS, document_url_parts
 from cart.http.json import MAX_BODY_BYTES
 from cart.http.problems import ProblemApi
+from cart.http.request import refuse_unread_conditions
 from cart.prices import views as price_views
 
 VERSION = "0.1.0"
@@ -82,25 +83,17 @@ def create_app(config: Config | None = None) -> Flask:
     app.register_blueprint(docs_views.blueprint)
     app.register_blueprint(page.blueprint)
     auth.init_app(app, config)
+    app.before_request(refuse_unread_conditions)
     if config.cors_origins:
-        _allow_origins(app, config.cors_origins.split(","))
+        from cart.http import cors  # noqa: PLC0415 - only where it is used
+
+        cors.init_app(app, config.cors_origins)
     if "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
-        from cart.commands import cli  # noqa: PLC0415 - not shipped to Lambda
+        from cart.commands import cli, compression  # noqa: PLC0415 - not shipped to Lambda
 
         cli.init_app(app)
+        app.wsgi_app = compression.Compression(app.wsgi_app)  # type: ignore[method-assign]
     return app
-
-
-def _allow_origins(app: Flask, origins: list[str]) -> None:
-    from flask_cors import CORS  # noqa: PLC0415 - only where it is used
-
-    CORS(
-        app,
-        origins=origins,
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-ID"],
-        expose_headers=["ETag", "Location", "Idempotency-Replayed", "Retry-After", "X-Request-ID"],
-        max_age=600,
-    )
 
 
 def _swagger_ui_folder() -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Self
 
+# An origin, or with `*.` the origins of all hosts one label below
+_ORIGIN = r"https?://([^\s,/*]+|\*(\.[A-Za-z0-9-]+){2,}(:\d{1,5})?)"
 OPEN_ENVIRONMENTS = {"dev", "test"}  # here AUTH_MODE is none unless it is set
 
 
@@ -59,6 +61,7 @@ class Config:
     saved_ttl_days: int = _whole_number(180, 1, 3650)
     cart_max_quantity: int = _whole_number(999, 1, 1_000_000)
     cart_max_lines: int = _whole_number(100, 1, 100)  # DynamoDB's limit for one transaction
+    cart_max_shares: int = _whole_number(100, 1, 1000)
     auth_mode: str = _choice("", "none", "gateway", "jwt")
     auth_user_claim: str = _text("sub", r"\S{1,100}", "the name of a claim, without spaces", "sub")
     auth_admin_scope: str = _text("carts:admin", r"\S{1,100}", "one scope, without spaces", "carts:admin")
@@ -92,9 +95,10 @@ class Config:
     )
     cors_origins: str | None = _text(
         None,
-        r"https?://[^\s,/*]+(,https?://[^\s,/*]+)*",
-        "a list of origins with commas and no spaces, each a scheme and a host without a path or '*'",
-        "https://shop.example,http://localhost:3000",
+        rf"{_ORIGIN}(,{_ORIGIN})*",
+        "a list of origins with commas and no spaces, each a scheme and a host without a path; '*' is never alone, "
+        "only the first of at least three labels of a host",
+        "https://shop.example,https://*.preview.example",
     )
 
     def __post_init__(self) -> None:

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from cart.messages import FIELD_ERRORS, INT32, Errors, Message, members_by_field
+
 RETRY_AFTER_SECONDS = 1
 
 
@@ -11,13 +13,15 @@ class Problem(Exception):
 
     :cvar status: HTTP status
     :cvar title: a short text, the same for all problems of a class
-    :cvar type: ``urn:cart:problem:`` and the class name in kebab case
+    :cvar type: ``urn:cart:problem:`` and the class name in kebab case, unless the class is given another one
     :cvar detail: what happened and what to do, for the developer who calls the API; does not repeat the title
+    :cvar member_schemas: JSON Schemas of the members that a problem of the class has beside those of all problems
+    :cvar optional_members: names of those that are not always there
     :cvar example: further members, or other values, in the example of the OpenAPI document
     :cvar headers: headers of the answer
     :cvar optional_headers: names of headers that an answer can have, too, whose values depend on the request
     :param detail: a more precise text than the ``detail`` of the class
-    :param errors: messages by field name
+    :param errors: messages by field name; the answer has their codes and parameters beside them, in ``error_codes``
     :param members: further members of the answer, such as ``limit``
     """
 
@@ -25,26 +29,33 @@ class Problem(Exception):
     title: str
     type: str
     detail: str
+    member_schemas: dict[str, Any] = {}
+    optional_members: tuple[str, ...] = ()
     example: dict[str, Any] = {}
     headers: dict[str, str] = {}
     optional_headers: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
-        cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
+        if "type" not in vars(cls):
+            cls.type = f"urn:cart:problem:{re.sub(r'(?<!^)(?=[A-Z])', '-', cls.__name__).lower()}"
 
-    def __init__(self, detail: str = "", errors: dict[str, list[str]] | None = None, **members: Any) -> None:
+    def __init__(self, detail: str = "", errors: Errors | None = None, **members: Any) -> None:
         self.detail = detail or self.detail
-        self.members = members | ({"errors": errors} if errors else {})
+        self.members = members | (members_by_field(errors) if errors else {})
         super().__init__(self.detail)
 
 
 class MalformedJson(Problem):
-    """The body is not JSON in UTF-8."""
+    """The body is not JSON in UTF-8, or not compressed as ``Content-Encoding`` says."""
 
     status = 400
     title = "The body is not JSON"
     detail = "The body cannot be read as JSON. Send one JSON object, encoded as UTF-8."
-    example = {"detail": "Expecting value: line 1 column 14 (char 13)", "errors": {"body": ["Not valid JSON."]}}
+    member_schemas = FIELD_ERRORS
+    example = {
+        "detail": "Expecting value: line 1 column 14 (char 13)",
+        **members_by_field({"body": [Message("Not valid JSON.", "not-json")]}),
+    }
 
 
 class BadRequest(Problem):
@@ -129,7 +140,16 @@ class NotAcceptable(Problem):
     title = "Only JSON or CSV is to be had"
     detail = "Accept application/json or text/csv."
     headers = {"Vary": "Accept"}
-    example = {"errors": {"Accept": ["Must allow application/json or text/csv."]}}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field(
+        {
+            "Accept": [
+                Message(
+                    "Must allow application/json or text/csv.", "not-one-of", choices=["application/json", "text/csv"]
+                )
+            ]
+        }
+    )
 
 
 class LinesLimit(Problem):
@@ -138,7 +158,18 @@ class LinesLimit(Problem):
     status = 409
     title = "Too many products in one cart"
     detail = "The list has as many lines as it may have. Remove a line before you add another product."
+    member_schemas = {"limit": INT32 | {"description": "Lines that the list may have"}}
     example = {"detail": "The cart has 100 lines, the most that it may have.", "limit": 100}
+
+
+class SharesLimit(Problem):
+    """The cart would have more than ``CART_MAX_SHARES`` links. Nothing was changed."""
+
+    status = 409
+    title = "Too many links to one cart"
+    detail = "The cart has as many links as it may have. Revoke a link before you make another."
+    member_schemas = {"limit": INT32 | {"description": "Links that a cart may have"}}
+    example = {"detail": "The cart has 100 links, the most that it may have.", "limit": 100}
 
 
 class QuantityLimit(Problem):
@@ -147,25 +178,44 @@ class QuantityLimit(Problem):
     status = 409
     title = "Too many units of one product"
     detail = "The line would hold more units than allowed. Use a smaller quantity."
+    member_schemas = FIELD_ERRORS | {
+        "limit": INT32 | {"description": "Units that a line may have"},
+        "quantity": INT32 | {"description": "Units that the line has"},
+    }
     example = {
         "detail": "The line holds 998 units; 2 more would exceed the limit.",
-        "errors": {"quantity": ["At most 1 more."]},
+        **members_by_field({"quantity": [Message("At most 1 more.", "too-many", max=1)]}),
         "limit": 999,
         "quantity": 998,
     }
 
 
 class InsufficientStock(Problem):
-    """The line would have more units than are in stock. Nothing was changed."""
+    """The line would have more units than are in stock, and more than it has now. Nothing was changed."""
 
     status = 409
     title = "Not enough in stock"
     detail = "The line would hold more units than are in stock. Use a smaller quantity."
+    member_schemas = FIELD_ERRORS | {
+        "available": INT32 | {"description": "Units in stock"},
+        "quantity": INT32 | {"description": "Units that the line has; absent if it has none, or they are not known"},
+    }
+    optional_members = ("quantity",)
     example = {
         "detail": "There are 3 units in stock, and the line holds 2.",
-        "errors": {"quantity": ["At most 1 more."]},
+        **members_by_field({"quantity": [Message("At most 1 more.", "too-many", max=1)]}),
         "available": 3,
+        "quantity": 2,
     }
+
+
+class ProductUnreadable(Problem):
+    """The catalogue's data of this product cannot be understood. Nothing was changed. A repeat does not help."""
+
+    status = 409
+    title = "The product cannot be read"
+    detail = "The products service answers for this product what cannot be understood. Its data must be corrected."
+    example = {"detail": "The catalogue's data of product 42 cannot be understood, and must be corrected there."}
 
 
 class NoCatalog(Problem):
@@ -182,7 +232,6 @@ class VersionConflict(Problem):
     status = 412
     title = "It has changed since you read it"
     detail = "If-Match names another version than `current`, which is what is there now. Decide anew, with its ETag."
-    example = {"current": None}
     optional_headers = ("ETag",)
 
     def __init__(self, current: Any = None, etag: str | None = None) -> None:
@@ -196,13 +245,37 @@ class VersionConflict(Problem):
             self.headers = {"ETag": f'"{etag}"'}
 
 
+class LineVersionConflict(VersionConflict):
+    """``If-Match`` names another version than the line's current one. Nothing was changed."""
+
+    type = VersionConflict.type
+    detail = "If-Match names another version than that of `current`, the line as it is now. Decide anew, with its ETag."
+    member_schemas = {
+        "current": {
+            "anyOf": [{"$ref": "#/components/schemas/Line"}, {"type": "null"}],
+            "description": "The line as it is now; null: it is not there any more",
+        }
+    }
+    example = {"current": None}
+
+
+class CartVersionConflict(VersionConflict):
+    """``If-Match`` names another version than the cart's current one. Nothing was changed."""
+
+    type = VersionConflict.type
+    detail = "If-Match names another version than that of `current`, the cart as it is now. Decide anew, with its ETag."
+    member_schemas = {"current": {"$ref": "#/components/schemas/Cart", "description": "The cart as it is now"}}
+    example = {"current": {"user_id": "user123", "items": [], "total_items": 0, "total_price": 0, "price_changes": 0}}
+
+
 class BodyTooLarge(Problem):
-    """The body is larger than 64 KiB."""
+    """The body is larger than 64 KiB, as it is sent or after its ``Content-Encoding`` is decoded."""
 
     status = 413
     title = "The body is too large"
     detail = "A body is at most 65536 bytes."
-    example = {"errors": {"body": ["At most 65536 bytes."]}}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field({"body": [Message("At most 65536 bytes.", "too-many-bytes", max=65536)]})
 
 
 class UnsupportedMediaType(Problem):
@@ -211,7 +284,23 @@ class UnsupportedMediaType(Problem):
     status = 415
     title = "The body must be application/json"
     detail = "Send Content-Type: application/json."
-    example = {"errors": {"Content-Type": ["Must be application/json."]}}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field(
+        {"Content-Type": [Message("Must be application/json.", "not-one-of", choices=["application/json"])]}
+    )
+
+
+class UnsupportedContentEncoding(Problem):
+    """``Content-Encoding`` names another coding than ``gzip``. The header ``Accept-Encoding`` says what is valid."""
+
+    status = 415
+    title = "The body has an unknown coding"
+    detail = "Send the body as it is, or compressed and with Content-Encoding: gzip."
+    headers = {"Accept-Encoding": "gzip"}
+    member_schemas = FIELD_ERRORS
+    example = members_by_field(
+        {"Content-Encoding": [Message("Must be gzip or identity.", "not-one-of", choices=["gzip", "identity"])]}
+    )
 
 
 class InvalidInput(Problem):
@@ -220,7 +309,11 @@ class InvalidInput(Problem):
     status = 422
     title = "A field is not valid"
     detail = "The member `errors` names each field that is not valid, and says what it must be."
-    example = {"detail": "Not valid: quantity.", "errors": {"quantity": ["Must be at least 1."]}}
+    member_schemas = FIELD_ERRORS
+    example = {
+        "detail": "Not valid: price.",
+        **members_by_field({"price": [Message("Must have at most 2 decimals.", "too-many-decimals", max=2)]}),
+    }
 
 
 class IdempotencyKeyReused(Problem):
@@ -258,10 +351,10 @@ class Unavailable(Problem):
 
 
 class CatalogUnavailable(Unavailable):
-    """The catalogue cannot be reached, is too slow, or sends an invalid answer. Nothing was changed."""
+    """The catalogue cannot be reached, is too slow, fails, or refuses the service's token. Nothing was changed."""
 
     title = "The catalogue is not available, try again shortly"
-    detail = "The products service gives no valid answer in time. Send the request again in a few seconds."
+    detail = "The products service gives no answer in time. Send the request again in a few seconds."
 
 
 class OutcomeUnknown(Unavailable):
@@ -273,5 +366,5 @@ class OutcomeUnknown(Unavailable):
 
 # Problems that several operations share: if they check the caller, read a JSON body, or call DynamoDB
 CALLER = (Unauthenticated, Forbidden)
-BODY = (MalformedJson, BodyTooLarge, UnsupportedMediaType, InvalidInput)
+BODY = (MalformedJson, BadRequest, BodyTooLarge, UnsupportedMediaType, UnsupportedContentEncoding, InvalidInput)
 STORE = (Throttled, Unavailable)

@@ -25,7 +25,10 @@ blueprint = CartBlueprint("health", __name__, url_prefix="/health", description=
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
 def get_health() -> dict[str, Any]:
-    """Check that the process runs"""
+    """Check that the process runs
+
+    It does not call DynamoDB.
+    """
     return OK
 
 
@@ -34,6 +37,9 @@ def get_health() -> dict[str, Any]:
 @blueprint.response(200, health_schema, example=OK)
 @blueprint.open
 def get_readiness() -> dict[str, Any]:
-    """Check that the table answers"""
+    """Check that the table answers
+
+    Otherwise the answer is 429 or 503.
+    """
     get_table().check()
     return OK

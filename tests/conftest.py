@@ -5,10 +5,12 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -19,6 +21,7 @@ from cart.dynamodb.retries import retry_budget
 from cart.dynamodb.table import CartTable
 from tests.support import local_stage
 from tests.support.faulty_client import FaultyClient
+from tests.support.machine import share_machine
 from tests.support.products_service import ProductsService, products_service
 from tests.support.project import missing
 from tests.support.stores import ENGINES, SHARED_ON_MOTO, Store, engine_url, make_store, shared_store
@@ -68,6 +71,14 @@ def _dynamodb_local() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def botocore_models() -> Iterator[None]:
+    """Read each of botocore's JSON files once, not for each client: parsing them is most of a client's CPU time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(cache(JSONFileLoader().load_file)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def faulty_clients() -> Iterator[None]:
     """Let tests run code at the calls of every app's clients, see ``faulty_client``."""
 
@@ -100,14 +111,39 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 SLOW_FIXTURES = {"ministack_url", "dynamodb_local_url", "own_dynamodb_local_url", "real_store", "project"}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests on real engines and those of the package as ``slow``, before ``-m`` selects by it."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the tests on real engines and those of the package as ``slow``, before ``-m`` selects by it.
+
+    Then order the modules for the workers of pytest-xdist: those that take longest, in ``faults`` and ``commands``,
+    come before ``api``, so that no worker begins one of them when the others have nothing left to do.
+    """
     for item in items:
         assert isinstance(item, pytest.Function)
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if any(engine in values for engine in ENGINES[1:]) or SLOW_FIXTURES & set(item.fixturenames):
             item.add_marker(pytest.mark.slow)
+    yield
+    if is_worker(config):
+        items.sort(key=lambda item: (is_alone(item), item.path), reverse=True)
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Return whether this process is a worker of pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """While a test that is marked ``alone`` runs, let no worker of pytest-xdist run another test."""
+    if not is_worker(item.config):
+        return (yield)
+    with share_machine(alone=is_alone(item)):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from marshmallow import ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load
 
-from cart.http.fields import NumberInQuery, Price
-from cart.http.schema import Constant, JsonSchema
+from cart.http.fields import INT64, NumberInQuery, OneOf, Price, Range
+from cart.http.schema import Constant, JsonSchema, RequestSchema
+from cart.messages import Message
 
 MAX_DAYS = 366
 DEFAULT_DAYS = 30
@@ -69,7 +70,7 @@ class Period(NamedTuple):
 class DayInQuery(fields.Date):
     """A day as ``YYYY-MM-DD``; the other forms of ISO 8601 are refused."""
 
-    default_error_messages = {"invalid": "Must be a day such as 2026-11-23."}
+    default_error_messages = {"invalid": Message("Must be a day such as 2026-11-23.", "not-a-day")}
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:
         if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
@@ -77,7 +78,7 @@ class DayInQuery(fields.Date):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class PeriodSchema(JsonSchema):
+class PeriodSchema(RequestSchema):
     """The period that a query asks for; ``load`` returns a ``Period``."""
 
     first = DayInQuery(
@@ -93,23 +94,25 @@ class PeriodSchema(JsonSchema):
         last = query.get("last", datetime.now(UTC).date())
         first = query.get("first", date.fromordinal(max(last.toordinal() - DEFAULT_DAYS + 1, 1)))
         if first > last:
-            raise ValidationError(f"Must not be after {last}, the last day.", "from")
+            text = f"Must not be after {last}, the last day."
+            raise ValidationError(Message(text, "after-last-day", last=last.isoformat()), "from")
         if (last - first).days >= MAX_DAYS:
-            raise ValidationError(f"At most {MAX_DAYS} days, up to {last}.", "from")
+            text = f"At most {MAX_DAYS} days, up to {last}."
+            raise ValidationError(Message(text, "too-many-days", max=MAX_DAYS, last=last.isoformat()), "from")
         return Period(first, last)
 
 
-class TopSchema(JsonSchema):
+class TopSchema(RequestSchema):
     """The parameters of a ranking of products."""
 
     sort = fields.String(
         load_default="units",
-        validate=validate.OneOf(SORTS),
+        validate=OneOf(SORTS),
         metadata={"description": "The figure by which products are ranked"},
     )
     limit = NumberInQuery(
         load_default=20,
-        validate=validate.Range(1, MAX_PRODUCTS),
+        validate=Range(1, MAX_PRODUCTS),
         metadata={"description": "The most products in the answer"},
     )
 
@@ -133,22 +136,22 @@ def _rate(quantity: str) -> fields.Decimal:
 class TotalsSchema(JsonSchema):
     """Current totals of all carts."""
 
-    lines = fields.Integer(required=True)
-    units = fields.Integer(required=True)
+    lines = fields.Integer(required=True, metadata=INT64)
+    units = fields.Integer(required=True, metadata=INT64)
     value = _value("price × quantity")
 
 
-class DaySchema(JsonSchema):
+class DailyChangesSchema(JsonSchema):
     """Changes of all carts on one UTC day."""
 
     day = _day()
-    lines_added = fields.Integer(required=True)
-    lines_removed = fields.Integer(required=True)
-    units_added = fields.Integer(required=True)
+    lines_added = fields.Integer(required=True, metadata=INT64)
+    lines_removed = fields.Integer(required=True, metadata=INT64)
+    units_added = fields.Integer(required=True, metadata=INT64)
     value_added = Price(required=True)
-    carts_cleared = fields.Integer(required=True)
+    carts_cleared = fields.Integer(required=True, metadata=INT64)
     lines_abandoned = fields.Integer(
-        required=True, metadata={"description": "Lines that were deleted after they had expired"}
+        required=True, metadata=INT64 | {"description": "Lines that were deleted after they had expired"}
     )
     value_abandoned = Price(required=True)
 
@@ -159,31 +162,33 @@ class SummarySchema(JsonSchema):
     first = fields.Date(data_key="from", required=True)
     last = fields.Date(data_key="to", required=True)
     totals = fields.Nested(TotalsSchema, required=True, metadata={"description": "What all carts hold now"})
-    days = fields.List(fields.Nested(DaySchema), required=True)
+    days = fields.List(fields.Nested(DailyChangesSchema), required=True)
 
 
 class ProductTotalsSchema(JsonSchema):
     """Current totals of one product over all carts."""
 
-    product_id = fields.Integer(required=True)
-    carts = fields.Integer(required=True, metadata={"description": "Carts that hold the product"})
-    units = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
+    carts = fields.Integer(required=True, metadata=INT64 | {"description": "Carts that hold the product"})
+    units = fields.Integer(required=True, metadata=INT64)
     value = _value("price × quantity")
 
 
-class ProductsSchema(JsonSchema):
+class ProductRankingSchema(JsonSchema):
     """A ranking of products."""
 
-    sort = fields.String(required=True, validate=validate.OneOf(SORTS))
+    sort = fields.String(
+        required=True, validate=OneOf(SORTS), metadata={"description": "The figure by which the products are ranked"}
+    )
     products = fields.List(fields.Nested(ProductTotalsSchema), required=True)
 
 
 class FlowsSchema(JsonSchema):
     """Lines and values that were added and abandoned, and the rate of abandonment."""
 
-    lines_added = fields.Integer(required=True)
+    lines_added = fields.Integer(required=True, metadata=INT64)
     value_added = Price(required=True)
-    lines_abandoned = fields.Integer(required=True)
+    lines_abandoned = fields.Integer(required=True, metadata=INT64)
     value_abandoned = Price(required=True)
     lines_rate = _rate("Lines")
     value_rate = _rate("Value")

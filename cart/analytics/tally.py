@@ -9,10 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from cart.dynamodb.keys import CLEARED, LINE_PREFIXES
+from cart.dynamodb.odd_rows import number_of, price_of, product_of_key
 from cart.model.lines import CART
 
 CLOCK_SKEW_SECONDS = 60  # far more than the clocks of writers and of DynamoDB differ
@@ -144,13 +144,22 @@ def change_of(record: Mapping[str, Any]) -> Change | None:
             return None  # DynamoDB Local also writes a record for a delete of a row that did not exist
         raise ValueError("the record has no images")
     by_ttl = (record.get("userIdentity") or {}).get("principalId") == TTL_PRINCIPAL
-    line = LineId(user_id, int(item_id.removeprefix(LINE_PREFIXES[CART])))
+    product_id = product_of_key(item_id)
+    if product_id is None:
+        return None
+    line = LineId(user_id, product_id)
     return Change(user_id, line, held_of(new), position, day, _flows(old, new, by_ttl, at))
 
 
 def held_of(row: Image | None) -> Held:
-    """Return what the line of a row holds, zeros if there is no row."""
-    return Held(int(row["quantity"]["N"]), int(Decimal(row["price"]["N"]) * 100)) if row else Held()
+    """Return what the line of a row holds, zeros if there is no row or no line can be read of it."""
+    if not row or (quantity := number_of(row, "quantity")) is None or (price := price_of(row)) is None:
+        return Held()
+    return Held(int(quantity), int(price * 100))
+
+
+def _ttl(row: Image) -> int:
+    return int(number_of(row, "ttl") or 0)
 
 
 def _is_same_life(old: Image, new: Image, at: float) -> bool:
@@ -159,7 +168,7 @@ def _is_same_life(old: Image, new: Image, at: float) -> bool:
     A write to an expired line always begins a new life. ``added_at`` alone does not show it: a copy keeps the
     ``added_at`` of its source, so an expired copy and its next copy can have the same.
     """
-    return bool(old["added_at"] == new["added_at"]) and int(old["ttl"]["N"]) > at - CLOCK_SKEW_SECONDS
+    return old.get("added_at") == new.get("added_at") and _ttl(old) > at - CLOCK_SKEW_SECONDS
 
 
 def _flows(old: Image | None, new: Image | None, by_ttl: bool, at: float) -> Counter[str]:
@@ -171,8 +180,8 @@ def _flows(old: Image | None, new: Image | None, by_ttl: bool, at: float) -> Cou
     :param at: epoch seconds of the write
     """
     before, after, flows = held_of(old), held_of(new), Counter[str]()
-    if old and not (new and _is_same_life(old, new, at)):
-        if new or by_ttl or int(old["ttl"]["N"]) <= at:
+    if old and before.quantity and not (new and _is_same_life(old, new, at)):
+        if new or by_ttl or _ttl(old) <= at:
             flows.update(lines_abandoned=1, cents_abandoned=before.quantity * before.cents)
         else:
             flows["lines_removed"] = 1

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from flask import Response, request
+from werkzeug.datastructures import MIMEAccept
 
 from cart.analytics.schemas import (
     EXAMPLE_ABANDONMENT,
@@ -18,20 +19,22 @@ from cart.analytics.schemas import (
     EXAMPLE_PRODUCTS_CSV,
     EXAMPLE_SUMMARY,
     AbandonmentSchema,
-    DaySchema,
+    DailyChangesSchema,
     FlowsOfDaySchema,
     Period,
     PeriodSchema,
-    ProductsSchema,
+    ProductRankingSchema,
     ProductTotalsSchema,
     SummarySchema,
     TopSchema,
 )
 from cart.errors import CALLER, STORE, InvalidInput, NotAcceptable
 from cart.http.blueprint import CartBlueprint, View
+from cart.http.problems import PROBLEM_JSON
 from cart.http.response import respond
 from cart.http.schema import Constant, JsonSchema
 from cart.logs import info
+from cart.messages import Message
 
 if TYPE_CHECKING:
     from cart.analytics.totals import Aggregates, Day
@@ -77,11 +80,13 @@ def get_summary(period: Period) -> Response:
     info(logger, f"Getting the summary from {period.first} to {period.last}")
     aggregates = _aggregates()
     days = aggregates.days(*period)
-    return _respond(SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DaySchema, days)
+    return _respond(
+        SummarySchema, {**period._asdict(), "totals": aggregates.totals(), "days": days}, DailyChangesSchema, days
+    )
 
 
 @blueprint.route("/products")
-@_document_answers(ProductsSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
+@_document_answers(ProductRankingSchema, EXAMPLE_PRODUCTS, EXAMPLE_PRODUCTS_CSV)
 @blueprint.arguments(TopSchema, location="query")
 def get_top_products(ranking: dict[str, Any]) -> Response:
     """Get the top products of all carts
@@ -92,7 +97,7 @@ def get_top_products(ranking: dict[str, Any]) -> Response:
     sort = ranking["sort"]
     info(logger, f"Getting the top products by {sort}")
     products = _aggregates().top(sort, ranking["limit"])
-    return _respond(ProductsSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
+    return _respond(ProductRankingSchema, {"sort": sort, "products": products}, ProductTotalsSchema, products)
 
 
 @blueprint.route("/products/<product_id:product_id>")
@@ -139,22 +144,34 @@ def _rate(abandoned: Decimal | int, added: Decimal | int) -> Decimal | None:
 
 
 def _respond(schema: type[JsonSchema], value: Any, row_schema: type[JsonSchema], rows: Iterable[Any]) -> Response:
-    """Return the response in the format that the client prefers (RFC 9110, section 12.5.1).
+    """Return the response in the format that the client prefers.
 
     :param schema, value: for JSON
     :param row_schema, rows: for CSV
-    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
     """
-    accepted = request.accept_mimetypes
-    media_type = accepted.best_match([JSON, CSV]) if accepted else JSON
-    if media_type is None:
-        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [f"Must allow {JSON} or {CSV}."]})
-    if media_type == CSV:
+    if _preferred_type() == CSV:
         response = Response(_csv(row_schema(), rows), content_type=f"{CSV}; charset=utf-8; header=present")
     else:
         response = respond(schema().dumps(value))
     response.headers["Vary"] = "Accept"
     return response
+
+
+def _preferred_type() -> str:
+    """Return the type that ``Accept`` prefers (RFC 9110, section 12.5.1). Its parameters but ``q`` are ignored.
+
+    A client that accepts only problems means JSON: generated clients list all types of an operation in any order.
+
+    :raise NotAcceptable: the client accepts neither JSON nor CSV (406)
+    """
+    if not request.accept_mimetypes:
+        return JSON
+    accepted = MIMEAccept([(item.partition(";")[0].rstrip(), quality) for item, quality in request.accept_mimetypes])
+    media_type = accepted.best_match([JSON, CSV]) or (JSON if accepted.quality(PROBLEM_JSON) else None)
+    if media_type is None:
+        message = Message(f"Must allow {JSON} or {CSV}.", "not-one-of", choices=[JSON, CSV])
+        raise NotAcceptable(f"Accept {JSON} or {CSV}.", {"Accept": [message]})
+    return media_type
 
 
 def _csv(schema: JsonSchema, rows: Iterable[Any]) -> str:

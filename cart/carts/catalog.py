@@ -1,13 +1,18 @@
 """The client of the products service, which gives the name, the price and the stock of a product.
 
 It sends ``GET /products/{id}`` and ``GET /products/{id}/inventory``, and is imported only if ``CATALOG_URL`` is set. A
-request without an answer is sent once more. Answers are cached for ``CATALOG_CACHE_SECONDS``.
+request without an answer is sent once more. Products are cached for ``CATALOG_CACHE_SECONDS``.
+
+A fault of the catalogue (no answer in time, 5xx, 429, a token that it refuses) is ``CatalogUnavailable``. An answer
+that cannot be understood makes only its product unreadable. It is not cached, so that a correction is seen at once.
 """
 
 import logging
+import re
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
 from itertools import chain
 from threading import Lock
 from typing import Any
@@ -20,11 +25,12 @@ from cart.config import Config
 from cart.context import request_id, seconds_since
 from cart.dynamodb.client import LAST_START_SECONDS
 from cart.dynamodb.retries import retry
-from cart.errors import CatalogUnavailable, ProductNotFound
+from cart.errors import CatalogUnavailable, ProductNotFound, ProductUnreadable
+from cart.http import json
 from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable
 from cart.http.schema import JsonSchema
-from cart.model.money import CENT
-from cart.model.validation import Product
+from cart.model.lines import DISCONTINUED, UNREADABLE
+from cart.model.validation import CatalogEntry, Product
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +41,53 @@ ATTEMPTS = 2
 LOOKUPS_AT_ONCE = 8  # of a process
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_CACHED_PRODUCTS = 10_000
-TRANSIENT_STATUSES = {429, 500, 502, 503, 504}
+TRANSIENT_STATUSES = {408, 429, 500, 502, 503, 504}
+REFUSED_STATUSES = {401, 403, 407}  # they are about the token, not about the product
+UNKNOWN_STATUSES = {404, 410}
 
-Answer = Future[bytes | None]  # a body, None for 404
-
-
-class _BadAnswer(Exception):
-    """The catalogue gave no usable answer. The message is for the log."""
+Answer = Future[bytes | None]  # a body, None for an unknown product
 
 
-class _TransientFault(_BadAnswer):
+class _Failed(Exception):
+    """The catalogue is not available. The message is for the log."""
+
+
+class _TransientFault(_Failed):
     """A fault that may be gone at the next request."""
+
+
+class _Unreadable(Exception):
+    """An answer about a product cannot be understood. The message is for the log."""
+
+
+_NUMBER_TEXT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+
+def _number_of(value: Any) -> Any:
+    """Return the number that a text has in JSON's notation without an exponent; anything else is returned as it is.
+
+    Other notations are ambiguous: `1,000` and `1.000,00` depend on the country.
+    """
+    return json.loads(value) if isinstance(value, str) and _NUMBER_TEXT.fullmatch(value) else value
+
+
+class _CatalogPrice(Price):
+    def _validated(self, value: Any) -> Decimal:
+        return abs(cents) if (cents := super()._validated(_number_of(value))) == 0 else cents  # no -0.00
+
+
+class _CatalogNumber(WholeNumber):
+    def _validated(self, value: Any) -> int:
+        return super()._validated(_number_of(value))
+
+
+class _CatalogName(fields.String):
+    """A text, which is loaded as a line may have it: one line without control characters, of at most 200 characters."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = re.sub("[\ud800-\udfff]", "", super()._deserialize(value, attr, data, **kwargs))
+        one_line = re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+        return one_line.strip()[:MAX_NAME_CHARACTERS].rstrip()
 
 
 class ProductSchema(JsonSchema):
@@ -54,18 +96,18 @@ class ProductSchema(JsonSchema):
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
-    product_id = WholeNumber(required=True)
-    name = fields.String(required=True, validate=validate.And(validate.Length(1), check_printable))
-    price = Price(required=True, validate=validate.Range(CENT, MAX_PRICE))
+    product_id = _CatalogNumber(required=True)
+    name = _CatalogName(required=True, validate=check_printable)
+    price = _CatalogPrice(required=True, validate=validate.Range(0, MAX_PRICE))
 
 
 class InventorySchema(JsonSchema):
-    """The stock of a product, in units."""
+    """The stock of a product, in units. ``null`` and numbers below 0 mean none."""
 
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
-    stock_quantity = WholeNumber(required=True, validate=validate.Range(0))
+    stock_quantity = _CatalogNumber(required=True, allow_none=True)
 
 
 product_schema = ProductSchema()
@@ -90,28 +132,33 @@ class Catalog:
         """Return a product.
 
         :raise ProductNotFound: the catalogue does not have it (404)
-        :raise CatalogUnavailable: no usable answer came in time (503)
+        :raise ProductUnreadable: what the catalogue has of it cannot be understood (409)
+        :raise CatalogUnavailable: no answer came in time (503)
         """
         product = self.products([product_id])[product_id]
-        if product is None:
+        if product == DISCONTINUED:
             raise ProductNotFound(f"The catalogue has no product {product_id}.")
+        if isinstance(product, str):
+            raise ProductUnreadable(
+                f"The catalogue's data of product {product_id} cannot be understood, and must be corrected there."
+            )
         return product
 
-    def products(self, product_ids: Iterable[int]) -> dict[int, Product | None]:
-        """Return each product, None for those that the catalogue does not have.
+    def products(self, product_ids: Iterable[int]) -> dict[int, CatalogEntry]:
+        """Return what the catalogue says of each product. Sends ``LOOKUPS_AT_ONCE`` requests at once.
 
-        Sends ``LOOKUPS_AT_ONCE`` requests at once.
-
-        :raise CatalogUnavailable: for one of them, no usable answer came in time (503)
+        :raise CatalogUnavailable: for one of them, no answer came in time (503)
         """
-        products = {product_id: self._cached(product_id) for product_id in product_ids}
+        products: dict[int, CatalogEntry] = {}
         deadline = time.monotonic() + ANSWER_BY_SECONDS - seconds_since(time.perf_counter())
-        missing = [product_id for product_id, product in products.items() if not product]
-        answers = {product_id: self._request(product_id, deadline) for product_id in missing}
+        cached = {product_id: self._cached(product_id) for product_id in product_ids}
+        answers = {
+            product_id: self._request(product_id, deadline) for product_id, product in cached.items() if not product
+        }
         try:
-            for product_id, (details, inventory) in answers.items():
-                products[product_id] = self._put_in_cache(_product_of(product_id, details, inventory, deadline))
-        except (_BadAnswer, TimeoutError) as error:
+            for product_id, product in cached.items():
+                products[product_id] = product or self._entry(product_id, *answers[product_id], deadline)
+        except (_Failed, TimeoutError) as error:
             logger.error("The catalogue gave no usable answer: %s", str(error) or "it takes too long")
             raise CatalogUnavailable from None
         finally:
@@ -119,17 +166,25 @@ class Catalog:
                 future.cancel()  # if it has not begun: its answer is not needed any more
         return products
 
+    def _entry(self, product_id: int, details: Answer, inventory: Answer, deadline: float) -> CatalogEntry:
+        """Wait for the two answers about a product, and return what they say. Only a product is cached."""
+        try:
+            product = _product_of(product_id, details, inventory, deadline)
+        except _Unreadable as error:
+            logger.error("The catalogue's data of product %s cannot be understood: %s", product_id, error)
+            return UNREADABLE
+        return self._put_in_cache(product) if product else DISCONTINUED
+
     def _cached(self, product_id: int) -> Product | None:
         product, until = self._cache.get(product_id, (None, 0.0))
         return product if time.monotonic() < until else None
 
-    def _put_in_cache(self, product: Product | None) -> Product | None:
-        if product:
-            with self._cache_lock:
-                self._cache.pop(product.product_id, None)  # the new entry becomes the last
-                self._cache[product.product_id] = (product, time.monotonic() + self._cache_seconds)
-                if len(self._cache) > MAX_CACHED_PRODUCTS:
-                    del self._cache[next(iter(self._cache))]
+    def _put_in_cache(self, product: Product) -> Product:
+        with self._cache_lock:
+            self._cache.pop(product.product_id, None)  # the new entry becomes the last
+            self._cache[product.product_id] = (product, time.monotonic() + self._cache_seconds)
+            if len(self._cache) > MAX_CACHED_PRODUCTS:
+                del self._cache[next(iter(self._cache))]
         return product
 
     def _request(self, product_id: int, deadline: float) -> tuple[Answer, Answer]:
@@ -139,9 +194,10 @@ class Catalog:
         return submit(self._get, url, headers, deadline), submit(self._get, f"{url}/inventory", headers, deadline)
 
     def _get(self, url: str, headers: dict[str, str], deadline: float) -> bytes | None:
-        """Return the body of an answer, None for 404.
+        """Return the body of an answer, None if the catalogue does not know the product.
 
-        :raise _BadAnswer: with the reason and the URL
+        :raise _Failed: with the reason and the URL
+        :raise _Unreadable: with the reason and the URL
         """
         return retry(
             lambda: self._get_once(url, headers, deadline - time.monotonic()),
@@ -166,21 +222,27 @@ class Catalog:
                 response.close()  # keeps the connection if the answer was read to its end
         except HTTPError as error:
             raise _TransientFault(f"{error} of {url}") from None
-        if response.status in (200, 404):
-            return body if response.status == 200 else None
-        raise (_TransientFault if response.status in TRANSIENT_STATUSES else _BadAnswer)(f"{response.status} of {url}")
+        status, message = response.status, f"{response.status} of {url}"
+        if status in TRANSIENT_STATUSES:
+            raise _TransientFault(message)
+        if status in REFUSED_STATUSES or status >= 500:
+            raise _Failed(message)
+        if status != 200 and status not in UNKNOWN_STATUSES:
+            raise _Unreadable(message)
+        return body if status == 200 else None
 
 
 def _body_of(response: BaseHTTPResponse, url: str, ends: float) -> bytes:
     """Return the whole body.
 
-    :raise _BadAnswer: it is over ``MAX_ANSWER_BYTES``, or not complete at ``ends``
+    :raise _Unreadable: it is over ``MAX_ANSWER_BYTES``
+    :raise _TransientFault: it is not complete at ``ends``
     """
     body = b""
     while piece := response.read1(MAX_ANSWER_BYTES, decode_content=False):
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
-            raise _BadAnswer(f"over {MAX_ANSWER_BYTES} bytes of {url}")
+            raise _Unreadable(f"over {MAX_ANSWER_BYTES} bytes of {url}")
         if time.monotonic() > ends:
             raise _TransientFault(f"too slow an answer of {url}")
     return body
@@ -188,20 +250,19 @@ def _body_of(response: BaseHTTPResponse, url: str, ends: float) -> bytes:
 
 def _product_of(product_id: int, details: Answer, inventory: Answer, deadline: float) -> Product | None:
     """Return the product of two answers. Without an inventory its stock is 0."""
-    values = _answer(product_id, details, product_schema, deadline)
+    values = _answer(details, product_schema, deadline)
     if values is None:
         return None
     if values["product_id"] != product_id:
-        raise _BadAnswer(f"product {values['product_id']} where {product_id} was asked for")
-    stock = _answer(product_id, inventory, inventory_schema, deadline)
-    name = values["name"][:MAX_NAME_CHARACTERS]
-    return Product(product_id, name, values["price"], stock["stock_quantity"] if stock else 0)
+        raise _Unreadable(f"it has the id of product {values['product_id']}")
+    stock = _answer(inventory, inventory_schema, deadline) or {"stock_quantity": 0}
+    return Product(product_id, values["name"], values["price"], max(stock["stock_quantity"] or 0, 0))
 
 
-def _answer(product_id: int, answer: Answer, schema: JsonSchema, deadline: float) -> dict[str, Any] | None:
-    """Wait for an answer and return its values, None for 404."""
+def _answer(answer: Answer, schema: JsonSchema, deadline: float) -> dict[str, Any] | None:
+    """Wait for an answer and return its values, None if the catalogue does not know the product."""
     body = answer.result(max(deadline - time.monotonic(), 0))
     try:
         return None if body is None else schema.loads(body)
     except (ValueError, ValidationError) as error:
-        raise _BadAnswer(f"{type(schema).__name__} of product {product_id}: {error}") from None
+        raise _Unreadable(f"{type(schema).__name__}: {error}") from None

@@ -9,8 +9,8 @@ from flask import Response, current_app, request
 
 from cart.carts.schemas import line_schema
 from cart.context import count
+from cart.dynamodb.failures import VersionChanged
 from cart.dynamodb.idempotency import KeptAnswer, add_item_once
-from cart.dynamodb.table import VersionChanged
 from cart.errors import (
     BODY,
     STORE,
@@ -20,39 +20,40 @@ from cart.errors import (
     InvalidInput,
     LineNotFound,
     LinesLimit,
+    LineVersionConflict,
     OutcomeUnknown,
     ProductNotFound,
+    ProductUnreadable,
     QuantityLimit,
-    VersionConflict,
 )
 from cart.http.extensions import get_table
 from cart.http.headers import etag_of, location_of
 from cart.http.request import idempotency_key, line_versions
 from cart.http.response import respond, respond_empty, respond_kept
 from cart.http.schema import Constant
-from cart.model.limits import refuse_stock
 from cart.model.lines import CART, Line, Place
 
 LINE_ETAG = etag_of("the line")
 LINE_HEADERS = Constant(location_of("The line") | LINE_ETAG)
 ADD_PROBLEMS = (
-    *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock),
+    *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, ProductUnreadable),
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
 SET_PROBLEMS = (
-    *(LineNotFound, ProductNotFound, InsufficientStock, VersionConflict),
+    *(LineNotFound, ProductNotFound, InsufficientStock, ProductUnreadable, LineVersionConflict),
     *(*BODY, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
-REMOVE_PROBLEMS = (InvalidInput, VersionConflict, *STORE, OutcomeUnknown)
+REMOVE_PROBLEMS = (InvalidInput, LineVersionConflict, *STORE, OutcomeUnknown)
 
 
-def add(user_id: str, item: dict[str, Any], place: Place = CART) -> Response:
+def add(user_id: str, item: dict[str, Any], place: Place = CART, share_id: str | None = None) -> Response:
     """Answer the POST of an item; with an ``Idempotency-Key``, it is added once.
 
     :param item: as ``ItemSchema`` loads it
+    :param share_id: of the link by which the caller came, None for others
     """
     complete_item = partial(_with_catalog_values, item, place)
-    if key := idempotency_key(item):
+    if key := idempotency_key(item, user_id, share_id):
         answer = add_item_once(get_table(), user_id, item["product_id"], complete_item, key, _created, place)
     else:
         answer = _created(get_table().add_item(user_id, **complete_item(), place=place))
@@ -80,12 +81,10 @@ def _created(line: Line) -> KeptAnswer:
 
 def set_quantity(user_id: str, product_id: int, quantity: int) -> Response:
     """Answer the PUT of a line; with ``If-Match``, only if the line has not changed since the caller read it."""
-    if catalog := current_app.extensions.get("cart_catalog"):
-        stock = catalog.product(product_id).stock
-        if quantity > stock:
-            refuse_stock(stock)
+    catalog = current_app.extensions.get("cart_catalog")
+    stock = catalog.product(product_id).stock if catalog else None
     with _version_conflict_answered():
-        line = get_table().set_quantity(user_id, product_id, quantity, line_versions())
+        line = get_table().set_quantity(user_id, product_id, quantity, line_versions(), stock)
     return respond(line_schema.dumps(line), etag=line.etag)
 
 
@@ -103,4 +102,4 @@ def _version_conflict_answered() -> Iterator[None]:
         yield
     except VersionChanged as changed:
         line = changed.line
-        raise VersionConflict(line_schema.dump(line) if line else None, line.etag if line else None) from None
+        raise LineVersionConflict(line_schema.dump(line) if line else None, line.etag if line else None) from None

@@ -6,8 +6,8 @@ from marshmallow import fields, pre_dump, validate
 
 from cart.carts.schemas import CartAndSavedSchema, LineSchema, line_schema
 from cart.http.converters import UserId
-from cart.http.fields import Price, StrictBoolean
-from cart.http.schema import JsonSchema
+from cart.http.fields import INT64, Length, OneOf, Price, StrictBoolean
+from cart.http.schema import JsonSchema, RequestSchema
 from cart.model.lines import (
     CHANGED,
     DISCONTINUED,
@@ -16,6 +16,7 @@ from cart.model.lines import (
     OUT_OF_STOCK,
     PRICE_CHANGED,
     SAVED_FOR_LATER,
+    UNREADABLE,
 )
 from cart.model.transfer import COPY, LINES_LIMIT, MOVE, QUANTITY_LIMIT, STRATEGIES, Move
 
@@ -38,12 +39,12 @@ class MovedLineSchema(LineSchema):
         return f'{super().fast_dumps(move.result)[:-1]}, "cut": {move.cut}}}'
 
 
-class TransferSchema(JsonSchema):
+class TransferRequestSchema(RequestSchema):
     """How lines join those of another cart."""
 
     strategy = fields.String(
         load_default="sum",
-        validate=validate.OneOf(STRATEGIES),
+        validate=OneOf(STRATEGIES),
         metadata={
             "description": "The quantity of a product that both have: `sum` of both, `max`, `keep` (the target's) or "
             "`replace` (the source's)"
@@ -54,34 +55,46 @@ class TransferSchema(JsonSchema):
     )
 
 
-class MergeSchema(TransferSchema):
+class MergeRequestSchema(TransferRequestSchema):
     source_user_id = fields.String(
         required=True,
-        validate=validate.Regexp(rf"^{UserId.pattern}\Z", error=UserId.message),
-        metadata={"description": "A guest's cart; with the admin scope, any cart"},
+        validate=validate.Regexp(rf"^(?:{UserId.pattern})\Z", error=UserId.message),
+        metadata={
+            "pattern": UserId.documented_pattern,
+            "description": "A guest's cart; with the admin scope, any cart",
+        },
     )
 
 
-class CopySchema(TransferSchema):
-    share_token = fields.String(required=True, validate=validate.Length(1, 200))
+class CopyRequestSchema(TransferRequestSchema):
+    share_token = fields.String(required=True, validate=Length(1, 200))
 
 
 class QuantityAtPriceSchema(JsonSchema):
-    quantity = fields.Integer(required=True)
-    price = Price(required=True)
+    quantity = fields.Integer(required=True, metadata={"description": "Units"})
+    price = Price(required=True, metadata={"description": "Of one unit"})
 
 
 class ReceiptLineSchema(JsonSchema):
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     product_name = fields.String(required=True)
-    place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
+    place = fields.String(
+        required=True,
+        validate=OneOf(["cart", "saved"]),
+        metadata={"description": "The source's list: its cart, or what is saved for later"},
+    )
     rule = fields.String(
         required=True,
-        validate=validate.OneOf([*STRATEGIES, MOVE, COPY]),
+        validate=OneOf([*STRATEGIES, MOVE, COPY]),
         metadata={"description": "The strategy; if the target did not have the product: `move`, or `copy` in a copy"},
     )
     source = fields.Nested(QuantityAtPriceSchema, required=True, metadata={"description": "The source's line before"})
-    target = fields.Nested(QuantityAtPriceSchema, required=True, allow_none=True)
+    target = fields.Nested(
+        QuantityAtPriceSchema,
+        required=True,
+        allow_none=True,
+        metadata={"description": "The target's line before; null: it had none"},
+    )
     result = fields.Nested(
         QuantityAtPriceSchema,
         required=True,
@@ -91,6 +104,7 @@ class ReceiptLineSchema(JsonSchema):
     price_from = fields.String(
         required=True,
         allow_none=True,
+        validate=OneOf(["source", "target"]),
         metadata={"description": "Whose price and name are newer and were kept: `source` or `target`"},
     )
     cut = fields.Integer(
@@ -99,6 +113,7 @@ class ReceiptLineSchema(JsonSchema):
     reason = fields.String(
         required=True,
         allow_none=True,
+        validate=OneOf([QUANTITY_LIMIT, LINES_LIMIT]),
         metadata={
             "description": f"`{QUANTITY_LIMIT}`: units were removed; `{LINES_LIMIT}`: the line stayed in the source"
         },
@@ -106,7 +121,7 @@ class ReceiptLineSchema(JsonSchema):
 
 
 class ReceiptSchema(JsonSchema):
-    strategy = fields.String(required=True)
+    strategy = fields.String(required=True, validate=OneOf(STRATEGIES))
     dry_run = fields.Boolean(required=True)
     lines = fields.List(fields.Nested(ReceiptLineSchema), required=True)
     cart = fields.Nested(CartAndSavedSchema, required=True, metadata={"description": "The target after the change"})
@@ -115,31 +130,37 @@ class ReceiptSchema(JsonSchema):
 class LineProblemSchema(JsonSchema):
     type = fields.String(
         required=True,
-        validate=validate.OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED]),
-        metadata={"description": f"`{DISCONTINUED}`: the catalogue does not know the product any more"},
+        validate=OneOf([PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK, DISCONTINUED, UNREADABLE]),
+        metadata={
+            "description": f"`{PRICE_CHANGED}`: the catalogue has another price; `{OUT_OF_STOCK}`: none is in stock; "
+            f"`{INSUFFICIENT_STOCK}`: fewer units are in stock than the line has; "
+            f"`{DISCONTINUED}`: the catalogue does not know the product any more; `{UNREADABLE}`: its data of the "
+            "product cannot be understood"
+        },
     )
     old = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the line's price"})
     new = Price(metadata={"description": f"With `{PRICE_CHANGED}`: the catalogue's"})
-    available = fields.Integer(metadata={"description": f"With `{INSUFFICIENT_STOCK}`: units"})
+    available = fields.Integer(metadata={"description": f"With `{INSUFFICIENT_STOCK}`: units in stock"})
 
 
 class LineFixSchema(QuantityAtPriceSchema):
     action = fields.String(
         required=True,
-        validate=validate.OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
+        validate=OneOf([CHANGED, SAVED_FOR_LATER, LEFT]),
         metadata={
             "description": f"`{CHANGED}`: the line was corrected; `{SAVED_FOR_LATER}`: it was moved to the saved list; "
-            f"`{LEFT}`: the saved list has no room for it"
+            f"`{LEFT}`: it is unchanged, because the saved list has no room for it or its product is `{UNREADABLE}`"
         },
     )
     quantity = fields.Integer(required=True, metadata={"description": "Of the line after the fix"})
+    price = Price(required=True, metadata={"description": "Of the line after the fix"})
     cut = fields.Integer(
         required=True, metadata={"description": "Units that were removed, since they exceed the stock or the limit"}
     )
 
 
 class CheckedLineSchema(JsonSchema):
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     product_name = fields.String(required=True)
     quantity = fields.Integer(required=True, metadata={"description": "Before the fix"})
     price = Price(required=True, metadata={"description": "Before the fix"})

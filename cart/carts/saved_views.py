@@ -34,7 +34,10 @@ MOVE_PROBLEMS = (
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
 @blueprint.response(200, SavedSchema, example={"user_id": "user123", "items": [EXAMPLE_LINE]})
 def get_saved(user_id: str) -> dict[str, Any]:
-    """Get what is saved"""
+    """Get what is saved
+
+    The lines are in the order in which they were added. A list that has never been used is empty; it is never a 404.
+    """
     info(logger, f"Getting what user {user_id} has saved")
     return {"user_id": user_id, "items": in_order(get_table().lines(user_id, SAVED))}
 
@@ -78,7 +81,7 @@ def save_for_later(user_id: str, product_id: int) -> Response:
     without a key it is a 404, because the line has moved.
     """
     info(logger, f"Saving a line for later for user {user_id}")
-    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None))
+    answer = move(user_id, product_id, CART, SAVED, idempotency_key(None, user_id))
     return respond_kept(answer, f"/cart/{user_id}/saved/{product_id}")
 
 
@@ -94,5 +97,5 @@ def move_to_cart(user_id: str, product_id: int) -> Response:
     it is a 404, because the line has moved.
     """
     info(logger, f"Moving a saved line to the cart of user {user_id}")
-    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None))
+    answer = move(user_id, product_id, SAVED, CART, idempotency_key(None, user_id))
     return respond_kept(answer, f"/cart/{user_id}/items/{product_id}")

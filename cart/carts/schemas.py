@@ -11,10 +11,24 @@ from typing import Any, NamedTuple
 from flask import current_app
 from marshmallow import EXCLUDE, fields, post_dump, validate
 
+from cart.carts.share_schemas import access_field
 from cart.dynamodb.shares import Share
 from cart.http.converters import MAX_PRODUCT_ID
-from cart.http.fields import MAX_NAME_CHARACTERS, MAX_PRICE, Price, WholeNumber, check_printable, given_price
-from cart.http.schema import JsonSchema
+from cart.http.fields import (
+    INT64,
+    MAX_NAME_CHARACTERS,
+    MAX_PRICE,
+    NAME_PATTERN,
+    Length,
+    Price,
+    Range,
+    WholeNumber,
+    check_printable,
+    given_price,
+    has_visible_character,
+)
+from cart.http.schema import JsonSchema, RequestSchema
+from cart.messages import Message
 from cart.model.lines import Cart, CartAndSaved, Line, LineValues, PriceChange
 from cart.model.money import CENT
 
@@ -29,14 +43,14 @@ class UpToMaxQuantity(validate.Validator):
         return int(current_app.config["CART_MAX_QUANTITY"])
 
     def __call__(self, value: int) -> int:
-        return validate.Range(self.min, self.max)(value)
+        return Range(self.min, self.max)(value)
 
 
 def _quantity() -> WholeNumber:
     return WholeNumber(required=True, validate=UpToMaxQuantity(), metadata={"description": "Units"})
 
 
-class _SchemaWithQuantity(JsonSchema):
+class _SchemaWithQuantity(RequestSchema):
     """A schema of the current app, whose ``CART_MAX_QUANTITY`` it knows."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -47,36 +61,36 @@ class _SchemaWithQuantity(JsonSchema):
         return type(value) is int and 1 <= value <= self._max_quantity
 
 
-class CartQuerySchema(JsonSchema):
+class CartQuerySchema(RequestSchema):
     """The query of a request for a cart; unknown parameters are ignored."""
 
-    class Meta(JsonSchema.Meta):
+    class Meta(RequestSchema.Meta):
         unknown = EXCLUDE
 
     loads_nothing = True
 
     include = fields.String(
-        validate=validate.OneOf(["saved"], error="Must be saved."),
+        validate=validate.OneOf(["saved"], error=Message("Must be saved.", "not-one-of", choices=["saved"])),
         metadata={"description": "`saved` includes what is saved for later"},
     )
 
 
-class ValidateQuerySchema(JsonSchema):
+class ValidateQuerySchema(RequestSchema):
     """The query of a request that validates a cart; unknown parameters are ignored."""
 
-    class Meta(JsonSchema.Meta):
+    class Meta(RequestSchema.Meta):
         unknown = EXCLUDE
 
     fix = fields.Boolean(
         load_default=False,
         truthy={"true"},
         falsy={"false"},
-        error_messages={"invalid": "Must be true or false."},
+        error_messages={"invalid": Message("Must be true or false.", "not-a-boolean")},
         metadata={"description": "Correct the cart"},
     )
 
 
-class QuantitySchema(_SchemaWithQuantity):
+class QuantityRequestSchema(_SchemaWithQuantity):
     quantity = _quantity()
 
     def fast_load(self, data: Any) -> dict[str, int] | None:
@@ -93,12 +107,12 @@ class ItemSchema(_SchemaWithQuantity):
         partial = ("product_name", "price") if current_app.config["CATALOG_URL"] else None
         super().__init__(**{"partial": partial} | kwargs)
 
-    product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID), metadata=INT64)
     product_name = fields.String(
         required=True,
-        validate=validate.And(validate.Length(1, MAX_NAME_CHARACTERS), check_printable),
+        validate=validate.And(Length(1, MAX_NAME_CHARACTERS), check_printable),
         metadata={
-            "pattern": r"^(?=.*\S)[^\u0000-\u001F\u007F-\u009F]+$",
+            "pattern": NAME_PATTERN,
             "minLength": 1,
             "maxLength": MAX_NAME_CHARACTERS,
         },
@@ -116,7 +130,7 @@ class ItemSchema(_SchemaWithQuantity):
             and type(name) is str
             and 1 <= len(name) <= MAX_NAME_CHARACTERS
             and name.isprintable()  # neither a control character nor a surrogate, and no space but U+0020
-            and not name.isspace()
+            and has_visible_character(name)
             and self._is_quantity(data.get("quantity"))
             and (type(price) is int or (type(price) is Decimal and price.as_tuple().exponent in (0, -1, -2)))
             and CENT <= price <= MAX_PRICE
@@ -126,13 +140,15 @@ class ItemSchema(_SchemaWithQuantity):
 
 
 class LineSchema(JsonSchema):
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     product_name = fields.String(required=True)
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
     price = Price(required=True, metadata={"description": "Of one unit, as last added or accepted"})
     subtotal = Price(required=True, metadata={"description": "price × quantity"})
     added_at = fields.String(required=True, metadata={"format": "date-time", "description": "ISO 8601, UTC"})
-    version = fields.Integer(required=True, metadata={"description": "In double quotes, this is the line's ETag"})
+    version = fields.Integer(
+        required=True, metadata=INT64 | {"description": "In double quotes, this is the line's ETag"}
+    )
     current_price = Price(metadata={"description": "Of one unit, if the price has changed and was not accepted yet"})
     price_changed_at = fields.String(
         metadata={"format": "date-time", "description": "When the price changed; only with `current_price`"}
@@ -170,9 +186,12 @@ def _line_text(
     )
 
 
-def _lines() -> "fields.List[Any]":
+def _lines(attribute: str | None = None) -> "fields.List[Any]":
     return fields.List(
-        fields.Nested(LineSchema), required=True, metadata={"description": "In the order in which they were added"}
+        fields.Nested(LineSchema),
+        required=True,
+        attribute=attribute,
+        metadata={"description": "In the order in which they were added"},
     )
 
 
@@ -218,13 +237,13 @@ class SharedCart(NamedTuple):
 class SharedCartSchema(JsonSchema):
     """The cart behind a link, of a ``SharedCart``. It does not say whose it is."""
 
-    access = fields.String(required=True, attribute="share.access")
+    access = access_field(required=True, attribute="share.access")
     expires_at = fields.String(required=True, attribute="share.expires_at", metadata={"format": "date-time"})
-    items = fields.List(fields.Nested(LineSchema), required=True, attribute="cart.items")
+    items = _lines("cart.items")
     total_items = fields.Integer(
         required=True, attribute="cart.total_items", metadata={"description": "Units, not lines"}
     )
-    total_price = Price(required=True, attribute="cart.total_price")
+    total_price = Price(required=True, attribute="cart.total_price", metadata={"description": "Sum of the subtotals"})
     price_changes = _price_changes("cart.price_changes")
 
     def fast_dumps(self, shared: SharedCart) -> str:
@@ -252,7 +271,9 @@ def _dump_contents(cart: Cart) -> str:
 
 
 class GuestSchema(JsonSchema):
-    user_id = fields.String(required=True)
+    user_id = fields.String(
+        required=True, metadata={"description": "Cannot be guessed; whoever has it can use the cart"}
+    )
 
 
 line_schema = LineSchema()

@@ -10,9 +10,9 @@ from flask import Response
 from cart.carts import items, transfer
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_LINK, EXAMPLE_RECEIPT, EXAMPLE_SHARED_CART
 from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
-from cart.carts.receipt_schemas import CopySchema, receipt_schema
-from cart.carts.schemas import ItemSchema, QuantitySchema, SharedCart, line_schema, shared_cart_schema
-from cart.carts.share_schemas import NewShareSchema, SharesSchema, ShareWithTokenSchema
+from cart.carts.receipt_schemas import CopyRequestSchema, receipt_schema
+from cart.carts.schemas import ItemSchema, QuantityRequestSchema, SharedCart, line_schema, shared_cart_schema
+from cart.carts.share_schemas import ShareListSchema, ShareRequestSchema, ShareWithTokenSchema
 from cart.dynamodb import shares
 from cart.dynamodb.shares import Share
 from cart.dynamodb.table import DAY_SECONDS
@@ -25,13 +25,17 @@ from cart.errors import (
     InvalidInput,
     OutcomeUnknown,
     ShareNotFound,
+    SharesLimit,
+    Throttled,
+    Unavailable,
 )
 from cart.http.blueprint import CartBlueprint
-from cart.http.extensions import get_table
+from cart.http.extensions import get_config, get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, location_of
 from cart.http.request import hash_of, idempotency_key
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
+from cart.messages import Message
 from cart.model.lines import iso
 
 logger = logging.getLogger(__name__)
@@ -42,8 +46,8 @@ blueprint = CartBlueprint("shares", __name__, description="Links that let others
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares", methods=["POST"])
-@blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(NewShareSchema, example={"access": "view", "expires_in_days": 7})
+@blueprint.problems(SharesLimit, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(ShareRequestSchema, example={"access": "view", "expires_in_days": 7})
 @blueprint.response(
     201,
     ShareWithTokenSchema,
@@ -57,20 +61,26 @@ def create_share(body: dict[str, Any], user_id: str) -> tuple[dict[str, Any], in
     links, so that you can revoke one whose token you never received.
     """
     info(logger, f"Sharing the cart of user {user_id}")
+    table, limit = get_table(), get_config().cart_max_shares
+    if len(shares.list_shares(table, user_id)) >= limit:
+        raise SharesLimit(f"The cart has {limit} links, the most that it may have.", limit=limit)
     token = secrets.token_urlsafe(24)  # 192 bits
     now = datetime.now(UTC)
     ttl = int(now.timestamp()) + body["expires_in_days"] * DAY_SECONDS
     share = Share(hash_of(token), user_id, body["access"], iso(now), ttl)
-    shares.put_share(get_table(), share)
+    shares.put_share(table, share)
     members = share._asdict() | {"expires_at": share.expires_at, "token": token}
     return members, 201, {"Location": absolute_path(f"/shared/{token}")}
 
 
 @blueprint.route("/cart/<user_id:user_id>/shares")
 @blueprint.problems(InvalidInput, *CALLER, *STORE)
-@blueprint.response(200, SharesSchema, example={"shares": [EXAMPLE_LINK]})
+@blueprint.response(200, ShareListSchema, example={"shares": [EXAMPLE_LINK]})
 def list_shares(user_id: str) -> dict[str, Any]:
-    """List the links to the cart, without their tokens"""
+    """List the links to the cart, without their tokens
+
+    A token is only in the answer to the request that created its link. Revoked and expired links are not listed.
+    """
     info(logger, f"Getting the links to the cart of user {user_id}")
     return {"shares": shares.list_shares(get_table(), user_id)}
 
@@ -79,7 +89,10 @@ def list_shares(user_id: str) -> dict[str, Any]:
 @blueprint.problems(InvalidInput, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The link does not work any more, or did not exist")
 def revoke_share(user_id: str, share_id: str) -> Response:
-    """Revoke a link, at once"""
+    """Revoke a link, at once
+
+    From then on, requests with its token are a 404. A link that does not exist, or no longer, is a 204 too.
+    """
     info(logger, f"Revoking a link to the cart of user {user_id}")
     shares.delete_share(get_table(), user_id, share_id)
     return respond_empty()
@@ -88,7 +101,7 @@ def revoke_share(user_id: str, share_id: str) -> Response:
 @blueprint.route("/cart/<user_id:user_id>/copy", methods=["POST"])
 @blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(ShareNotFound, *CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(CopySchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
+@blueprint.arguments(CopyRequestSchema, example={"share_token": EXAMPLE_TOKEN, "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def copy_shared_cart(body: dict[str, Any], user_id: str) -> Response:
     """Copy a shared cart into this one
@@ -99,8 +112,10 @@ def copy_shared_cart(body: dict[str, Any], user_id: str) -> Response:
     info(logger, f"Copying a shared cart into that of user {user_id}")
     owner = _find(body["share_token"]).owner
     if owner == user_id:
-        raise InvalidInput("Not valid: share_token.", {"share_token": ["Must be of another cart."]})
-    return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], idempotency_key(body)))
+        message = Message("Must be of another cart.", "same-cart")
+        raise InvalidInput("Not valid: share_token.", {"share_token": [message]})
+    key = idempotency_key(body, user_id)
+    return respond_kept(transfer.copy(user_id, owner, body["strategy"], body["dry_run"], key))
 
 
 @blueprint.route("/shared/<token>")
@@ -126,15 +141,24 @@ def get_shared_cart(token: str) -> Response:
 def add_shared_item(item: dict[str, Any], token: str) -> Response:
     """Add an item to a shared cart, if the link allows it
 
-    The rules are the same as for the owner.
+    The rules are the same as for the owner, except for the `Idempotency-Key`: it must be a UUID, unless you also send a
+    bearer token. The answer is 404 if the link was ended while the request was carried out.
     """
-    return items.add(_find_to_edit(token).owner, item)
+    share, table = _find_to_edit(token), get_table()
+    response = items.add(share.owner, item, share_id=share.share_id)
+    try:
+        # a merge ends the links before it reads the lines: what was added after that would stay where nobody looks
+        if shares.is_revoked(table, share.share_id):
+            raise ShareNotFound
+    except (Throttled, Unavailable):  # they say that nothing was added
+        raise OutcomeUnknown from None
+    return response
 
 
 @blueprint.route("/shared/<token>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.takes(IF_MATCH)
 @blueprint.problems(ShareNotFound, Forbidden, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
 @blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=LINE_ETAG)
 @blueprint.open_by_link
 def set_shared_quantity(body: dict[str, int], token: str, product_id: int) -> Response:

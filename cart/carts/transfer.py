@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from cart.carts.receipt_schemas import ReceiptLineSchema, moved_line_schema, receipt_schema
 from cart.carts.receipts import entries_of, steps_with_receipt
-from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once
+from cart.dynamodb.idempotency import IdempotencyKey, KeptAnswer, Step, carry_out_once, stored_answer
 from cart.dynamodb.keys import Row
+from cart.dynamodb.shares import delete_shares, list_shares
 from cart.http.extensions import get_table
 from cart.model.limits import line_not_found, refuse_line
 from cart.model.lines import CART, SAVED, CartAndSaved, Line, Place, in_order, is_live, live
@@ -33,12 +34,26 @@ class Transfer(NamedTuple):
 
 
 def merge(user_id: str, source_id: str, strategy: str, dry_run: bool, key: IdempotencyKey | None) -> KeptAnswer:
-    """Move all lines of another cart, and its saved lines, to this cart.
+    """Move all lines of another cart, and its saved lines, to this cart, and end the links to the other cart.
 
-    Two Query, and a transaction for each 50 lines, which changes the target and deletes the source together. If it
+    Three Query, and a transaction for each 50 lines, which changes the target and deletes the source together. If it
     crashes between two transactions, some lines have moved, and the next merge moves the rest.
     """
+    if not dry_run:
+        _end_links(source_id, user_id, key)
     return _with_receipt(Transfer(source_id, user_id, {CART: CART, SAVED: SAVED}, strategy), dry_run, key)
+
+
+def _end_links(source_id: str, target_id: str, key: IdempotencyKey | None) -> None:
+    """Revoke the links to a cart before it is merged: nobody was given a link to the target.
+
+    This is done before the lines are read. So the lines of every add through a link that was not refused are moved.
+    """
+    table = get_table()
+    if shares := list_shares(table, source_id):
+        if key:
+            stored_answer(table, target_id, key)  # a key of another request is refused, which must change nothing
+        delete_shares(table, shares)
 
 
 def copy(user_id: str, owner: str, strategy: str, dry_run: bool, key: IdempotencyKey | None) -> KeptAnswer:

@@ -15,12 +15,12 @@ from cart.carts.examples import (
     EXAMPLE_VALIDATION,
 )
 from cart.carts.items import ADD_PROBLEMS, LINE_ETAG, LINE_HEADERS, REMOVE_PROBLEMS, SET_PROBLEMS
-from cart.carts.receipt_schemas import MergeSchema, receipt_schema, validation_schema
+from cart.carts.receipt_schemas import MergeRequestSchema, receipt_schema, validation_schema
 from cart.carts.schemas import (
     CartQuerySchema,
     GuestSchema,
     ItemSchema,
-    QuantitySchema,
+    QuantityRequestSchema,
     ValidateQuerySchema,
     cart_and_saved_schema,
     cart_schema,
@@ -32,21 +32,22 @@ from cart.errors import (
     BODY,
     CALLER,
     STORE,
+    CartVersionConflict,
     CatalogUnavailable,
     IdempotencyKeyReused,
     InvalidInput,
     NoCatalog,
     OutcomeUnknown,
     Throttled,
-    VersionConflict,
 )
 from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
-from cart.http.request import idempotency_key, if_match_etags
+from cart.http.request import idempotency_key, if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
+from cart.messages import Message
 from cart.model.lines import CART, SAVED, CartAndSaved, in_order, live
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def add_item(item: dict[str, Any], user_id: str) -> Response:
 @blueprint.route("/<user_id:user_id>/items/<product_id:product_id>", methods=["PUT"])
 @blueprint.takes(IF_MATCH)
 @blueprint.problems(*CALLER, *SET_PROBLEMS)
-@blueprint.arguments(QuantitySchema, example={"quantity": 3})
+@blueprint.arguments(QuantityRequestSchema, example={"quantity": 3})
 @blueprint.response(200, line_schema, example=EXAMPLE_LINE, headers=LINE_ETAG)
 def set_quantity(body: dict[str, int], user_id: str, product_id: int) -> Response:
     """Set the quantity of a line
@@ -141,14 +142,15 @@ def remove_item(user_id: str, product_id: int) -> Response:
 @blueprint.route("/<user_id:user_id>/merge", methods=["POST"])
 @blueprint.takes(IDEMPOTENCY_KEY)
 @blueprint.problems(*CALLER, *BODY, IdempotencyKeyReused, *STORE, OutcomeUnknown)
-@blueprint.arguments(MergeSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
+@blueprint.arguments(MergeRequestSchema, example={"source_user_id": EXAMPLE_GUEST["user_id"], "strategy": "sum"})
 @blueprint.response(200, receipt_schema, example=EXAMPLE_RECEIPT)
 def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     """Merge another cart into this one, as when a guest logs in
 
     Each line of the source, and each saved line, moves once, whatever else happens to either cart. Then the source is
     empty, and merging it again changes nothing. Units beyond the limit of a line are removed, and lines beyond the
-    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept.
+    limit of the cart stay in the source; the receipt lists both. Of two prices, the newer one is kept. The links to
+    the source end; `dry_run` leaves them as they are.
 
     The caller needs the right to both carts. The request takes an `Idempotency-Key`.
     """
@@ -156,8 +158,10 @@ def merge_carts(body: dict[str, Any], user_id: str) -> Response:
     source_id = body["source_user_id"]
     auth.require_right_to(source_id)
     if source_id == user_id:
-        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": ["Must be another cart's."]})
-    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], idempotency_key(body)))
+        message = Message("Must be another cart's.", "same-cart")
+        raise InvalidInput("Not valid: source_user_id.", {"source_user_id": [message]})
+    key = idempotency_key(body, user_id)
+    return respond_kept(transfer.merge(user_id, source_id, body["strategy"], body["dry_run"], key))
 
 
 @blueprint.route("/<user_id:user_id>/validate", methods=["POST"])
@@ -182,13 +186,13 @@ def validate_cart(query: dict[str, bool], user_id: str) -> Response | dict[str, 
 
     info(logger, f"Validating the cart of user {user_id}")
     if query["fix"]:
-        return respond_kept(validation.fix(user_id, idempotency_key("fix")))
+        return respond_kept(validation.fix(user_id, idempotency_key("fix", user_id)))
     return validation.check_cart(user_id)
 
 
 @blueprint.route("/<user_id:user_id>", methods=["DELETE"])
 @blueprint.takes(IF_MATCH)
-@blueprint.problems(InvalidInput, VersionConflict, *CALLER, *STORE, OutcomeUnknown)
+@blueprint.problems(InvalidInput, CartVersionConflict, *CALLER, *STORE, OutcomeUnknown)
 @blueprint.response(204, description="The cart is empty")
 def clear_cart(user_id: str) -> Response:
     """Clear the cart
@@ -205,14 +209,21 @@ def clear_cart(user_id: str) -> Response:
 
 
 def _clear_if_unchanged(user_id: str) -> None:
-    """Remove the lines that the caller has read, each only as it was read; one that was added since stays."""
-    cart = get_table().cart(user_id)
+    """Remove the lines that the caller has read, each only as it was read; one that was added since stays.
+
+    A repeat of a clear that was interrupted removes the rest.
+    """
+    from cart.dynamodb.clears import clear_as_read, continue_clear  # noqa: PLC0415 - only where it is used
+
+    table = get_table()
+    cart = table.cart(user_id)
     try:
-        if not request.if_match.contains(cart.etag):
+        if matches_cart(request.if_match, cart.etag):
+            clear_as_read(table, cart)
+        elif not continue_clear(table, cart, request.if_match.as_set()):
             raise TransactionCancelled
-        get_table().remove_lines(user_id, cart.items)
     except TransactionCancelled:
         current = get_table().cart(user_id)
-        if request.if_match.contains(current.etag):  # as it was read: others were only at work on its rows
+        if matches_cart(request.if_match, current.etag):  # as it was read: others were only at work on its rows
             raise Throttled from None
-        raise VersionConflict(cart_schema.dump(current), current.etag) from None
+        raise CartVersionConflict(cart_schema.dump(current), current.etag) from None

@@ -195,9 +195,14 @@ def running_endpoint_url() -> str | None:
     return url if wait_until_listens(url, 0) else None
 
 
+def cache_folder() -> Path:
+    """Return the folder in which downloads are kept for this user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cart"
+
+
 def _distribution() -> Path:
     """Return the folder that has DynamoDBLocal.jar; it is downloaded once to the user's cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cart"
+    cache = cache_folder()
     folder = cache / PACKAGE / "emulator"
     if not (folder / "DynamoDBLocal.jar").exists():
         cache.mkdir(parents=True, exist_ok=True)

@@ -42,6 +42,7 @@ from cart.dynamodb.keys import (
     line_key,
     row_key,
 )
+from cart.dynamodb.odd_rows import product_of_key
 from cart.dynamodb.rows import number
 from cart.model.lines import CART
 
@@ -171,7 +172,7 @@ class Rebuild:
             yield page["ScannedCount"]
 
     def _move_lines(self, keys: list[Row]) -> None:
-        lines = sorted({_line_of(key) for key in keys})
+        lines = sorted(line for line in {_line_of(key) for key in keys} if line)
         for start in range(0, len(lines), CHUNK):
             self.books.transact(partial(self._move_actions, lines[start : start + CHUNK]))
 
@@ -251,9 +252,11 @@ def _scan_segments(work: Callable[[int], Iterator[int]]) -> Iterator[int]:
             stopped.set()
 
 
-def _line_of(key: Row) -> LineId:
-    """Return the line of a key, which is a line's own or that of its counted row."""
-    return LineId(key["user_id"]["S"].removeprefix(COUNTED), int(key["item_id"]["S"].partition("#")[2]))
+def _line_of(key: Row) -> LineId | None:
+    """Return the line of a key, which is a line's own or that of its counted row; None if it is of neither."""
+    item_id = key["item_id"]["S"].replace(COUNTED_LINE, LINE_PREFIXES[CART])
+    product_id = product_of_key(item_id)
+    return None if product_id is None else LineId(key["user_id"]["S"].removeprefix(COUNTED), product_id)
 
 
 def _drift(kind: str, row: Row) -> Drift:

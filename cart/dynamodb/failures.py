@@ -7,6 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from cart.dynamodb.keys import Row
+from cart.model.lines import Line
 
 AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 
@@ -52,6 +53,16 @@ class ConditionFailed(Exception):
 
     def __init__(self, row: Row | None) -> None:
         self.row = row
+
+
+class VersionChanged(Exception):
+    """The condition of ``If-Match`` did not hold.
+
+    :ivar line: the current line, or None if there is none or it has expired
+    """
+
+    def __init__(self, line: Line | None) -> None:
+        self.line = line
 
 
 class TransactionCancelled(Exception):

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from cart.context import seconds_since
 from cart.dynamodb.failures import TransactionCancelled
 from cart.dynamodb.keys import IDEMPOTENCY, Row, line_key, row_key
+from cart.dynamodb.packing import pack_text, unpack_text
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import is_live, line_of, number, pack_text, unpack_text
-from cart.dynamodb.table import CartTable
+from cart.dynamodb.rows import is_live, line_of, number
+from cart.dynamodb.table import TRANSACTION_ROWS, CartTable
 from cart.errors import (
     CatalogUnavailable,
     IdempotencyKeyReused,
@@ -19,6 +20,7 @@ from cart.errors import (
     LinesLimit,
     OutcomeUnknown,
     ProductNotFound,
+    ProductUnreadable,
     QuantityLimit,
     Throttled,
     Unavailable,
@@ -30,7 +32,10 @@ RECORD_TTL_SECONDS = 86_400
 CONTEND_FOR_SECONDS = 2  # a transaction is repeated for so long while other writers change its rows
 UNFINISHED = 0  # a status: more transactions follow
 # A retry may raise these although the first attempt succeeded
-REFUSALS = (LineNotFound, ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, CatalogUnavailable)
+REFUSALS = (
+    *(LineNotFound, ProductNotFound, ProductUnreadable, QuantityLimit, LinesLimit),
+    *(InsufficientStock, CatalogUnavailable),
+)
 
 
 class IdempotencyKey(NamedTuple):
@@ -63,6 +68,11 @@ MakeSteps = Callable[[KeptAnswer | None], Iterator[Step]]
 MakeAnswer = Callable[[Line], KeptAnswer]
 
 
+def split_actions(actions: list[Row]) -> list[list[Row]]:
+    """Return actions in parts of one transaction each; without actions, there is no part."""
+    return [actions[start : start + TRANSACTION_ROWS] for start in range(0, len(actions), TRANSACTION_ROWS)]
+
+
 def carry_out_once(table: CartTable, user_id: str, key: IdempotencyKey | None, make_steps: MakeSteps) -> KeptAnswer:
     """Make a change in one or more transactions; with a key, each transaction also stores the record of its answer.
 
@@ -85,7 +95,7 @@ def carry_out_once(table: CartTable, user_id: str, key: IdempotencyKey | None, m
                     table.transact([*_put_record(table, user_id, key, answer, progress), *actions])
                     progress = answer
             except (*REFUSALS, TransactionCancelled) as error:
-                stored = _stored_answer(table, user_id, key) if key else None
+                stored = stored_answer(table, user_id, key) if key else None
                 if stored and stored.status != UNFINISHED:
                     return stored
                 if not isinstance(error, TransactionCancelled):
@@ -195,8 +205,8 @@ def _unchanged_condition(progress: KeptAnswer | None, now: float) -> Row:
     }
 
 
-def _stored_answer(table: CartTable, user_id: str, key: IdempotencyKey) -> KeptAnswer | None:
-    """Return the answer in the key's record, or None if there is no record or it has expired.
+def stored_answer(table: CartTable, user_id: str, key: IdempotencyKey) -> KeptAnswer | None:
+    """Return the answer in the key's record, or None if there is no record or it has expired. One GetItem.
 
     :raise IdempotencyKeyReused: it is the answer to another request (422)
     """

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
 from typing import Literal
@@ -15,28 +15,40 @@ from cart.model.money import CENT
 # The condition of a write to a line: one of these versions; "*": any version, but there must be a line; None: none
 IfMatch = frozenset[int] | Literal["*"] | None
 
-PACK_FROM_CHARACTERS = 1024  # shorter texts are not compressed
 PRICE_CHANGE_ATTRIBUTES = (
     "current_price",
     "price_changed_at",
     "price_changed_from",
 )  # if the price has changed
+# The condition of a write to a row that has expired, or that is not a line since it has no quantity or price
+NOT_LIVE = (
+    "attribute_exists(item_id) AND"
+    " (NOT (#ttl > :epoch) OR NOT attribute_type(quantity, :number) OR attribute_not_exists(price))"
+)
+UNREADABLE = (LookupError, ValueError, ArithmeticError, TypeError, AttributeError)  # raised for a row of another form
 # The projection of a read whose lines are sent to a client: other attributes are not read
 LINE_ATTRIBUTES = f"product_id, product_name, quantity, price, added_at, version, {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
 CLEARED_TTL_SECONDS = 86_400
 
 
-def cleared_row(user_id: str) -> Row:
+def cleared_row(user_id: str, etag: str = "") -> Row:
     """Return a row that records in the table's stream that a cart was cleared.
 
     Without it, the stream has only the removals of the lines.
+
+    :param etag: of the cart that was cleared, if it was a condition
     """
-    return row_key(f"{CLEARED}{user_id}", uuid.uuid4().hex) | {"ttl": number(time.time() + CLEARED_TTL_SECONDS)}
+    key = row_key(f"{CLEARED}{user_id}", etag or uuid.uuid4().hex)
+    return key | {"ttl": number(time.time() + CLEARED_TTL_SECONDS)}
 
 
 def number(value: float) -> Row:
     """Return a whole number as an attribute value; a fraction is cut off."""
     return {"N": str(int(value))}
+
+
+class NotALine(Exception):
+    """A row of a user has not the key of a line."""
 
 
 class StoredCart(Cart):
@@ -96,12 +108,38 @@ def price_change_values(change: PriceChange) -> Row:
 
 
 def line_of(row: Row) -> Line:
-    """Return the line of a row of which all attributes were read."""
-    line = projected_line_of(row)
-    line.updated_at = row["updated_at"]["S"]
-    line.priced_at = row["priced_at"]["S"] if "priced_at" in row else line.added_at
-    line.ttl = int(row["ttl"]["N"])
-    return line
+    """Return the line of a row of which all attributes were read, in whatever form they are.
+
+    :raise NotALine: the row has not the key of a line
+    """
+    try:
+        line = projected_line_of(row)
+        line.updated_at = row["updated_at"]["S"]
+        line.priced_at = row["priced_at"]["S"] if "priced_at" in row else line.added_at
+        line.ttl = int(row["ttl"]["N"])
+        return line
+    except UNREADABLE:
+        return line_of(_repaired(row))
+
+
+def readable_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows that are lines, each in a form that can be read.
+
+    :param rows: with their keys and ``ttl``
+    """
+    for row in rows:
+        try:
+            values_of(row)
+            yield row
+        except UNREADABLE:
+            with suppress(NotALine):
+                yield _repaired(row)
+
+
+def _repaired(row: Row) -> Row:
+    from cart.dynamodb.odd_rows import repaired  # noqa: PLC0415 - only where it is used
+
+    return repaired(row)
 
 
 def line_values(line: Line) -> Row:
@@ -119,30 +157,15 @@ def line_values(line: Line) -> Row:
     } | (price_change_values(line.change) if line.change else {})
 
 
-def pack_text(text: str) -> Row:
-    """Return JSON text as an attribute value; a long text is compressed.
-
-    That costs fewer capacity units, and keeps the row under DynamoDB's limit of 400 KB.
-    """
-    if len(text) < PACK_FROM_CHARACTERS:
-        return {"S": text}
-    return {"B": zlib.compress(text.encode())}
-
-
-def unpack_text(value: Row) -> str:
-    """Return the text of an attribute value of ``pack_text``."""
-    text: str = zlib.decompress(value["B"]).decode() if "B" in value else value["S"]
-    return text
-
-
 def is_live(row: Row) -> bool:
-    """Return whether a row has not expired."""
-    return int(row["ttl"]["N"]) > int(time.time())
+    """Return whether a row has not expired. A row without a time at which it expires counts as expired."""
+    return "N" in row.get("ttl", {}) and Decimal(row["ttl"]["N"]) > int(time.time())
 
 
 def live_line(row: Row | None) -> Line | None:
     """Return the line of a row, or None if there is no row or it has expired."""
-    return line_of(row) if row and is_live(row) else None
+    line = line_of(row) if row else None
+    return line if line and line.ttl > int(time.time()) else None
 
 
 def live_condition(if_match: IfMatch) -> tuple[str, Row]:
@@ -150,11 +173,23 @@ def live_condition(if_match: IfMatch) -> tuple[str, Row]:
 
     The caller supplies the name ``#ttl`` and the value ``:epoch``.
     """
-    live = "attribute_exists(item_id) AND #ttl > :epoch"
+    live = "attribute_exists(quantity) AND attribute_exists(price) AND #ttl > :epoch"
     if if_match is None or if_match == "*":
         return live, {}
-    values = {f":version{index}": number(version) for index, version in enumerate(sorted(if_match))}
-    return f"{live} AND version IN ({', '.join(values) or ':none'})", values or {":none": number(-1)}
+    condition, values = version_condition(if_match)
+    return f"{live} AND {condition}", values
+
+
+def version_condition(versions: frozenset[int]) -> tuple[str, Row]:
+    """Return the condition that a row has one of these versions, and its values.
+
+    0 is the version of a row that has none, or one that is not a number.
+    """
+    values: Row = {f":version{index}": number(version) for index, version in enumerate(sorted(versions))}
+    condition = f"version IN ({', '.join(values) or ':none'})"
+    if 0 in versions:
+        return f"({condition} OR NOT attribute_type(version, :number))", values | {":number": {"S": "N"}}
+    return condition, values or {":none": number(-1)}
 
 
 def live_delete_params(if_match: IfMatch) -> Row:

@@ -9,6 +9,8 @@ from cart.dynamodb.keys import SHARE, SHARES, Row, row_key
 from cart.dynamodb.rows import is_live, number
 from cart.dynamodb.table import CartTable
 
+ACCESSES = ("view", "edit")
+
 
 class Share(NamedTuple):
     """A link to a cart.
@@ -59,6 +61,24 @@ def delete_share(table: CartTable, owner: str, share_id: str) -> None:
             ExpressionAttributeValues={":owner": {"S": owner}},
         )
     table.delete(_owner_key(owner, share_id))
+
+
+def delete_shares(table: CartTable, shares: list[Share]) -> None:
+    """Revoke links. Two BatchWriteItem for each 25 links; the first revokes them.
+
+    If it is interrupted after some batches, the links that still work, and those whose second row is left, are still
+    listed.
+    """
+    for keys in (
+        [_share_key(share.share_id) for share in shares],
+        [_owner_key(share.owner, share.share_id) for share in shares],
+    ):
+        table.write_batches([{"DeleteRequest": {"Key": key}} for key in keys])
+
+
+def is_revoked(table: CartTable, share_id: str) -> bool:
+    """Return whether a link that was valid has been revoked since; it may have expired. One GetItem."""
+    return table.row(_share_key(share_id)) is None
 
 
 def _share_key(share_id: str) -> Row:

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from cart.config import Config
 from cart.dynamodb.client import call, send
-from cart.dynamodb.failures import ConditionFailed, member
+from cart.dynamodb.failures import ConditionFailed, VersionChanged, member
 from cart.dynamodb.keys import LINE_PREFIXES, Row, line_key
 from cart.dynamodb.retries import MAX_ROUNDS, attempts
 from cart.dynamodb.rows import (
     LINE_ATTRIBUTES,
+    NOT_LIVE,
     PRICE_CHANGE_ATTRIBUTES,
+    UNREADABLE,
     IfMatch,
+    NotALine,
     StoredCart,
     cleared_row,
     is_live,
@@ -27,13 +30,11 @@ from cart.dynamodb.rows import (
     live_line,
     number,
     projected_line_of,
+    readable_rows,
+    version_condition,
 )
-from cart.errors import (
-    OutcomeUnknown,
-    Throttled,
-    Unavailable,
-)
-from cart.model.limits import Limits, line_not_found, refuse_line, refuse_quantity, refuse_stock
+from cart.errors import OutcomeUnknown, Throttled, Unavailable
+from cart.model.limits import Limits, line_not_found, refuse_increase, refuse_line, refuse_quantity, refuse_stock
 from cart.model.lines import CART, SAVED, Line, Place, iso
 
 if TYPE_CHECKING:
@@ -42,17 +43,8 @@ if TYPE_CHECKING:
 TRANSACTION_ROWS = 100  # the most that one TransactWriteItems takes
 DAY_SECONDS = 86_400
 BATCH_ROWS = 25  # the most that one BatchWriteItem takes
+NO_ROW = "attribute_not_exists(item_id)"
 REMOVE_PRICE_CHANGE = f"REMOVE {', '.join(PRICE_CHANGE_ATTRIBUTES)}"
-
-
-class VersionChanged(Exception):
-    """The condition of ``If-Match`` did not hold.
-
-    :ivar line: the current line, or None if there is none or it has expired
-    """
-
-    def __init__(self, line: Line | None) -> None:
-        self.line = line
 
 
 class CartTable:
@@ -71,23 +63,37 @@ class CartTable:
 
     def lines(self, user_id: str, place: Place = CART) -> list[Line]:
         """Return the live lines of a cart or saved list, in no order. One strongly consistent Query for each MB."""
-        return [projected_line_of(row) for row in self._line_rows(user_id, place)]
+        try:
+            return [projected_line_of(row) for row in self._line_rows(user_id, place)]
+        except UNREADABLE:
+            return [projected_line_of(row) for row in self._repaired_rows(user_id, place)]
 
     def cart(self, user_id: str) -> StoredCart:
         """Return a cart, of which a user that has none has an empty one. One strongly consistent Query for each MB."""
-        return StoredCart(user_id, self._line_rows(user_id, CART))
+        try:
+            return StoredCart(user_id, self._line_rows(user_id, CART))
+        except UNREADABLE:
+            return StoredCart(user_id, self._repaired_rows(user_id, CART))
 
     def _line_rows(self, user_id: str, place: Place) -> list[Row]:
         """Return the rows of live lines, with ``LINE_ATTRIBUTES``."""
         pages = self._query_live(user_id, place, ProjectionExpression=LINE_ATTRIBUTES)
         return [row for page in pages for row in page["Items"]]
 
+    def _repaired_rows(self, user_id: str, place: Place) -> list[Row]:
+        """Read the rows of live lines again, with all attributes, and return them in a form that can be read."""
+        rows = (row for page in self._query_live(user_id, place) for row in page["Items"])
+        return [row for row in readable_rows(rows) if is_live(row)]
+
     def all_lines(self, user_id: str) -> dict[Place, dict[int, Line]]:
         """Return all lines by place and product, live and expired. One Query for each MB."""
         lines: dict[Place, dict[int, Line]] = {CART: {}, SAVED: {}}
         for page in self._query(user_id):
             for row in page["Items"]:
-                line = line_of(row)
+                try:
+                    line = line_of(row)
+                except NotALine:
+                    continue
                 place = CART if row["item_id"]["S"].startswith(LINE_PREFIXES[CART]) else SAVED
                 lines[place][line.product_id] = line
         return lines
@@ -158,7 +164,8 @@ class CartTable:
                     product_id,
                     f"{fields}, added_at = if_not_exists(added_at, :now),"
                     " version = if_not_exists(version, :start) + :one ADD quantity :quantity",
-                    "attribute_not_exists(item_id) OR (#ttl > :epoch AND quantity <= :room)",
+                    "attribute_not_exists(item_id)"
+                    " OR (#ttl > :epoch AND quantity <= :room AND attribute_exists(price))",
                     values | limits,
                 )
             except ConditionFailed as failed:
@@ -169,9 +176,10 @@ class CartTable:
                     user_id,
                     place,
                     product_id,
-                    f"{fields}, added_at = :now, quantity = :quantity, version = version + :one {REMOVE_PRICE_CHANGE}",
-                    "attribute_exists(item_id) AND #ttl <= :epoch",
-                    values,
+                    f"{fields}, added_at = :now, quantity = :quantity,"
+                    f" version = if_not_exists(version, :start) + :one {REMOVE_PRICE_CHANGE}",
+                    NOT_LIVE,
+                    values | {":start": limits[":start"], ":number": {"S": "N"}},
                 )
             except ConditionFailed:
                 continue  # another request replaced the line, or DynamoDB deleted it: start again
@@ -189,28 +197,38 @@ class CartTable:
                 self.remove_item(user_id, line.product_id, frozenset({line.version}), place)
                 refuse_line(place, self.limits.lines)
 
-    def set_quantity(self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None) -> Line:
+    def set_quantity(
+        self, user_id: str, product_id: int, quantity: int, if_match: IfMatch = None, stock: int | None = None
+    ) -> Line:
         """Set the quantity of one live line. One conditional UpdateItem, no read.
 
         :param quantity: units, 1 to ``max_quantity``
+        :param stock: units in stock; more are allowed only if the line has them already. None if it is not known
         :return: the line as stored
         :raise LineNotFound: no such line, or it has expired (404)
         :raise VersionChanged: the line has another version
+        :raise InsufficientStock: the quantity exceeds ``stock`` and that of the line (409)
         """
         condition, versions = live_condition(if_match)
+        if stock is not None and quantity > stock:
+            condition += " AND quantity >= :quantity"
         try:
             return self._update_line(
                 user_id,
                 CART,
                 product_id,
-                "SET quantity = :quantity, version = version + :one",
+                "SET quantity = :quantity, version = if_not_exists(version, :one) + :one",
                 condition,
                 {":quantity": number(quantity), ":one": number(1)} | versions,
             )
         except ConditionFailed as failed:
-            if line := live_line(failed.row):
-                raise VersionChanged(line) from None
-            raise line_not_found(CART, product_id) from None
+            line = live_line(failed.row)
+            if line is None:
+                raise line_not_found(CART, product_id) from None
+            is_version = if_match is None or if_match == "*" or line.version in if_match
+            if is_version and stock is not None and quantity > max(stock, line.quantity):
+                refuse_increase(stock, line.quantity)
+            raise VersionChanged(line) from None
 
     def remove_item(self, user_id: str, product_id: int, if_match: IfMatch = None, place: Place = CART) -> None:
         """Remove one line, if it is there. One DeleteItem.
@@ -223,18 +241,6 @@ class CartTable:
         except ConditionFailed as failed:
             raise VersionChanged(live_line(failed.row)) from None
 
-    def remove_lines(self, user_id: str, lines: list[Line]) -> None:
-        """Remove these lines from a cart if none has changed. One TransactWriteItems for each 100 rows.
-
-        :param lines: as they were read
-        :raise TransactionCancelled: a line has changed
-        """
-        actions = [self.take_line(user_id, CART, line) for line in lines]
-        if actions:
-            actions.append({"Put": {"TableName": self.name, "Item": cleared_row(user_id)}})
-        for start in range(0, len(actions), TRANSACTION_ROWS):
-            self.transact(actions[start : start + TRANSACTION_ROWS])
-
     def clear(self, user_id: str) -> None:
         """Remove every line of the cart, expired lines too, but no saved line.
 
@@ -245,8 +251,7 @@ class CartTable:
         writes: list[Row] = [{"DeleteRequest": {"Key": key}} for page in pages for key in page["Items"]]
         if writes:
             writes.append({"PutRequest": {"Item": cleared_row(user_id)}})
-        for start in range(0, len(writes), BATCH_ROWS):
-            self._write_batch(writes[start : start + BATCH_ROWS])
+        self.write_batches(writes)
 
     def put_line(self, user_id: str, place: Place, line: Line, read: Line | None) -> Row:
         """Return the transaction action that stores a line if its row has not changed, and sets a new expiry.
@@ -255,6 +260,7 @@ class CartTable:
         """
         values = line_values(line) | {"ttl": number(time.time() + self.ttl_seconds[place])}
         new = {f":{name}": value for name, value in values.items()}
+        condition, versions = version_condition(frozenset({read.version})) if read else (NO_ROW, {})
         return {
             "Update": {
                 "TableName": self.name,
@@ -262,9 +268,9 @@ class CartTable:
                 "UpdateExpression": "SET "
                 + ", ".join(f"#{name} = :{name}" for name in values)
                 + ("" if line.change else f" {REMOVE_PRICE_CHANGE}"),
-                "ConditionExpression": "version = :read" if read else "attribute_not_exists(item_id)",
+                "ConditionExpression": condition,
                 "ExpressionAttributeNames": {f"#{name}": name for name in values},
-                "ExpressionAttributeValues": new | ({":read": number(read.version)} if read else {}),
+                "ExpressionAttributeValues": new | versions,
             }
         }
 
@@ -371,6 +377,14 @@ class CartTable:
         """
         if actions:
             call(self.client, "transact_write_items", TransactItems=actions, ClientRequestToken=str(uuid.uuid4()))
+
+    def write_batches(self, writes: list[Row]) -> None:
+        """Put and delete rows, in no order. One BatchWriteItem for each 25 rows.
+
+        :param writes: requests of BatchWriteItem
+        """
+        for start in range(0, len(writes), BATCH_ROWS):
+            self._write_batch(writes[start : start + BATCH_ROWS])
 
     def _write_batch(self, writes: list[Row]) -> None:
         """Write at most ``BATCH_ROWS`` rows, and repeat those that DynamoDB did not process."""

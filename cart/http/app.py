@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Request, Response, request
 from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
 from flask.signals import appcontext_tearing_down, request_tearing_down
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
+from cart.errors import BadRequest
 from cart.http.json import DecimalJSON
+from cart.http.problems import ProblemInPath
+from cart.messages import Message
 
 View = Callable[..., Any]
 
@@ -99,13 +103,33 @@ class CartFlask(Flask):
             super().do_teardown_appcontext(exc)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return an adapter that routes by path and method only: no route depends on the host."""
+        """Return an adapter that routes by path and method only: no route depends on the host.
+
+        :raise ProblemInPath: the request has no ``Host``, which is optional only in HTTP/1.0 (RFC 9112, section 3.2)
+        :raise RequestRedirect: the path ends with a slash, and has a route without it, of any method
+        """
         if request is None:
             return None
         environ = request.environ
         host, scheme = environ.get("HTTP_HOST", ""), environ["wsgi.url_scheme"]
-        query = environ.get("QUERY_STRING", "")
-        return MapAdapter(self.url_map, host, request.root_path, "", scheme, request.path, request.method, query)
+        if not host and environ["SERVER_PROTOCOL"] != "HTTP/1.0":
+            raise ProblemInPath(
+                BadRequest("The request has no Host.", {"Host": [Message("Must be sent.", "required")]})
+            )
+        path, query = request.path, environ.get("QUERY_STRING", "")
+        adapter = MapAdapter(self.url_map, host, request.root_path, "", scheme, path, request.method, query)
+        if path.endswith("/") and not path.endswith("//") and adapter.allowed_methods(path[:-1]):
+            raise RequestRedirect(_without_last_slash(path, query))
+        return adapter
+
+
+def _without_last_slash(path: str, query: str) -> str:
+    """Return the URL of a path without its last slash.
+
+    It is relative, so that it is right below a prefix, and cannot lead to another host.
+    """
+    segment = path[:-1].rpartition("/")[2]
+    return f"../{quote(segment)}" + (f"?{query}" if query else "")
 
 
 def _has_others(hooks: dict[str | None, Any]) -> bool:

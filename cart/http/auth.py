@@ -71,6 +71,7 @@ def init_app(app: Flask, config: Config) -> None:
     cacheable = {STATIC_ENDPOINT} | {endpoint for endpoint, mark in access.items() if mark == OPEN}
     if config.auth_mode != "none":
         identify = _token_verifier(config) if config.auth_mode == "jwt" else partial(_gateway_caller, config)
+        app.extensions["cart_identify"] = identify
         app.extensions["cart_access_check"] = partial(_check, config, identify)
         by_link = {endpoint for endpoint, mark in access.items() if mark == OPEN_BY_LINK}
         app.before_request(partial(_check_route, cacheable | by_link))
@@ -86,6 +87,16 @@ def require_right_to(user_id: str | None) -> None:
     """
     if check := current_app.extensions.get("cart_access_check"):
         check(user_id)
+
+
+def verified_subject() -> str | None:
+    """Return the subject of this request's token; None if it has no token, or authentication is off.
+
+    :raise Unauthenticated: the token is not valid (401)
+    """
+    identify = current_app.extensions.get("cart_identify")
+    caller = identify() if identify else None
+    return caller.subject if caller else None
 
 
 def _check_route(open_endpoints: set[str]) -> None:
@@ -216,9 +227,10 @@ def _token_verifier(config: Config) -> Callable[[], Caller | None]:
 
 
 def _bearer_token() -> str | None:
-    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    words = request.environ.get("HTTP_AUTHORIZATION", "").split(maxsplit=1)
+    if len(words) < 2 or words[0].lower() != "bearer":
         return None
+    token = words[1].rstrip()
     if len(token) > MAX_TOKEN_BYTES:
         raise Unauthenticated("The token is too long.")
     return str(token)
@@ -228,4 +240,6 @@ def _add_security_headers(cacheable_endpoints: set[str], response: Response) -> 
     response.headers.add("X-Content-Type-Options", "nosniff")
     if request.endpoint not in cacheable_endpoints:
         response.headers.add("Cache-Control", "no-store")
+    else:  # it may be compressed, by `cart.commands.compression` or a proxy
+        response.vary.add("Accept-Encoding")
     return response

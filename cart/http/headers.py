@@ -35,9 +35,9 @@ REQUEST_HEADERS: dict[str, dict[str, Any]] = {
     IDEMPOTENCY_KEY: {
         "description": "A new key for each new change. A request with the same key and the same content within 24 "
         "hours is not carried out again: it gets the first answer, with `Idempotency-Replayed: true`. The same key "
-        "with other content is a 422.",
+        "with other content is a 422. Through a link, it must be a UUID, unless you send a bearer token too.",
         "schema": {"type": "string", "pattern": _KEY},
-        "example": '"8e03978e-40d5-43e8-bc93"',
+        "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
     },
     REQUEST_ID: {
         "description": "An id of up to 128 letters, digits and `._:/+=@-`, under which the service's log and a "
@@ -62,6 +62,11 @@ RESPONSE_HEADERS: dict[str, dict[str, Any]] = {
         "description": "The version of what is there now, for the next `If-Match`; absent if there is nothing",
         "schema": {"type": "string"},
         "example": '"4"',
+    },
+    "Accept-Encoding": {
+        "description": "The codings that the body of a request can have",
+        "schema": {"type": "string"},
+        "example": "gzip",
     },
     "Vary": {
         "description": "The headers of a request that select the format",

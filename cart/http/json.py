@@ -5,6 +5,7 @@
 
 import decimal
 import json
+import re
 from typing import Any
 
 import simplejson
@@ -12,6 +13,8 @@ from flask.json.provider import JSONProvider
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_INT_DIGITS = 4000
+MAX_WHOLE_DIGITS = 20  # no limit of a field has more
+NUMBER = r"(0|[1-9][0-9]{0,19})(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?"  # RFC 8259, section 6
 # As precise as the longest body, so that the schema sees each digit. Without traps, a number that is out of range
 # becomes Infinity or NaN, and the schema refuses it with the name of the field.
 _exact = decimal.Context(prec=MAX_BODY_BYTES, traps=[])
@@ -41,6 +44,20 @@ class DecimalJSON(JSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         return loads(s)
+
+
+def whole_number(number: decimal.Decimal) -> int | None:
+    """Return the integer that a JSON number is, such as 42.0 or 4.2e1 (JSON Schema Core, section 4.2.3).
+
+    :return: None if the number has a fraction, or more than ``MAX_WHOLE_DIGITS`` digits
+    """
+    is_short = number.is_finite() and number.adjusted() < MAX_WHOLE_DIGITS
+    return int(number) if is_short and number == number.to_integral_value() else None
+
+
+def whole_number_in_url(text: str) -> int | None:
+    """Return the integer of a part of a URL, in every form that a JSON number has; None if it is no integer."""
+    return whole_number(decimal.Decimal(text)) if re.fullmatch(NUMBER, text) else None
 
 
 def _whole(digits: str) -> int | decimal.Decimal:

@@ -1,6 +1,7 @@
 """RFC 9457 problems: the handler of every error, and the documentation of the problems of each operation."""
 
 import inspect
+import re
 from functools import cached_property
 from threading import RLock
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from apispec import APISpec
 from flask import Flask, Response, current_app, request
 from flask_smorest import Api, Blueprint
-from marshmallow import INCLUDE, Schema, fields
+from marshmallow import fields
 from werkzeug.exceptions import HTTPException
 
 from cart.context import request_id
@@ -16,6 +17,7 @@ from cart.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowe
 from cart.http import json
 from cart.http.headers import REQUEST_ID, define_headers
 from cart.http.operations import OperationPlugin
+from cart.messages import INT32, Message
 
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
@@ -26,20 +28,27 @@ PROBLEM_BY_STATUS: dict[int, type[Problem]] = {
 }
 
 
-class ProblemSchema(Schema):
-    """RFC 9457, "Problem Details for HTTP APIs"."""
-
-    class Meta:
-        unknown = INCLUDE  # a problem may have further members
-
-    type = fields.String(required=True, metadata={"format": "uri", "description": "Stable name of the kind of problem"})
-    title = fields.String(required=True)
-    status = fields.Integer(required=True)
-    detail = fields.String(required=True)
-    instance = fields.String(required=True, metadata={"description": "The request id, which the log lines contain too"})
-    errors = fields.Dict(
-        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "Messages by field"}
-    )
+# JSON Schemas of the members of all problems, beside `type` (RFC 9457, "Problem Details for HTTP APIs")
+MEMBERS = {
+    "title": {"type": "string", "description": "The same for all problems of a type"},
+    "status": INT32,
+    "detail": {"type": "string", "description": "What happened and what to do, for developers"},
+    "instance": {"type": "string", "description": "The request id, which the log lines contain too"},
+}
+ERROR_CODE = {
+    "type": "object",
+    "description": "The code of a message, by which a front end can show a text of its own",
+    "properties": {
+        "code": {"type": "string", "examples": ["out-of-range"], "description": "Stable name of the message"},
+        "params": {
+            "type": "object",
+            "additionalProperties": True,
+            "examples": [{"min": 1, "max": 999}],
+            "description": "The values in the message",
+        },
+    },
+    "required": ["code", "params"],
+}
 
 
 class ProblemInPath(HTTPException):
@@ -49,6 +58,19 @@ class ProblemInPath(HTTPException):
         super().__init__()
         self.code = problem.status  # without a code, Flask would use the exception as the response
         self.problem = problem
+
+
+def _nullable_enum(_converter: Any, _field: fields.Field[Any], ret: dict[str, Any]) -> dict[str, Any]:
+    """Return an enum that can be null as an enum or null, since clients read a null in an enum in different ways."""
+    if None not in ret.get("enum", ()):
+        return {}
+    values = [value for value in ret.pop("enum") if value is not None]
+    return {"anyOf": [{"type": ret.pop("type")[0], "enum": values}, {"type": "null"}]}
+
+
+def schema_name(kinds: list[type[Problem]]) -> str:
+    """Return the name of the schema of a response in the OpenAPI document."""
+    return f"{response_name(kinds)}Problem"
 
 
 def response_name(kinds: list[type[Problem]]) -> str:
@@ -73,6 +95,9 @@ class ProblemApi(Api):
         self._documenting = RLock()
         super().__init__(app, spec_kwargs={"extra_plugins": [OperationPlugin()]})
         app.register_error_handler(Problem, respond_to_problem)
+        self.register_field(fields.Integer, "integer", "int32")  # int64 where the field's metadata says so
+        self.register_field(fields.Decimal, "number", "double")
+        self.ma_plugin.converter.add_attribute_function(_nullable_enum)
 
     def register_blueprint(self, blueprint: Blueprint) -> None:
         """Register the routes of a blueprint; its documentation is made when ``spec`` is first read."""
@@ -115,6 +140,12 @@ class ProblemApi(Api):
 
     def _document_problems(self, kinds: list[type[Problem]]) -> None:
         name, components = response_name(kinds), self._spec.components
+        schemas = {"ErrorCode": ERROR_CODE} | {schema_name([kind]): _schema(kind) for kind in kinds}
+        if len(kinds) > 1:
+            schemas[schema_name(kinds)] = _one_of(kinds)
+        for schema, definition in schemas.items():
+            if schema not in components.schemas:
+                components.schema(schema, definition)
         if name not in components.responses:
             components.response(name, _response(kinds), lazy=True)
 
@@ -147,14 +178,24 @@ def respond_to_problem(problem: Problem) -> Response:
 def _as_problem(error: HTTPException) -> Problem:
     """Return the problem for an error of Flask, Werkzeug or webargs."""
     status = error.code or 500
-    if status == 404 and f"{request.path}/".startswith("/cart/"):
-        return NotFound(
-            "No route has this path. A user_id is one path segment: it has no '/', plain or percent-encoded.",
-            {"user_id": ["Must be one path segment of 1 to 128 characters, if this was meant to be one."]},
-        )
+    if status == 404 and (encoded_slash := _encoded_slash()):
+        return encoded_slash
     problem = PROBLEM_BY_STATUS.get(status, BadRequest if status < 500 else InternalError)()
     problem.status = status
     return problem
+
+
+def _encoded_slash() -> NotFound | None:
+    """Return the problem of a path with ``%2F``, where the server passes on the path as it was sent."""
+    path = request.environ.get("RAW_URI", "").partition("?")[0].lower()
+    if "%2f" not in path:
+        return None
+    is_in_user_id = re.search("/cart/[^/]*%2f", path)
+    message = Message("Must be one path segment: it has no '/', plain or percent-encoded.", "not-one-path-segment")
+    return NotFound(
+        "No route has this path. It has an encoded slash (%2F), which separates segments as a plain one does.",
+        {"user_id": [message]} if is_in_user_id else None,
+    )
 
 
 def _example(kind: type[Problem]) -> dict[str, Any]:
@@ -162,11 +203,30 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
     return head | {"detail": kind.detail, "instance": "5f2c9e1b7a604f0d"} | kind.example
 
 
+def _path(schema: str) -> str:
+    return f"#/components/schemas/{schema}"
+
+
+def _schema(kind: type[Problem]) -> dict[str, Any]:
+    properties = {"type": {"type": "string", "enum": [kind.type]}} | MEMBERS | kind.member_schemas
+    description = inspect.cleandoc(kind.__doc__ or "")
+    required = [name for name in properties if name not in kind.optional_members]
+    return {"type": "object", "description": description, "properties": properties, "required": required}
+
+
+def _one_of(kinds: list[type[Problem]]) -> dict[str, Any]:
+    paths = {kind.type: _path(schema_name([kind])) for kind in kinds}
+    return {
+        "oneOf": [{"$ref": path} for path in paths.values()],
+        "discriminator": {"propertyName": "type", "mapping": paths},
+    }
+
+
 def _response(kinds: list[type[Problem]]) -> dict[str, Any]:
     examples = {kind.__name__: {"value": _example(kind)} for kind in kinds}
     names = {name for kind in kinds for name in (*kind.headers, *kind.optional_headers)}
     return {
         "description": " Or: ".join(inspect.cleandoc(kind.__doc__ or "") for kind in kinds),
-        "content": {PROBLEM_JSON: {"schema": ProblemSchema, "examples": examples}},
+        "content": {PROBLEM_JSON: {"schema": {"$ref": _path(schema_name(kinds))}, "examples": examples}},
         "headers": {name: name for name in sorted(names | {REQUEST_ID})},
     }

@@ -2,9 +2,24 @@
 
 from typing import Any
 
-from marshmallow import Schema
+from marshmallow import EXCLUDE, RAISE, Schema, fields
 
 from cart.http import json
+from cart.messages import Message
+
+# The codes of marshmallow's own messages, by field and key of ``default_error_messages``
+CODES: dict[type[fields.Field[Any]], dict[str, str]] = {
+    fields.Field: {"required": "required", "null": "null"},
+    fields.String: {"invalid": "not-a-string", "invalid_utf8": "not-a-string"},
+    fields.Number: {"invalid": "not-a-number", "too_large": "out-of-range"},
+    fields.Integer: {"invalid": "not-an-integer"},
+    fields.Decimal: {"special": "not-a-number"},
+    fields.Boolean: {"invalid": "not-a-boolean"},
+    fields.List: {"invalid": "not-a-list"},
+}
+for field, codes in CODES.items():
+    texts = field.default_error_messages
+    texts |= {key: Message(texts[key], code) for key, code in codes.items()}
 
 
 class JsonSchema(Schema):
@@ -16,6 +31,12 @@ class JsonSchema(Schema):
 
     class Meta:
         render_module = json
+        unknown = EXCLUDE  # a client can meet members of a later version
+
+    error_messages = {
+        "type": Message("Invalid input type.", "not-an-object"),
+        "unknown": Message("Unknown field.", "unknown-field"),
+    }
 
     loads_nothing = False  # whether ``{}`` loads as ``{}``, so that an empty query needs no schema
 
@@ -40,6 +61,13 @@ class JsonSchema(Schema):
     def __deepcopy__(self, _: Any) -> "JsonSchema":
         """Return the schema itself. flask-smorest copies it with each decorator, and nothing changes a schema."""
         return self
+
+
+class RequestSchema(JsonSchema):
+    """The base of schemas for requests, which refuse unknown members."""
+
+    class Meta(JsonSchema.Meta):
+        unknown = RAISE
 
 
 class Constant(dict[Any, Any]):

@@ -3,6 +3,7 @@
 from typing import NamedTuple, NoReturn
 
 from cart.errors import InsufficientStock, LineNotFound, LinesLimit, QuantityLimit
+from cart.messages import Message
 from cart.model.lines import CART, SAVED, Place
 
 NAMES = {CART: "The cart", SAVED: "The saved list"}
@@ -40,18 +41,35 @@ def refuse_line(place: Place, limit: int) -> NoReturn:
     raise LinesLimit(f"{NAMES[place]} has {limit} lines, the most that it may have.", limit=limit)
 
 
+def _at_most(room: int, more: str = "") -> Message:
+    units = max(room, 0)
+    return Message(f"At most {units}{more}.", "too-many", max=units)
+
+
 def refuse_stock(available: int, held: int = 0) -> NoReturn:
-    """Refuse units that are not in stock.
+    """Refuse to add units that are not in stock.
+
+    :param available: units in stock
+    :param held: units of the line before the change, 0 if they are not known
+    :raise InsufficientStock: always
+    """
+    raise _insufficient_stock(available, held, _at_most(available - held, " more" if held else ""))
+
+
+def refuse_increase(available: int, held: int) -> NoReturn:
+    """Refuse to set a quantity that exceeds the stock, and that the line does not hold yet.
 
     :param available: units in stock
     :param held: units of the line before the change
     :raise InsufficientStock: always
     """
-    raise InsufficientStock(
-        f"There are {available} units in stock" + (f", and the line holds {held}." if held else "."),
-        {"quantity": [f"At most {max(available - held, 0)}{' more' if held else ''}."]},
-        available=available,
-    )
+    raise _insufficient_stock(available, held, _at_most(max(available, held)))
+
+
+def _insufficient_stock(available: int, held: int, limit: Message) -> InsufficientStock:
+    members = {"available": available} | ({"quantity": held} if held else {})
+    text = f"There are {available} units in stock" + (f", and the line holds {held}." if held else ".")
+    return InsufficientStock(text, {"quantity": [limit]}, **members)
 
 
 def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) -> NoReturn:
@@ -67,7 +85,7 @@ def refuse_quantity(limits: Limits, held: int, added: int, stock: int | None) ->
         refuse_stock(stock, held)
     raise QuantityLimit(
         f"The line holds {held} units; {added} more would exceed the limit.",
-        {"quantity": [f"At most {max(limits.quantity - held, 0)} more."]},
+        {"quantity": [_at_most(limits.quantity - held, " more")]},
         limit=limits.quantity,
         quantity=held,
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 Place = Literal["cart", "saved"]  # where a line is: in the cart, or saved for later
 CART: Place = "cart"
@@ -15,7 +15,8 @@ SAVED: Place = "saved"
 
 # Problems of a line that a comparison with the catalogue finds, and actions that fix them
 PRICE_CHANGED, OUT_OF_STOCK, INSUFFICIENT_STOCK = "price_changed", "out_of_stock", "insufficient_stock"
-DISCONTINUED = "discontinued"
+DISCONTINUED: Final = "discontinued"
+UNREADABLE: Final = "unreadable"
 CHANGED, SAVED_FOR_LATER, LEFT = "changed", "saved_for_later", "left"
 
 
@@ -71,6 +72,11 @@ class Line:
     def etag(self) -> str:
         """The ETag without quotes. No two states of a line share one, even if it is removed and added again."""
         return str(self.version)
+
+    @property
+    def state(self) -> str:
+        """The product and the version: after a change or a removal, the cart never has the same state of a line."""
+        return f"{self.product_id}-{self.version}"
 
     @property
     def subtotal(self) -> Decimal:
@@ -146,7 +152,10 @@ class CartAndSaved(Cart):
 
     @property
     def etag(self) -> str:
-        """The ETag without quotes. It changes whenever a line or a saved line is added, removed or changed."""
+        """The ETag without quotes. It changes whenever a line or a saved line is added, removed or changed.
+
+        It begins with the cart's own ETag, which a condition on the cart compares.
+        """
         return f"{super().etag}{_etag([line.values for line in self.saved])}"
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from cart.model.limits import Limits
 from cart.model.lines import (
@@ -15,6 +15,7 @@ from cart.model.lines import (
     OUT_OF_STOCK,
     PRICE_CHANGED,
     SAVED_FOR_LATER,
+    UNREADABLE,
     Line,
     in_order,
     iso,
@@ -34,6 +35,10 @@ class Product(NamedTuple):
     name: str
     price: Decimal
     stock: int
+
+
+# What the catalogue says of a product: the product, or the problem of every line of it
+CatalogEntry = Product | Literal["discontinued", "unreadable"]
 
 
 @dataclass(eq=False, repr=False)
@@ -56,13 +61,13 @@ class Check:
     cut: int = 0
 
 
-def check(line: Line, product: Product | None) -> Check:
+def check(line: Line, product: CatalogEntry) -> Check:
     """Compare a line with the catalogue.
 
-    :param product: the line's product, None if the catalogue does not have it
+    :param product: what the catalogue says of the line's product
     """
-    if product is None:
-        return Check(line, [{"type": DISCONTINUED}])
+    if isinstance(product, str):
+        return Check(line, [{"type": product}])
     problems: list[dict[str, Any]] = []
     if product.price != line.price:
         problems.append({"type": PRICE_CHANGED, "old": line.price, "new": product.price})
@@ -74,19 +79,20 @@ def check(line: Line, product: Product | None) -> Check:
 
 
 def plan_fixes(
-    lines: Iterable[Line], saved: dict[int, Line], products: dict[int, Product | None], limits: Limits, now: datetime
+    lines: Iterable[Line], saved: dict[int, Line], products: dict[int, CatalogEntry], limits: Limits, now: datetime
 ) -> list[Check]:
     """Plan how to fix each line of a cart, in the order in which they were added.
 
     A line that can be bought gets the catalogue's price and name, and at most its stock. A line that cannot be bought
-    moves to the saved list, until that is full.
+    moves to the saved list, until that is full. A line whose product is unreadable stays as it is, since the catalogue
+    may sell the product.
 
     :param lines: live lines
     :param saved: the lines in all rows of the saved list, live or expired, by product id
-    :param products: by product id; None for a product that the catalogue does not have
+    :param products: by product id
     """
     fixes = [check(line, products[line.product_id]) for line in in_order(lines)]
-    unavailable = [fix.line for fix in fixes if not _can_be_bought(products[fix.line.product_id])]
+    unavailable = [fix.line for fix in fixes if _is_unavailable(products[fix.line.product_id])]
     to_save = [_with_catalog_values(line, products[line.product_id], now) for line in unavailable]
     moves = {move.product_id: move for move in plan_moves("cart", to_save, saved, "sum", limits, now)}
     for fix in fixes:
@@ -94,7 +100,9 @@ def plan_fixes(
         if move := moves.get(fix.line.product_id):
             fix.action = SAVED_FOR_LATER if move.result else LEFT
             fix.result, fix.row, fix.cut = move.result or fix.line, move.row, move.cut
-        elif product and fix.problems:
+        elif product == UNREADABLE:
+            fix.action, fix.result = LEFT, fix.line
+        elif isinstance(product, Product) and fix.problems:
             _change_to_catalog_values(fix, product, now)
     return fixes
 
@@ -106,12 +114,12 @@ def _change_to_catalog_values(fix: Check, product: Product, now: datetime) -> No
     fix.result = replace(line, quantity=quantity, updated_at=iso(now), version=version)
 
 
-def _can_be_bought(product: Product | None) -> bool:
-    return product is not None and product.stock > 0
+def _is_unavailable(product: CatalogEntry) -> bool:
+    return product == DISCONTINUED or (isinstance(product, Product) and product.stock == 0)
 
 
-def _with_catalog_values(line: Line, product: Product | None, now: datetime) -> Line:
+def _with_catalog_values(line: Line, product: CatalogEntry, now: datetime) -> Line:
     """Return the line with the catalogue's current name and price, unchanged if the catalogue has no such product."""
-    if product is None:
+    if isinstance(product, str):
         return line
     return replace(line, product_name=product.name, price=product.price, priced_at=iso(now))

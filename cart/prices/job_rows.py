@@ -9,7 +9,15 @@ from cart.dynamodb.client import call
 from cart.dynamodb.failures import ConditionFailed
 from cart.dynamodb.keys import LINE_PREFIXES, PRICE_JOB, PRICE_JOBS, PRODUCT_INDEX, Row, line_key, row_key
 from cart.dynamodb.retries import attempts
-from cart.dynamodb.rows import LINE_ATTRIBUTES, is_live, live_line, number, price_change_of, projected_line_of
+from cart.dynamodb.rows import (
+    LINE_ATTRIBUTES,
+    is_live,
+    live_line,
+    number,
+    price_change_of,
+    projected_line_of,
+    readable_rows,
+)
 from cart.dynamodb.table import CartTable
 from cart.errors import Throttled
 from cart.model.lines import Line, Place
@@ -114,7 +122,8 @@ def live_lines(table: CartTable, product_id: int, page: list[Holder]) -> list[tu
             return [(holder, lines[holder]) for holder in page if holder in lines]
         request = {"Keys": keys, "ProjectionExpression": expression, "ExpressionAttributeNames": {"#ttl": "ttl"}}
         answer = call(table.client, "batch_get_item", RequestItems={table.name: request})
-        lines |= {_holder(row): projected_line_of(row) for row in answer["Responses"][table.name] if is_live(row)}
+        rows = readable_rows(answer["Responses"][table.name])
+        lines |= {_holder(row): projected_line_of(row) for row in rows if is_live(row)}
         keys = answer.get("UnprocessedKeys", {}).get(table.name, {}).get("Keys", [])
     raise Throttled
 
@@ -134,8 +143,10 @@ def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
             TableName=table.name,
             Key=line_key(*holder, job.product_id),
             UpdateExpression="SET current_price = :price, price_changed_at = :at, price_changed_from = price,"
-            " version = version + :one",
-            ConditionExpression="attribute_exists(item_id) AND #ttl > :epoch AND (attribute_not_exists(current_price)"
+            " version = if_not_exists(version, :one) + :one",
+            ConditionExpression="attribute_type(quantity, :number) AND attribute_type(price, :number)"
+            " AND (attribute_not_exists(version) OR attribute_type(version, :number)) AND #ttl > :epoch"
+            " AND (attribute_not_exists(current_price)"
             " OR price_changed_at < :at OR (price_changed_at = :at AND current_price < :price))",
             ExpressionAttributeNames={"#ttl": "ttl"},
             ExpressionAttributeValues={
@@ -143,6 +154,7 @@ def record_price(table: CartTable, job: Job, holder: Holder) -> Decimal | None:
                 ":at": {"S": job.changed_at},
                 ":one": number(1),
                 ":epoch": number(time.time()),
+                ":number": {"S": "N"},
             },
             ReturnValues="ALL_NEW",
             ReturnValuesOnConditionCheckFailure="ALL_OLD",

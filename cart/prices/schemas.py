@@ -6,16 +6,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import EXCLUDE, ValidationError, fields, validate
+from marshmallow import EXCLUDE, fields
 
-from cart.http.converters import MAX_PRODUCT_ID, UserId
-from cart.http.fields import NumberInQuery, Price, WholeNumber, given_price
-from cart.http.schema import Constant, JsonSchema
+from cart.http.converters import MAX_PRODUCT_ID, UserId, not_in_range
+from cart.http.fields import INT64, Length, NumberInQuery, OneOf, Price, Range, WholeNumber, given_price
+from cart.http.schema import Constant, JsonSchema, RequestSchema
+from cart.messages import Message
 from cart.model.lines import CART, SAVED, iso
 from cart.prices.job_rows import Holder
 
 MAX_LIMIT = 100
-NOT_A_LIMIT = f"Must be a whole number from 1 to {MAX_LIMIT}."
+NOT_A_LIMIT = not_in_range(1, MAX_LIMIT)
 CLOCK_SKEW = timedelta(minutes=5)  # how far the clock of the products service may be ahead
 EXAMPLE_PRICE_JOB = Constant(
     {
@@ -51,6 +52,11 @@ class Moment(fields.String):
     """A time in the form of RFC 3339, in any zone; loaded in the form of ``lines.iso``. The future is refused."""
 
     form = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+    default_error_messages = {
+        "form": Message("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).", "not-a-time"),
+        "no_such_time": Message("There is no such time.", "no-such-time"),
+        "future": Message("Must not be in the future.", "in-the-future"),
+    }
 
     def __init__(self, **kwargs: Any) -> None:
         metadata = {"format": "date-time"} | kwargs.pop("metadata", {})
@@ -59,17 +65,17 @@ class Moment(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         text = super()._deserialize(value, attr, data, **kwargs)
         if not self.form.fullmatch(text):
-            raise ValidationError("Must be a time with its zone, such as 2026-11-23T14:02:11Z (RFC 3339).")
+            raise self.make_error("form")
         try:
             moment = datetime.fromisoformat(text).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise ValidationError("There is no such time.") from None
+            raise self.make_error("no_such_time") from None
         if moment > datetime.now(UTC) + CLOCK_SKEW:
-            raise ValidationError("Must not be in the future.")
+            raise self.make_error("future")
         return iso(moment)
 
 
-class NewPriceSchema(JsonSchema):
+class PriceRequestSchema(RequestSchema):
     """The body of a request that changes a price."""
 
     price = given_price()
@@ -78,13 +84,13 @@ class NewPriceSchema(JsonSchema):
     )
 
 
-class PriceEventSchema(NewPriceSchema):
+class PriceEventSchema(PriceRequestSchema):
     """The detail of an event that changes a price; unknown members are ignored."""
 
     class Meta(JsonSchema.Meta):
         unknown = EXCLUDE
 
-    product_id = WholeNumber(required=True, validate=validate.Range(1, MAX_PRODUCT_ID))
+    product_id = WholeNumber(required=True, validate=Range(1, MAX_PRODUCT_ID), metadata=INT64)
     changed_at = Moment(required=True)
 
 
@@ -92,11 +98,20 @@ class PriceJobSchema(JsonSchema):
     """The job of a price change, and its progress."""
 
     job_id = fields.String(required=True)
-    product_id = fields.Integer(required=True)
-    price = Price(required=True)
-    changed_at = fields.String(required=True, metadata={"format": "date-time"})
-    created_at = fields.String(required=True, metadata={"format": "date-time"})
-    status = fields.String(required=True, validate=validate.OneOf(["running", "done"]))
+    product_id = fields.Integer(required=True, metadata=INT64)
+    price = Price(required=True, metadata={"description": "The new price of one unit"})
+    changed_at = fields.String(
+        required=True,
+        metadata={"format": "date-time", "description": "When the price changed, by the clock of the products service"},
+    )
+    created_at = fields.String(
+        required=True, metadata={"format": "date-time", "description": "When the change arrived here"}
+    )
+    status = fields.String(
+        required=True,
+        validate=OneOf(["running", "done"]),
+        metadata={"description": "`done`: all lines of the product were processed"},
+    )
     seen = fields.Integer(
         required=True, metadata={"description": "Lines that were processed so far, in carts and saved"}
     )
@@ -107,12 +122,12 @@ class PriceJobSchema(JsonSchema):
     )
 
 
-class AcceptSchema(JsonSchema):
+class AcceptRequestSchema(RequestSchema):
     """The body of a request that accepts price changes."""
 
     product_ids = fields.List(
-        WholeNumber(validate=validate.Range(1, MAX_PRODUCT_ID)),
-        validate=validate.Length(1, 100),
+        WholeNumber(validate=Range(1, MAX_PRODUCT_ID), metadata=INT64),
+        validate=Length(1, 100),
         metadata={"description": "By default all products of the cart"},
     )
 
@@ -121,16 +136,20 @@ class HolderSchema(JsonSchema):
     """A line of a product, and the cart or saved list that holds it."""
 
     user_id = fields.String(required=True)
-    place = fields.String(required=True, validate=validate.OneOf(["cart", "saved"]))
+    place = fields.String(
+        required=True,
+        validate=OneOf(["cart", "saved"]),
+        metadata={"description": "The list that has the line: the cart, or what is saved for later"},
+    )
     quantity = fields.Integer(required=True, metadata={"description": "Units"})
-    price = Price(required=True)
+    price = Price(required=True, metadata={"description": "Of one unit, as last added or accepted"})
     added_at = fields.String(required=True, metadata={"format": "date-time"})
 
 
 class Cursor(fields.String):
     """The last holder of a page, for the next page. It names no product, and so leads to no other than the path's."""
 
-    default_error_messages = {"invalid": "Must be a next_cursor that was answered."}
+    default_error_messages = {"invalid": Message("Must be a next_cursor that was answered.", "not-a-cursor")}
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
         if value is None:
@@ -148,14 +167,14 @@ class Cursor(fields.String):
         raise self.make_error("invalid")
 
 
-class HoldersQuerySchema(JsonSchema):
+class HoldersQuerySchema(RequestSchema):
     """The query of a request for a page of the carts that hold a product."""
 
-    error_messages = {"unknown": "Unknown parameter."}
+    error_messages = {"unknown": Message("Unknown parameter.", "unknown-field")}
 
     limit = NumberInQuery(
         load_default=50,
-        validate=validate.Range(1, MAX_LIMIT, error=NOT_A_LIMIT),
+        validate=Range(1, MAX_LIMIT, error=NOT_A_LIMIT),
         error_messages={"invalid": NOT_A_LIMIT},
         metadata={"description": "Lines to read; expired ones are left out of the answer"},
     )
@@ -165,7 +184,7 @@ class HoldersQuerySchema(JsonSchema):
 class HoldersSchema(JsonSchema):
     """A page of the carts and saved lists that hold a product."""
 
-    product_id = fields.Integer(required=True)
+    product_id = fields.Integer(required=True, metadata=INT64)
     carts = fields.List(
         fields.Nested(HolderSchema),
         required=True,

@@ -9,12 +9,12 @@ from flask import Response
 
 from cart.carts.examples import EXAMPLE_CART
 from cart.carts.schemas import cart_schema
-from cart.dynamodb.idempotency import KeptAnswer, Step, carry_out_once
-from cart.errors import BODY, CALLER, STORE, InvalidInput, JobNotFound, OutcomeUnknown, VersionConflict
+from cart.dynamodb.idempotency import UNFINISHED, KeptAnswer, Step, carry_out_once, split_actions
+from cart.errors import BODY, CALLER, STORE, CartVersionConflict, InvalidInput, JobNotFound, OutcomeUnknown
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IF_MATCH, etag_of, location_of
-from cart.http.request import if_match_etags
+from cart.http.request import if_match_etags, matches_cart
 from cart.http.response import absolute_path, respond_kept
 from cart.logs import info
 from cart.model.lines import CART, cart_of, iso, live, with_price
@@ -23,10 +23,10 @@ from cart.prices.job_rows import Job, holders, live_lines, read_job
 from cart.prices.schemas import (
     EXAMPLE_HOLDERS,
     EXAMPLE_PRICE_JOB,
-    AcceptSchema,
+    AcceptRequestSchema,
     HoldersQuerySchema,
     HoldersSchema,
-    NewPriceSchema,
+    PriceRequestSchema,
     price_job_schema,
 )
 
@@ -40,7 +40,7 @@ blueprint = CartBlueprint(
 @blueprint.route("/products/<product_id:product_id>/price", methods=["PUT"])
 @blueprint.problems(*CALLER, *BODY, *STORE, OutcomeUnknown)
 @blueprint.arguments(
-    NewPriceSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
+    PriceRequestSchema, example={"price": EXAMPLE_PRICE_JOB["price"], "changed_at": "2026-11-23T14:00:00Z"}
 )
 @blueprint.response(202, price_job_schema, example=EXAMPLE_PRICE_JOB, headers=location_of("The job"))
 def change_price(body: dict[str, Any], product_id: int) -> tuple[Job, int, dict[str, str]]:
@@ -93,8 +93,8 @@ def list_carts_with_product(query: dict[str, Any], product_id: int) -> dict[str,
 
 @blueprint.route("/cart/<user_id:user_id>/price-changes/accept", methods=["POST"], tags=["carts"])
 @blueprint.takes(IF_MATCH)
-@blueprint.problems(VersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
-@blueprint.arguments(AcceptSchema, location="optional_json", required=False, example={"product_ids": [42]})
+@blueprint.problems(CartVersionConflict, *CALLER, *BODY, *STORE, OutcomeUnknown)
+@blueprint.arguments(AcceptRequestSchema, location="optional_json", required=False, example={"product_ids": [42]})
 @blueprint.response(200, cart_schema, example=EXAMPLE_CART, headers=etag_of("the cart"))
 def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     """Accept the current prices, of all lines of the cart or of some products
@@ -104,21 +104,33 @@ def accept_price_changes(body: dict[str, Any], user_id: str) -> Response:
     the current cart.
     """
     info(logger, f"Accepting price changes in the cart of user {user_id}")
-    return respond_kept(carry_out_once(get_table(), user_id, None, lambda _: _accept(user_id, body.get("product_ids"))))
+    product_ids = body.get("product_ids")
+    return respond_kept(
+        carry_out_once(get_table(), user_id, None, lambda progress: _accept(user_id, product_ids, progress))
+    )
 
 
-def _accept(user_id: str, product_ids: list[int] | None) -> Iterator[Step]:
-    """The transaction that accepts; it fails where a line that it changes is not as it was read."""
+def _accept(user_id: str, product_ids: list[int] | None, progress: KeptAnswer | None) -> Iterator[Step]:
+    """Read the cart, and yield the transactions that accept; each fails if a line that it changes has changed.
+
+    :param progress: None before the first transaction, which alone fails if ``If-Match`` does not match. The next ones
+        then leave out lines that have changed, whose prices the shopper may not have seen
+    """
     table, now = get_table(), datetime.now(UTC)
     lines = {line.product_id: line for line in live(table.all_lines(user_id)[CART].values())}
     read = cart_of(user_id, lines.values())
-    if (if_match := if_match_etags()) and not if_match.contains(read.etag):
-        raise VersionConflict(cart_schema.dump(read), read.etag)
+    if_match = if_match_etags()
+    if not progress and if_match and not matches_cart(if_match, read.etag):
+        raise CartVersionConflict(cart_schema.dump(read), read.etag)
+    states = progress.body.split() if progress and if_match else None
     accepted = {
-        one: with_price(line, line.news.price, now)
-        for one, line in lines.items()
-        if line.news and (product_ids is None or one in product_ids)
+        product_id: with_price(line, line.news.price, now)
+        for product_id, line in lines.items()
+        if line.news and (not product_ids or product_id in product_ids) and (states is None or line.state in states)
     }
     cart = cart_of(user_id, (lines | accepted).values())
-    actions = [table.put_line(user_id, CART, line, lines[one]) for one, line in accepted.items()]
-    yield actions, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)
+    actions = [table.put_line(user_id, CART, line, lines[product_id]) for product_id, line in accepted.items()]
+    *parts, last = split_actions(actions) or [[]]
+    for part in parts:
+        yield part, KeptAnswer(UNFINISHED, " ".join([lines[product_id].state for product_id in accepted]))
+    yield last, KeptAnswer(200, cart_schema.dumps(cart), cart.etag)

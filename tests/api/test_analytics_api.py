@@ -94,6 +94,7 @@ def test_default_period_is_the_last_thirty_days(client, path):
         ("?sort=units&limit=1", [7]),
         ("?sort=units&limit=100", [7, 42, 1001, 8, 2**53 - 1]),
         ("?sort=carts&limit=2", [1001, 7]),
+        ("?sort=carts&limit=0.2e1", [1001, 7]),
         ("?sort=value", [2**53 - 1, 42, 1001, 7, 8]),
     ],
 )
@@ -181,7 +182,14 @@ JSON, CSV, NEITHER = "application/json", "text/csv", "application/problem+json"
         ("application/json;q=0, */*", CSV),
         ("text/html", NEITHER),
         ("text/csv;q=0", NEITHER),
-        ("application/problem+json", NEITHER),
+        ("application/json; charset=utf-8", JSON),
+        ("application/json;charset=utf-8;q=0.2, text/csv;q=0.5", CSV),
+        ("*/*;q=0.1", JSON),
+        ("text/csv; header=present", CSV),
+        (CSV_TYPE, CSV),
+        ("application/problem+json", JSON),  # a generated client may list this type alone
+        ("text/csv, application/problem+json", CSV),
+        ("application/problem+json;q=0", NEITHER),
     ],
 )
 def test_accept_header_chooses_json_or_csv(client, accept, answered):
@@ -215,7 +223,10 @@ PERIODS = [
     ("since=2026-11-23", "since"),
 ]
 WRONG = [(f"{path}?{query}", field) for path in ("summary", "abandonment") for query, field in PERIODS]
-WRONG += [(f"products?limit={limit}", "limit") for limit in ("0", "101", "-1", "1.0", "1e1", "ten", "", "%2B5", "٣")]
+WRONG += [
+    (f"products?limit={limit}", "limit")
+    for limit in ("0", "101", "-1", "1.5", "1e3", "1e400", "1e-1", "01", ".5e1", "ten", "", "%2B5", "٣")
+]
 WRONG += [(f"products?sort={sort}", "sort") for sort in ("", "name", "Units", "units,carts")]
 WRONG += [("products?page=2", "page"), ("products/0", "product_id"), ("products/x", "product_id")]
 

@@ -153,7 +153,7 @@ def test_two_apps_have_separate_settings(store, user):
     small = create_app(replace(store.config, cart_max_quantity=3)).test_client()
     assert small.post(f"/cart/{user}/items", json=CUP | {"quantity": 4}).status_code == 422
     document = small.get("/openapi.json").json
-    assert document["components"]["schemas"]["Quantity"]["properties"]["quantity"]["maximum"] == 3
+    assert document["components"]["schemas"]["QuantityRequest"]["properties"]["quantity"]["maximum"] == 3
 
 
 def test_location_has_the_path_prefix(client, user):

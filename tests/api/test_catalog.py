@@ -17,6 +17,7 @@ from cart import create_app
 from cart.carts import catalog
 from cart.config import Config, ConfigError
 from cart.errors import CatalogUnavailable
+from tests.support.capacity import billed
 from tests.support.concurrency import at_once
 from tests.support.problems import KEY, problem
 from tests.support.products_service import (
@@ -181,15 +182,63 @@ def test_put_cannot_exceed_the_stock(client, user, products):
     products.sell(stock=9)
     add(client, user, quantity=9)
     products.sell(stock=5)
-    for quantity in (6, 8, 10):  # 8 are fewer than the line has, but more than the stock
-        refused = client.put(f"/cart/{user}/items/42", json={"quantity": quantity})
-        assert problem(refused) == (409, "insufficient-stock")
-        assert refused.get_json(force=True)["available"] == 5
+    refused = client.put(f"/cart/{user}/items/42", json={"quantity": 10})
+    assert problem(refused) == (409, "insufficient-stock")
+    body = refused.get_json(force=True)
+    assert (body["available"], body["quantity"], body["errors"]) == (5, 9, {"quantity": ["At most 9."]})
     assert client.get(f"/cart/{user}").json["total_items"] == 9
-    assert client.put(f"/cart/{user}/items/42", json={"quantity": 5}).json["quantity"] == 5
+    for quantity in (9, 8, 5, 2, 5):  # 8 are more than the stock, but not more than the line has
+        assert client.put(f"/cart/{user}/items/42", json={"quantity": quantity}).json["quantity"] == quantity
+    refused = client.put(f"/cart/{user}/items/42", json={"quantity": 6})
+    assert problem(refused) == (409, "insufficient-stock")
+    assert refused.get_json(force=True)["errors"] == {"quantity": ["At most 5."]}
     assert problem(client.put(f"/cart/{user}/items/43", json={"quantity": 1})) == (404, "product-not-found")
     products.sell(43)
     assert problem(client.put(f"/cart/{user}/items/43", json={"quantity": 1})) == (404, "line-not-found")
+
+
+def test_quantity_above_the_stock_can_be_lowered_by_put(client, user, table, store, products):
+    """A merge can leave 10 units where 5 are in stock. One request to DynamoDB decides."""
+    products.sell(stock=5)
+    store.put(user, 42, quantity={"N": "10"}, version={"N": "7"})
+    token = client.post(f"/cart/{user}/shares", json={"access": "edit"}).json["token"]
+    with billed(table) as bill:
+        lowered = client.put(f"/cart/{user}/items/42", json={"quantity": 8}, headers={"If-Match": '"7"'})
+    assert (lowered.status_code, lowered.json["quantity"]) == (200, 8)
+    assert bill.operations == ["UpdateItem"]
+    assert client.put(f"/shared/{token}/items/42", json={"quantity": 7}).json["quantity"] == 7
+    etag = client.get(f"/cart/{user}").json["items"][0]["version"]
+    for path in (f"/shared/{token}", f"/cart/{user}"):
+        for headers in ({}, {"If-Match": "*"}, {"If-Match": f'"{etag}"'}):
+            with billed(table) as bill:
+                refused = client.put(f"{path}/items/42", json={"quantity": 8}, headers=headers)
+            assert problem(refused) == (409, "insufficient-stock")
+            assert refused.get_json(force=True)["quantity"] == 7
+            assert bill.operations[-1:] == ["UpdateItem"]
+        for quantity in (6, 8):  # the old version is refused first, whatever the quantity
+            stale = client.put(f"{path}/items/42", json={"quantity": quantity}, headers={"If-Match": '"7"'})
+            assert problem(stale) == (412, "version-conflict")
+    store.expire(user)
+    assert problem(client.put(f"/cart/{user}/items/42", json={"quantity": 8})) == (404, "line-not-found")
+
+
+def test_concurrent_puts_above_the_stock_only_lower(real_store, user, products):
+    """Each PUT that is answered 200 was not above the quantity before it: the last one is the lowest."""
+    products.sell(stock=5)
+    real_store.put(user, 42, quantity={"N": "40"})
+    app = create_app(replace(real_store.config, catalog_url=products.url))
+
+    def put(number: int) -> list[tuple[int, int]]:
+        client = app.test_client()
+        quantities = [40 - 8 * step - number for step in range(4)]
+        answers = [client.put(f"/cart/{user}/items/42", json={"quantity": quantity}) for quantity in quantities]
+        return [(answer.json["version"], answer.json["quantity"]) for answer in answers if answer.status_code == 200]
+
+    changes = sorted(chain(*at_once(8, put)))
+    quantities = [quantity for _, quantity in changes]
+    assert len(changes) >= 4
+    assert quantities == sorted(quantities, reverse=True)
+    assert app.test_client().get(f"/cart/{user}").json["total_items"] == quantities[-1]
 
 
 def test_saved_line_need_not_be_in_stock(client, user, products):
@@ -301,11 +350,9 @@ def assert_failure_is_handled(on_moto, user, products, moto_store, capsys):
         (answers_with("", 503), "503 of"),
         (answers_with("", 429), "429 of"),
         (answers_with("", 401), "401 of"),
-        (answers_with("", 204), "204 of"),
-        (answers_with(GOOD, 302, Location="/products/42"), "302 of"),
+        (answers_with("", 403), "403 of"),
+        (answers_with("", 501), "501 of"),
         (on_inventory(answers_with("", 500)), "500 of"),
-        (sends_gigabyte, "over 65536 bytes"),
-        (answers_with(" " * 70_000 + GOOD), "over 65536 bytes"),
     ],
 )
 def test_failing_catalogue_is_503_and_nothing_is_written(assert_failure_is_handled, fault, why):
@@ -347,37 +394,177 @@ def details(**changes: str) -> str:
     return "{" + ", ".join(f'"{name}": {text}' for name, text in members.items() if text) + "}"
 
 
+def stock(text: str) -> str:
+    return f'{{"stock_quantity": {text}}}'
+
+
+@pytest.fixture
+def assert_unreadable(on_moto, user, products, moto_store, capsys):
+    """Return ``check(fault, reason)``, which asserts that only the product with the fault is refused."""
+
+    def check_fault(fault, why: str) -> None:
+        client = on_moto(catalog_token=TOKEN)
+        moto_store.put(user, 42)
+        before = moto_store.rows(user)
+        products.sell()
+        products.sell(7)
+        products.fault = lambda handler: handler.path.startswith("/products/42") and fault(handler)
+        for method, path, headers in WRITES:
+            capsys.readouterr()
+            body = {"quantity": 1} if method == "PUT" else {"product_id": 42, "quantity": 1}
+            refused = client.open(f"/cart/{user}/{path}", method=method, json=body, headers=headers)
+            assert problem(refused) == (409, "product-unreadable")
+            assert "Retry-After" not in refused.headers
+            assert "product 42" in refused.get_json(force=True)["detail"]
+            assert "127.0.0.1" not in refused.get_data(as_text=True)
+            lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+            (logged,) = [line["message"] for line in lines if line["level"] == "ERROR"]
+            assert logged.startswith("The catalogue's data of product 42 cannot be understood: ")
+            assert why in logged
+            assert TOKEN not in logged
+        assert products.paths.count("/products/42") == len(WRITES)  # a retry would get the same answer
+        assert moto_store.rows(user) == before
+        assert moto_store.rows(f"IDEMPOTENCY#{user}") == []
+        assert add(client, user, product_id=7).status_code == 201
+        products.fault = None
+        assert add(client, user).status_code == 201  # nothing of it was cached
+
+    return check_fault
+
+
 @pytest.mark.parametrize(
     "body",
     [
         *("", "null", "[]", '"no"', "<html></html>", "{", GOOD + "x", "[" * 60_000, "9" * 60_000),
-        *(details(price=price) for price in ('"19.99"', "19.999", "-1", "0", "NaN", "Infinity", "1e9", "1e999999")),
+        *(details(price=price) for price in ("19.999", "-1", "NaN", "Infinity", "1e9", "1e999999")),
         *(details(price=price) for price in ("true", "null", "[1]", "", "10000000", "9" * 5000)),
-        *(details(name=name) for name in ("", "null", "7", '""', '" "', r'"a\u0000"', r'"\ud800"')),
-        *(details(product_id=product_id) for product_id in ("", "43", '"42"', "null")),
+        *(details(price=f'"{price}"') for price in ("", "free", "1,000", "1.000,00", "1e3", "010", "+1", " 1", "١")),
+        *(details(price=f'"{price}"') for price in ("19.999", "-1", "NaN", "9" * 5000, "$10")),
+        *(details(name=name) for name in ("", "null", "7", '""', '" "', r'"\u0000\n"', r'"\ud800"')),
+        *(details(name=name) for name in (r'"\u200b\u2060"', r'"\u3164\n\ud800"', r'"\u2800 \ufeff"')),
+        *(details(product_id=product_id) for product_id in ("", "43", '"43"', "null", "42.5")),
         b"\xff" + GOOD.encode(),
         GOOD.replace("}", ', "price": 1.00}'),
     ],
     ids=lambda body: str(body[:40]),
 )
-def test_answer_with_a_wrong_type_is_refused(on_moto, user, products, moto_store, capsys, body):
+def test_details_that_cannot_be_understood_make_the_product_unreadable(assert_unreadable, body):
+    is_other = '"product_id": 43' in str(body) or '"product_id": "43"' in str(body)
+    assert_unreadable(on_details(answers_with(body)), "the id of product 43" if is_other else "ProductSchema")
+
+
+@pytest.mark.parametrize("text", ["1.5", "true", "NaN", "[]", '"many"', '"1,000"', '"1e3"', '"1.5"', "9" * 5000])
+def test_stock_that_cannot_be_understood_makes_the_product_unreadable(assert_unreadable, text):
+    assert_unreadable(on_inventory(answers_with(stock(text))), "InventorySchema")
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (answers_with("", 204), "204 of"),
+        (answers_with("", 400), "400 of"),
+        (answers_with("", 406), "406 of"),
+        (answers_with(GOOD, 302, Location="/products/42"), "302 of"),
+        (on_inventory(answers_with("{}")), "InventorySchema"),
+        (sends_gigabyte, "over 65536 bytes"),
+        (answers_with(" " * 70_000 + GOOD), "over 65536 bytes"),
+    ],
+)
+def test_answer_of_another_form_makes_the_product_unreadable(assert_unreadable, fault, why):
+    assert_unreadable(fault, why)
+
+
+@pytest.mark.parametrize(
+    ("price", "read"),
+    [
+        *(('"10.00"', "10.00"), ('"10"', "10.00"), ('"0.1"', "0.10"), ('"19.990"', "19.99"), ("5.0", "5.00")),
+        *(("0", "0.00"), ("0.0", "0.00"), ('"0"', "0.00"), ("-0.0", "0.00"), ('"-0"', "0.00")),
+    ],
+)
+def test_unambiguous_price_is_read(on_moto, user, products, price, read):
     client = on_moto()
     products.sell()
-    products.fault = on_details(answers_with(body))
-    assert problem(add(client, user)) == (503, "catalog-unavailable")
-    log = capsys.readouterr().out
-    assert "The catalogue gave no usable answer: ProductSchema" in log or "43 where 42 was" in log
-    assert moto_store.rows(user) == []
-    assert products.paths.count("/products/42") == 1  # a retry would get the same answer
+    products.fault = on_details(answers_with(details(price=price)))
+    added = add(client, user, quantity=2)
+    assert added.status_code == 201
+    assert f'"price": {read}, "subtotal": {Decimal(read) * 2}' in added.text
+    assert f'"price": {read}, "subtotal": {Decimal(read) * 2}' in client.get(f"/cart/{user}").text
 
 
-@pytest.mark.parametrize("stock", ["-1", '"5"', "1.5", "true", "null", "NaN"])
-def test_invalid_stock_is_refused(on_moto, user, products, moto_store, capsys, stock):
+@pytest.mark.parametrize("product_id", ['"42"', "42.0", '"42.0"'])
+def test_unambiguous_product_id_is_read(on_moto, user, products, product_id):
     products.sell()
-    products.fault = on_inventory(answers_with(f'{{"stock_quantity": {stock}}}'))
-    assert problem(add(on_moto(), user)) == (503, "catalog-unavailable")
-    assert "InventorySchema" in capsys.readouterr().out
-    assert moto_store.rows(user) == []
+    products.fault = on_details(answers_with(details(product_id=product_id)))
+    assert add(on_moto(), user).json["product_id"] == 42
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        *(("5", 5), ('"5"', 5), ("5.0", 5), ('"5.0"', 5), ("0", 0), ('"0"', 0)),
+        *(("null", 0), ("-1", 0), ("-3.0", 0), ('"-1"', 0)),
+    ],
+)
+def test_unambiguous_stock_is_read(on_moto, user, products, text, units):
+    client = on_moto()
+    products.sell()
+    products.fault = on_inventory(answers_with(stock(text)))
+    refused = add(client, user, quantity=units + 1)
+    assert problem(refused) == (409, "insufficient-stock")
+    assert refused.get_json(force=True)["available"] == units
+
+
+def test_stock_has_no_upper_limit(on_moto, user, products):
+    products.sell(stock=10**30)
+    assert add(on_moto(), user, quantity=999).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        (r"Pot\nblue", "Pot blue"),
+        (r"Pot\r\n\tblue\u0085", "Pot blue"),
+        (r"Pot\u2028blue\u2029green", "Pot blue green"),
+        (r"  Pot  blue ", "Pot  blue"),
+        (r"Pot \ud83d", "Pot"),
+        (r"\ud83d\ude00 Pot", "\U0001f600 Pot"),
+        ("x" * 199 + " y", "x" * 199),
+        (r"\n" * 300 + "Pot", "Pot"),
+    ],
+)
+def test_name_is_cleaned(on_moto, user, products, name, read):
+    products.sell()
+    products.fault = on_details(answers_with(details(name=f'"{name}"')))
+    assert add(on_moto(), user).json["product_name"] == read
+
+
+def test_product_that_is_gone_is_unknown(client, user, products):
+    products.sell()
+    products.fault = answers_with("", 410)
+    assert problem(add(client, user)) == (404, "product-not-found")
+
+
+def test_free_product_is_free_everywhere(client, user, store, products):
+    """Only the catalogue can say so: a client's own price of 0 is refused."""
+    products.sell(price="0")
+    for catalogue in (True, False):
+        app = client if catalogue else create_app(store.config).test_client()
+        assert problem(app.post(f"/cart/{user}/items", json=CUP | {"price": 0})) == (422, "invalid-input")
+    assert add(client, user, quantity=3).json["subtotal"] == 0
+    store.put(user, 7)
+    products.sell(7)
+    cart = client.get(f"/cart/{user}").json
+    assert (cart["total_items"], cart["total_price"]) == (5, Decimal("39.98"))
+    assert client.post(f"/cart/{user}/validate").json["valid"] is True
+    line = client.post(f"/cart/{user}/items/42/save-for-later").json
+    assert (line["quantity"], line["price"], line["subtotal"]) == (3, 0, 0)
+    client.post(f"/cart/{user}/saved/42/move-to-cart")
+    receipt = client.post(f"/cart/{user}-2/merge", json={"source_user_id": user}).json
+    assert receipt["lines"][1]["source"] == receipt["lines"][1]["result"] == {"quantity": 3, "price": 0}
+    assert receipt["cart"]["total_price"] == Decimal("39.98")
+    products.sell(price="5.00")
+    (check,) = [line for line in client.post(f"/cart/{user}-2/validate").json["lines"] if line["product_id"] == 42]
+    assert check["problems"] == [{"type": "price_changed", "old": 0, "new": 5}]
 
 
 @pytest.mark.parametrize("fault", [resets_connection, ends_inside_body, answers_with("", 500), answers_with("", 503)])
@@ -478,7 +665,7 @@ def test_parallel_requests_are_limited(on_moto, products):
     products.fault = answers_after(0.02)
     with app.app_context():
         products_by_id = app.extensions["cart_catalog"].products([*range(1, 31), 99])
-    assert products_by_id.pop(99) is None
+    assert products_by_id.pop(99) == "discontinued"
     assert {product_id: product.stock for product_id, product in products_by_id.items()} == {n: n for n in range(1, 31)}
     assert 1 < products.most_at_once <= catalog.LOOKUPS_AT_ONCE
 
@@ -515,7 +702,7 @@ def test_refused_token_setting_is_not_printed():
 def test_base_path_of_the_url_is_kept(on_moto, user, products):
     client = on_moto(catalog_url=f"{products.url}/api/v1/")
     products.fault = answers_with(GOOD)
-    assert problem(add(client, user)) == (503, "catalog-unavailable")  # the same answer for the stock
+    assert problem(add(client, user)) == (409, "product-unreadable")  # the same answer for the stock
     assert sorted(products.paths) == ["/api/v1/products/42", "/api/v1/products/42/inventory"]
 
 

@@ -1,5 +1,6 @@
 """Idempotency keys, versions and ETags, on all engines; races where transactions are isolated (not moto)."""
 
+import re
 import time
 
 import pytest
@@ -193,6 +194,85 @@ def test_clear_with_if_match_clears_only_the_read_version(client, user):
     etag = client.get(f"/cart/{user}").headers["ETag"]
     assert client.delete(f"/cart/{user}", headers={"If-Match": etag}).status_code == 204
     assert units(client, user) == 0
+
+
+def test_etag_with_the_saved_list_serves_as_a_condition_on_the_cart(client, user):
+    add(client, user, {})
+    client.post(f"/cart/{user}/saved", json=CUP)
+    etag = client.get(f"/cart/{user}?include=saved").headers["ETag"]
+    client.post(f"/cart/{user}/saved", json=CUP)  # the cart itself does not change
+    changed, cart = {"If-Match": etag}, f"/cart/{user}"
+    assert client.post(f"{cart}/price-changes/accept", json={}, headers=changed).status_code == 200
+    add(client, user, {})
+    for answer in (
+        client.post(f"{cart}/price-changes/accept", json={}, headers=changed),
+        client.delete(cart, headers=changed),
+        client.delete(cart, headers={"If-Match": etag[:20] + '"'}),
+    ):
+        assert answer.status_code == 412
+        assert answer.get_json(force=True)["current"]["total_items"] == 4
+    etag = client.get(f"{cart}?include=saved").headers["ETag"]
+    assert client.delete(cart, headers={"If-Match": f'"x", {etag}'}).status_code == 204
+    assert (units(client, user), client.get(f"{cart}/saved").json["items"][0]["quantity"]) == (0, 4)
+
+
+def test_condition_is_honoured_or_refused_and_never_ignored(client, app, user, table):
+    """The routes are read from the app; those that declare a condition in the document honour it."""
+    document = client.get("/openapi.json").json
+    values = {"user_id": user, "product_id": 42, "token": "A" * 32, "share_id": "0" * 64, "job_id": "0" * 32}
+    honoured, refused = set(), set()
+    for rule in app.url_map.iter_rules():
+        for method in rule.methods & {"POST", "PUT", "PATCH", "DELETE"}:
+            path = app.url_map.bind("").build(rule.endpoint, {name: values[name] for name in rule.arguments})
+            declared = document["paths"][re.sub("<(?:[^:>]*:)?([^>]*)>", r"{\1}", rule.rule)][method.lower()]
+            names = {parameter.get("$ref", "").rpartition("/")[2] for parameter in declared.get("parameters", [])}
+            for header in ("If-Match", "If-None-Match"):
+                if header in names:
+                    honoured.add(f"{method} {rule.rule} {header}")
+                    continue
+                for value in ("*", '"1"', ""):
+                    with billed(table) as bill:
+                        answer = client.open(path, method=method, json={}, headers={header: value})
+                    assert (answer.status_code, bill.operations) == (422, []), (method, path, header)
+                    assert list(answer.get_json(force=True)["errors"]) == [header]
+                refused.add(f"{method} {rule.rule} {header}")
+    line, by_link = "items/<product_id:product_id> If-Match", "/shared/<token>/items/<product_id:product_id> If-Match"
+    cart = "/cart/<user_id:user_id>"
+    assert honoured == {
+        *(f"PUT {cart}/{line}", f"DELETE {cart}/{line}", f"DELETE {cart}/saved/<product_id:product_id> If-Match"),
+        *(f"PUT {by_link}", f"DELETE {by_link}"),
+        *(f"DELETE {cart} If-Match", f"POST {cart}/price-changes/accept If-Match"),
+    }
+    assert len(refused) > 30
+
+
+def test_both_unread_conditions_are_named(client, user, store):
+    headers = {"If-Match": "*", "If-None-Match": "*"}
+    answer = client.post(f"/cart/{user}/items", json=CUP, headers=headers)
+    assert list(answer.get_json(force=True)["errors"]) == ["If-Match", "If-None-Match"]
+    answer = client.put(f"/cart/{user}/items/42", json={"quantity": 1}, headers=headers)
+    assert list(answer.get_json(force=True)["errors"]) == ["If-None-Match"]
+    assert store.rows(user) == []
+
+
+def test_read_ignores_a_condition_that_it_does_not_support(client, user):
+    add(client, user, {})
+    headers = {"If-Match": '"other"', "If-None-Match": "*"}
+    for path in (f"/cart/{user}/saved", f"/cart/{user}/shares", "/health"):
+        assert client.get(path, headers=headers).status_code == client.head(path, headers=headers).status_code == 200
+    assert client.get(f"/cart/{user}", headers={"If-Match": '"other"'}).status_code == 200
+    assert client.options(f"/cart/{user}/items", headers=headers).status_code == 200
+    assert client.get("/nowhere", headers=headers).status_code == 404
+    assert client.delete("/health", headers=headers).status_code == 405
+
+
+def test_condition_by_a_time_is_ignored(client, user):
+    """No answer has a Last-Modified (RFC 9110, section 13.1.4)."""
+    past = "Thu, 01 Jan 1970 00:00:00 GMT"
+    headers = {"If-Unmodified-Since": past, "If-Modified-Since": past}
+    assert add(client, user, headers).status_code == 201
+    assert client.get(f"/cart/{user}", headers=headers).status_code == 200
+    assert client.delete(f"/cart/{user}", headers=headers).status_code == 204
 
 
 def test_unchanged_cart_is_304(client, user):

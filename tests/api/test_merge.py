@@ -296,6 +296,87 @@ def test_half_done_merge_is_not_reported_as_refused(real_app, real_store, user, 
     assert (len(quantities(client, user)), real_store.rows(f"{user}-guest")) == (60, [])
 
 
+def make_link(client, user_id) -> str:
+    return client.post(f"/cart/{user_id}/shares", json={"access": "edit"}).json["token"]
+
+
+def test_merge_ends_the_links_to_the_source(client, user, guest, store):
+    add(client, guest, 42, 3)
+    to_source, to_target = [make_link(client, guest) for _ in range(2)], make_link(client, user)
+    merge(client, user, guest, dry_run=True)
+    assert client.get(f"/shared/{to_source[0]}").status_code == 200
+    merge(client, user, guest)
+    for token in to_source:
+        for answer in (
+            client.get(f"/shared/{token}"),
+            client.post(f"/shared/{token}/items", json=CUP),
+            client.put(f"/shared/{token}/items/42", json={"quantity": 1}),
+            client.delete(f"/shared/{token}/items/42"),
+            client.post(f"/cart/{user}-friend/copy", json={"share_token": token}),
+        ):
+            assert answer.status_code == 404
+            assert answer.get_json(force=True)["type"] == "urn:cart:problem:share-not-found"
+    assert client.get(f"/shared/{to_target}").json["total_items"] == 3
+    assert quantities(client, user) == {42: 3}
+    assert (store.rows(f"SHARES#{guest}"), store.rows(guest)) == ([], [])
+
+
+def test_repeated_merge_ends_the_links_made_since(client, user, guest):
+    add(client, guest, 42, 3)
+    merge(client, user, guest, KEY)
+    token = make_link(client, guest)
+    assert merge(client, user, guest, KEY).headers["Idempotency-Replayed"] == "true"
+    assert client.get(f"/shared/{token}").status_code == 404
+
+
+def test_merge_with_the_key_of_another_request_ends_no_link(client, user, guest):
+    client.post(f"/cart/{user}/items", json=CUP, headers=KEY)
+    token = make_link(client, guest)
+    assert merge(client, user, guest, KEY).status_code == 422
+    assert client.get(f"/shared/{token}").status_code == 200
+
+
+@pytest.mark.parametrize("headers", [None, KEY])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_add_through_a_link_that_a_merge_ends_is_not_acknowledged(client, user, guest, table, headers, moment):
+    """The merge runs while the friend's add is written: the friend learns that it may have reached nobody."""
+    token, numbers, merged = make_link(client, guest), count(), []
+
+    def merge_meanwhile(**_):
+        if next(numbers) == 0:
+            merged.append(merge(client.application.test_client(), user, guest).status_code)
+
+    with hooked(table, moment, merge_meanwhile, "TransactWriteItems" if headers else "UpdateItem"):
+        answer = client.post(f"/shared/{token}/items", json=CUP, headers=headers)
+    assert merged == [200]
+    assert answer.get_json(force=True)["type"] == "urn:cart:problem:share-not-found"
+    assert (quantities(client, user), quantities(client, guest)) == (
+        ({}, {42: 2}) if moment == "before" else ({42: 2}, {})
+    )
+
+
+@pytest.mark.parametrize("error", [THROTTLED, REFUSED], ids=["throttled", "away"])
+def test_unchecked_add_through_a_link_is_not_reported_as_refused(client, guest, table, error):
+    token, numbers = make_link(client, guest), count()
+
+    def fail(**_):
+        if next(numbers):  # the first GetItem finds the link
+            raise error
+
+    with hooked(table, "before", fail, "GetItem"):
+        answer = client.post(f"/shared/{token}/items", json=CUP)
+    assert answer.get_json(force=True)["type"] == "urn:cart:problem:outcome-unknown"
+    assert quantities(client, guest) == {42: 2}
+
+
+def test_cost_of_ending_links(client, user, guest, table):
+    for _ in range(26):
+        make_link(client, guest)
+    with billed(table) as bill:
+        merge(client, user, guest)
+    assert bill.operations == ["Query", *["BatchWriteItem"] * 4, "Query", "Query"]
+
+
 def test_a_dry_run_keeps_no_record(client, user, guest, store):
     add(client, guest, 42, 3)
     merge(client, user, guest, KEY, dry_run=True)
@@ -346,7 +427,7 @@ def test_cost_of_a_merge(real_app, real_store, user, lines, in_common, query_uni
     with billed(table) as bill, transactions(table) as transaction_sizes:
         answer = merge(real_app.test_client(), user, f"{user}-guest")
     assert len(answer.json["lines"]) == lines
-    assert bill.operations == ["Query", "Query"] + ["TransactWriteItems"] * len(sizes)
+    assert bill.operations == ["Query", "Query", "Query"] + ["TransactWriteItems"] * len(sizes)
     assert transaction_sizes == sizes
     if real_store.engine == "dynamodb-local":  # ministack charges a unit for each Query
         assert bill.units_of["Query"] == query_units
@@ -398,6 +479,34 @@ def test_concurrent_merges_move_each_line_once(real_app, real_store, user, round
     assert sorted(moved) == list(range(1, lines + 1))
     assert set(quantities(real_app.test_client(), user).values()) == {3}
     assert real_store.rows(guest) == []
+
+
+@pytest.mark.parametrize("round_number", range(5))
+def test_each_201_through_a_link_reaches_the_merged_cart(real_app, real_store, user, round_number):
+    guest, friends, merges = f"{user}-guest", 6, 2
+    client = real_app.test_client()
+    links = [client.post(f"/cart/{guest}/shares", json={"access": "edit"}).json["token"] for _ in range(friends)]
+
+    def shop(number: int) -> int:
+        """Add units of a product of one's own, until the link is ended; return how many were acknowledged."""
+        client = real_app.test_client()
+        if number >= friends:
+            assert until_answered(lambda: merge(client, user, guest)).status_code == 200
+            return 0
+        for acknowledged in range(200):
+            answer = client.post(f"/shared/{links[number]}/items", json=CUP | {"product_id": number + 1, "quantity": 1})
+            if answer.status_code == 404:
+                return acknowledged
+            assert answer.status_code == 201
+        raise AssertionError("The link was not ended.")
+
+    acknowledged = at_once(friends + merges, shop)[:friends]
+    moved = quantities(client, user)
+    for number, units in enumerate(acknowledged):
+        # the last add of a friend, whose answer was 404, may have been moved too
+        assert moved.get(number + 1, 0) - units in (0, 1)
+        assert client.get(f"/shared/{links[number]}").status_code == 404
+    assert client.get(f"/cart/{guest}/shares").json == {"shares": []}
 
 
 def test_concurrent_merges_with_one_key_return_one_receipt(real_app, real_store, user):

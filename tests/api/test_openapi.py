@@ -140,7 +140,8 @@ def test_headers_of_answers_are_those_declared(client, user, document):
     templates = {path: re.compile(re.sub(r"\{\w+\}", "[^/]+", path)) for path in document["paths"]}
     for method, path, body, headers, status, expected in tour:
         answer = client.open(path, method=method, json=body, headers=headers)
-        sent = SENT_HEADERS & set(answer.headers.keys())
+        # `Vary: Accept-Encoding` is of the compression around the app, not of an operation
+        sent = {name for name in SENT_HEADERS if answer.headers.get(name, "Accept-Encoding") != "Accept-Encoding"}
         assert (str(answer.status_code), sent) == (status, expected | {"X-Request-ID"}), (method, path)
         (template,) = [name for name, pattern in templates.items() if pattern.fullmatch(path)]
         declared = dict(responses(document, document["paths"][template][method.lower()]))[status]["headers"].keys()

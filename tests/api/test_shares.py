@@ -213,9 +213,69 @@ def test_keyed_add_by_link_is_applied_once(client, user):
     assert answers[1].headers["Idempotency-Replayed"] == "true"
     assert answers[0].headers["Location"] == answers[1].headers["Location"]
     assert quantities(client, user) == {42: 2}
-    assert (
-        client.post(f"/cart/{user}/items", json=CUP, headers=KEY).status_code == 422
-    )  # another request has used the key
+
+
+def test_keys_of_the_owner_and_of_each_link_are_apart(client, user):
+    """Each caller's add counts, and each repeat gets the caller's own answer."""
+    paths = [f"/cart/{user}/items"] + [f"/shared/{share(client, user, 'edit')['token']}/items" for _ in range(2)]
+    first, again = ([client.post(path, json=CUP, headers=KEY) for path in paths] for _ in range(2))
+    assert [answer.status_code for answer in first] == [201] * 3
+    assert [answer.data for answer in again] == [answer.data for answer in first]
+    assert all(answer.headers["Idempotency-Replayed"] == "true" for answer in again)
+    assert quantities(client, user) == {42: 6}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("1", '"add-42"', '"8e03978e-40d5-43e8-bc93"', "00000000-0000-0000-0000-000000000000"),
+        *("8e03978e40d543e8bc936894a57f9324", '"x8e03978e-40d5-43e8-bc93-6894a57f9324"'),
+    ],
+)
+def test_keys_of_a_link_must_be_uuids(client, user, store, key):
+    """Two holders who both count their adds from 1 would get each other's answers."""
+    token = share(client, user, "edit")["token"]
+    answer = client.post(f"/shared/{token}/items", json=CUP, headers={"Idempotency-Key": key})
+    assert answer.status_code == 422
+    assert "everyone who has the link" in answer.get_json(force=True)["errors"]["Idempotency-Key"][0]
+    assert store.rows(user) == []
+    assert client.post(f"/cart/{user}/items", json=CUP, headers={"Idempotency-Key": key}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "8e03978e-40d5-43e8-bc93-6894a57f9324",
+        '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+        "2ED6657D-E927-11EF-9E36-02FC00000001",
+    ],
+)
+def test_uuid_is_accepted_as_the_key_of_a_link(client, user, key):
+    token = share(client, user, "edit")["token"]
+    for _ in range(2):
+        assert client.post(f"/shared/{token}/items", json=CUP, headers={"Idempotency-Key": key}).status_code == 201
+    assert quantities(client, user) == {42: 2}
+
+
+def test_record_of_the_owner_is_found_by_the_key_alone(client, user, store):
+    """Versions before this rule stored all records so, and a deployment must not forget them."""
+    client.post(f"/cart/{user}/items", json=CUP, headers=KEY)
+    (record,) = store.rows(f"IDEMPOTENCY#{user}")
+    assert record["item_id"]["S"] == hashlib.sha256(KEY["Idempotency-Key"].strip('"').encode()).hexdigest()
+
+
+def test_links_of_a_cart_are_limited(store, user):
+    client = create_app(replace(store.config, cart_max_shares=2)).test_client()
+    created = [share(client, user), share(client, user, "edit")]
+    refused = client.post(f"/cart/{user}/shares", json={})
+    problem = refused.get_json(force=True)
+    assert (refused.status_code, problem["type"], problem["limit"]) == (409, "urn:cart:problem:shares-limit", 2)
+    assert len(client.get(f"/cart/{user}/shares").json["shares"]) == 2
+    share(client, f"{user}-other")
+    client.delete(f"/cart/{user}/shares/{created[0]['share_id']}")
+    share(client, user)
+    store.expire(f"SHARES#{user}")
+    share(client, user)
 
 
 @pytest.mark.parametrize(
@@ -289,10 +349,10 @@ def test_cost_of_requests_by_link(client, user, table, store):
     fill(client, user)
     with billed(table) as bill:
         share_created = share(client, user, "edit")
-    assert bill.operations == ["TransactWriteItems"]
+    assert bill.operations == ["Query", "TransactWriteItems"]
     for method, path, body, operations in (
         ("GET", f"/shared/{share_created['token']}", None, ["GetItem", "Query"]),
-        ("POST", f"/shared/{share_created['token']}/items", CUP, ["GetItem", "UpdateItem"]),
+        ("POST", f"/shared/{share_created['token']}/items", CUP, ["GetItem", "UpdateItem", "GetItem"]),
         ("GET", f"/cart/{user}/shares", None, ["Query"]),
         ("DELETE", f"/cart/{user}/shares/{share_created['share_id']}", None, ["DeleteItem", "DeleteItem"]),
     ):

@@ -13,7 +13,7 @@ from tests.support.concurrency import at_once
 from tests.support.crashes import crash_points, put, units
 from tests.support.fault_proxy import Fault, fault_proxy
 from tests.support.problems import KEY, problem
-from tests.support.products_service import answers_with
+from tests.support.products_service import answers_with, on_details, on_inventory, resets_connection
 from tests.support.stores import CUP
 
 
@@ -183,10 +183,58 @@ def test_keyed_repeat_returns_the_same_receipt(client, user, store, products, ex
 @pytest.mark.parametrize("fix", [False, True])
 def test_failing_catalogue_is_503_and_nothing_is_written(client, user, store, products, fix, expected_problems):
     before = store.rows(user)
-    products.fault = answers_with("{}")
+    products.fault = answers_with("", 500)
     assert problem(validate(client, user, fix, KEY)) == (503, "catalog-unavailable")
     assert store.rows(user) == before
     assert store.rows(f"IDEMPOTENCY#{user}") == []
+
+
+def about(product_id: int, fault):
+    return lambda handler: handler.path.startswith(f"/products/{product_id}") and fault(handler)
+
+
+def test_product_of_many_that_does_not_answer_is_503(client, user, expected_problems, products):
+    products.fault = about(5, resets_connection)
+    assert problem(validate(client, user)) == (503, "catalog-unavailable")
+
+
+ODD_ANSWERS = {
+    "no JSON": answers_with("<html>"),
+    "no price": on_details(answers_with('{"product_id": 3, "name": "Pot"}')),
+    "another product": on_details(answers_with('{"product_id": 4, "name": "Pot", "price": 1}')),
+    "a redirect": answers_with("", 301, Location="/elsewhere"),
+    "too long": answers_with(" " * 70_000),
+    "odd stock": on_inventory(answers_with('{"stock_quantity": "some"}')),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_ANSWERS)
+def test_unreadable_product_is_a_problem_of_its_line_alone(
+    client, user, store, products, expected_problems, odd, capsys
+):
+    before = {row["item_id"]["S"]: row for row in store.rows(user)}
+    products.fault = about(3, ODD_ANSWERS[odd])
+    expected = expected_problems | {3: [{"type": "unreadable"}]}
+    answer = validate(client, user)
+    assert answer.status_code == 200
+    assert answer.json["valid"] is False
+    assert {line["product_id"]: line["problems"] for line in answer.json["lines"]} == expected
+    assert capsys.readouterr().out.count("The catalogue's data of product 3 cannot be understood") == 1
+    receipt = validate(client, user, fix=True, headers=KEY).json
+    assert receipt["valid"] is False
+    assert {line["product_id"]: line["problems"] for line in receipt["lines"]} == expected
+    fixes = {line["product_id"]: line["fix"] for line in receipt["lines"] if "fix" in line}
+    assert fixes[3] == {"action": "left", "quantity": 2, "price": Decimal("19.99"), "cut": 0}
+    assert {product_id: fix["action"] for product_id, fix in fixes.items()} == {
+        **dict.fromkeys((2, 5), "changed"),
+        3: "left",
+        **dict.fromkeys((4, 6, 7), "saved_for_later"),
+    }
+    assert {row["item_id"]["S"]: row for row in store.rows(user)}["ITEM#3"] == before["ITEM#3"]
+    assert receipt["cart"] == client.get(f"/cart/{user}?include=saved").json
+    products.fault = None
+    assert validate(client, user, fix=True, headers=KEY).json == receipt
+    assert actions_of(validate(client, user, fix=True).json) == {3: "changed"}  # the answer was not cached
 
 
 @pytest.mark.parametrize("fix", [False, True])

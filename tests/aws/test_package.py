@@ -208,6 +208,7 @@ def package_run(tree, own_moto_url, tmp_path_factory):
         "DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name,
         "AWS_ENDPOINT_URL": own_moto_url,  # of EventBridge
         "INSTANTIATE_LAMBDA_HANDLER_ON_IMPORT": "1",
+        "CORS_ORIGINS": "https://shop.example",
     }
     before = snapshot(tree)
     with products_service() as catalog:
@@ -247,6 +248,13 @@ def test_package_answers_every_operation(package_run):
         assert content(answer) == (PAGES / name).read_bytes()
         assert not answer.get("isBase64Encoded")
     assert content(summary).startswith(b"day,lines_added,")
+
+
+def test_package_lets_pages_of_the_shop_read_answers(package_run):
+    """``Vary`` is one line, since Zappa keeps one value for each name in ``headers``."""
+    cart, page = package_run.answers[2], package_run.answers[9]
+    assert cart["headers"]["Vary"] == "Origin"
+    assert page["headers"]["Vary"] == "Origin, Accept-Encoding"
 
 
 def test_package_counts_stream_records(package_run):

@@ -327,6 +327,7 @@ def test_page_has_a_strict_content_security_policy(shop):
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'self';")
     assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy.split("; ")
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     text = answer.get_data(as_text=True)
     assert "http://" not in text + "https://" not in text

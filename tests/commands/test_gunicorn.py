@@ -1,5 +1,6 @@
 """The service under gunicorn, as `flask serve` runs it: its concurrency, and the bytes that it sends."""
 
+import gzip
 import http.client
 import json
 import os
@@ -196,6 +197,65 @@ def test_script_name_header_is_ignored(address):
     assert exchange(address, "GET /health HTTP/1.1\nHost: x\nSCRIPT_NAME: /x\nConnection: close\n\n").startswith(
         b"HTTP/1.1 200 "
     )
+
+
+def test_request_without_a_host_is_a_problem(address):
+    head, _, body = exchange(address, "GET /health HTTP/1.1\nConnection: close\n\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["errors"] == {"Host": ["Must be sent."]}
+    assert exchange(address, "GET /health HTTP/1.0\n\n").startswith(b"HTTP/1.0 200 ")
+
+
+def test_path_is_seen_as_it_was_sent(address):
+    """An encoded slash is named, and ``//host/`` does not redirect to another host."""
+    answer = exchange(address, "GET /cart/a%2Fb HTTP/1.1\nHost: x\nConnection: close\n\n")
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"(%2F)" in answer
+    for path, location in (("/docs/", "../docs"), ("//docs/", "../docs"), ("//evil.example/", None)):
+        head = exchange(address, f"GET {path}?a=%2F HTTP/1.1\nHost: x\nConnection: close\n\n").partition(b"\r\n\r\n")[0]
+        expected = f"Location: {location}?a=%2F".encode() if location else None
+        assert [line for line in head.split(b"\r\n") if line.startswith(b"Location:")] == [expected] * bool(location)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/analytics"])
+def test_curl_gets_and_revalidates_compressed_answers(address, tmp_path, path):
+    def curl(*options: str) -> tuple[int, dict[str, str], bytes]:
+        """Return the status, the headers and the body."""
+        head, body = tmp_path / "head", tmp_path / "body"
+        body.write_bytes(b"")
+        command = ["curl", "-sS", "-D", str(head), "-o", str(body), *options, f"http://{address}{path}"]
+        subprocess.run(command, check=True, timeout=30)
+        first, *lines = head.read_text().strip().splitlines()
+        return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in lines), body.read_bytes()
+
+    status, plain, content = curl()
+    assert (status, "content-encoding" in plain, int(plain["content-length"])) == (200, False, len(content))
+    status, sent, decoded = curl("--compressed")
+    assert (status, sent["content-encoding"], decoded) == (200, "gzip", content)
+    assert int(sent["content-length"]) < len(content) / 2
+    assert "transfer-encoding" not in sent
+    raw = curl("-H", "Accept-Encoding: gzip")[2]
+    assert (len(raw), gzip.decompress(raw)) == (int(sent["content-length"]), content)
+    status, head, body = curl("--compressed", "--head")
+    assert (status, head["content-encoding"]) == (200, "gzip")
+    assert "content-length" not in head
+    if "etag" in sent:
+        status, same, body = curl("--compressed", "-H", f"If-None-Match: {sent['etag']}")
+        assert (status, same["etag"], body) == (304, sent["etag"], b"")
+        assert curl("-H", f"If-None-Match: {sent['etag']}")[::2] == (200, content)
+        assert sent["etag"] == plain["etag"][:-1] + '-gzip"'
+
+
+def test_compressed_request_is_decoded(address):
+    body = gzip.compress(b'{"quantity": 0}')
+    connection = http.client.HTTPConnection(address, timeout=30)
+    for sent, headers in ((body, {}), (iter([body[:9], body[9:]]), {"Transfer-Encoding": "chunked"})):
+        headers |= {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        connection.request("PUT", "/cart/u/items/1", sent, headers, encode_chunked=True)
+        with connection.getresponse() as answer:
+            assert answer.status == 422
+            assert list(json.load(answer)["errors"]) == ["quantity"]
+    connection.close()
 
 
 def test_sent_requests_are_answered_during_shutdown(tmp_path):

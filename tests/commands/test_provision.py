@@ -153,7 +153,8 @@ def test_status_of_a_missing_table_prints_one_line(run, missing_table):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["create", "status"])
-def test_unreachable_engine_prints_one_line(command):
+def test_unreachable_engine_prints_one_line(command, monkeypatch):
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")  # botocore would try ten times, for 25 seconds
     config = Config(dynamodb_endpoint_url="http://127.0.0.1:1")
     result = create_app(config).test_cli_runner().invoke(args=["table", command])
     assert result.exit_code == 1

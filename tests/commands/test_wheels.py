@@ -6,6 +6,8 @@ uv resolves for machines other than this one; pip evaluates environment markers 
 import re
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -38,11 +40,24 @@ def names(requirements: str) -> set[str]:
     return set(re.findall(r"^([\w.-]+)==", requirements, re.MULTILINE))
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("file", FILES)
-def test_every_package_has_a_wheel(file, platform, python):
-    resolved = resolve(ROOT / file, platform, python, EXCEPTIONS.get((platform, python), []))
+CASES = list(product(FILES, PLATFORMS, PYTHONS))
+
+
+@pytest.fixture(scope="module")
+def resolutions() -> dict[tuple[str, str, str], "Future[subprocess.CompletedProcess[str]]"]:
+    """Resolve each file for each machine, several at once, since uv mostly waits for the package index."""
+    with ThreadPoolExecutor() as pool:
+        return {
+            (file, platform, python): pool.submit(
+                resolve, ROOT / file, platform, python, EXCEPTIONS.get((platform, python), [])
+            )
+            for file, platform, python in CASES
+        }
+
+
+@pytest.mark.parametrize(("file", "platform", "python"), CASES)
+def test_every_package_has_a_wheel(resolutions, file, platform, python):
+    resolved = resolutions[file, platform, python].result()
     assert resolved.returncode == 0, resolved.stderr
     assert names(resolved.stdout) >= names((ROOT / "requirements.txt").read_text())
 

@@ -5,6 +5,7 @@ by several counters at once, by one that crashes, and with invalid records.
 
 import json
 import random
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from itertools import count as counting_up
@@ -35,13 +36,21 @@ URLS = {"moto": "own_moto_url", "ministack": "ministack_url", "dynamodb-local": 
 
 
 @pytest.fixture(params=URLS)
-def store(request: pytest.FixtureRequest) -> Store:
-    """A table for this test alone, since all of a table's lines are counted."""
-    return make_store(request.param, request.getfixturevalue(URLS[request.param]))
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A table for this test alone, since all of a table's lines are counted.
+
+    It is deleted, since moto copies the rows of all tables for each action of a transaction.
+    """
+    store = make_store(request.param, request.getfixturevalue(URLS[request.param]))
+    yield store
+    store.client.delete_table(TableName=store.config.dynamodb_table_name)
 
 
 @pytest.fixture
-def app(store):
+def app(store, monkeypatch):
+    """An app that waits longer for moto, whose transactions take over a second on a busy machine."""
+    if store.engine == "moto":
+        monkeypatch.setattr("cart.dynamodb.client.READ_TIMEOUT_SECONDS", 15)
     return create_app(store.config)
 
 

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.support.project import IN_CI
 from tests.support.running import Answer, Caller, resident_kilobytes, serving, workers
 from tests.support.stores import CUP, make_store
@@ -122,6 +124,7 @@ class Customer:
             del self.added[line]
 
 
+@pytest.mark.alone
 def test_64_connections_on_2_workers_lose_no_update(own_dynamodb_local_url, tmp_path):
     store = make_store("dynamodb-local", own_dynamodb_local_url, cart_max_quantity=1_000_000)
     environ = ENVIRON | {"DYNAMODB_TABLE_NAME": store.config.dynamodb_table_name}

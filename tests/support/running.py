@@ -29,7 +29,7 @@ ANSWER_WITHIN_SECONDS = 20  # far longer than the service may take: reaching it 
 class Answer:
     status: int
     headers: http.client.HTTPMessage
-    body: Any
+    body: Any  # of JSON: its value; of other types: bytes; None if there is none
     seconds: float
 
     @property
@@ -63,7 +63,9 @@ class Caller:
             self.connection.close()
             return None
         seconds = time.monotonic() - started
-        return Answer(response.status, response.headers, json.loads(content) if content else None, seconds)
+        is_json = response.headers.get_content_subtype().endswith("json")
+        value = json.loads(content) if content and is_json else content or None
+        return Answer(response.status, response.headers, value, seconds)
 
 
 class Contract:

@@ -30,6 +30,7 @@ def test_every_setting_is_read():
         "SAVED_TTL_DAYS": "14",
         "CART_MAX_QUANTITY": "20",
         "CART_MAX_LINES": "10",
+        "CART_MAX_SHARES": "5",
         "METRICS_NAMESPACE": "Shop",
         "AUTH_MODE": "jwt",
         "AUTH_USER_CLAIM": "username",
@@ -39,7 +40,7 @@ def test_every_setting_is_read():
         "AUTH_AUDIENCE": "shop",
         "AUTH_ISSUER": "https://issuer.example",
         "EVENT_BUS_NAME": "carts/of-the.shop_1",
-        "CORS_ORIGINS": "https://shop.example,http://localhost:3000",
+        "CORS_ORIGINS": "https://shop.example,http://localhost:3000,https://*.preview.example:8443",
         "CATALOG_URL": "https://products.example/v1",
         "CATALOG_TOKEN": "abc.def-ghi",
         "CATALOG_CACHE_SECONDS": "5",
@@ -80,6 +81,13 @@ def test_empty_setting_has_its_default():
         ("AUTH_ALGORITHMS", "none"),
         ("AUTH_ALGORITHMS", "HS256"),
         ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://*"),
+        ("CORS_ORIGINS", "https://*.example"),
+        ("CORS_ORIGINS", "https://shop-*.preview.example"),
+        ("CORS_ORIGINS", "https://a.*.preview.example"),
+        ("CORS_ORIGINS", "https://*.*.preview.example"),
+        ("CORS_ORIGINS", "https://*.preview.example/"),
+        ("CORS_ORIGINS", "https://shop.example,*"),
         ("CATALOG_URL", "products.example"),
         ("CATALOG_TOKEN", "two words"),
         ("CATALOG_CACHE_SECONDS", "3601"),
@@ -115,7 +123,8 @@ def test_wildcard_origin_is_refused_with_an_example():
         Config.from_env({"CORS_ORIGINS": "*"})
     assert str(refusal.value) == (
         "cart: CORS_ORIGINS='*' must be a list of origins with commas and no spaces, each a scheme and a host without "
-        "a path or '*', such as https://shop.example,http://localhost:3000"
+        "a path; '*' is never alone, only the first of at least three labels of a host, such as "
+        "https://shop.example,https://*.preview.example"
     )
 
 

@@ -92,11 +92,12 @@ def test_limits_equal_the_code(document):
     limits = {row[0]: row[1] for row in API.table("Limits")}
     config = Config()
     item = document["components"]["schemas"]["Item"]["properties"]
-    days = document["components"]["schemas"]["NewShare"]["properties"]["expires_in_days"]
+    days = document["components"]["schemas"]["ShareRequest"]["properties"]["expires_in_days"]
     assert str(MAX_PRODUCT_ID) in limits["`product_id`"]
     assert f"1 to {item['product_name']['maxLength']} characters" in limits["`product_name`"]
     assert f"({config.cart_max_quantity})" in limits["`quantity`"]
     assert f"{CENT} to {MAX_PRICE}" in limits["`price`"]
+    assert f"({config.cart_max_shares})" in limits["links to a cart"]
     assert f"({config.cart_max_lines})" in limits["lines of a cart, and of a saved list"]
     assert limits["body of a request"] == f"{MAX_BODY_BYTES} bytes"
     assert limits["ETags in `If-Match`, for a line"] == str(MAX_ETAGS)

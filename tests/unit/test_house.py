@@ -12,17 +12,18 @@ from tests.support.project import ROOT
 
 PACKAGES = ("cart", "deploy")
 MAX_LINES = 400
-BASE = {"cart.config", "cart.errors", "cart.context", "cart.logs", "cart.model"}
-FEATURES = {"carts", "prices", "analytics"}
+BASE = {"cart.config", "cart.errors", "cart.messages", "cart.context", "cart.logs", "cart.model"}
+FEATURES = ("carts", "prices", "analytics")
 BUILDS_ON = {"prices": {"carts"}}  # a feature, and the features that it may import
 
 # For each package: the modules of this project that it may import, also transitively, beside itself
 ROOMS = {
     "cart.config": set(),
-    "cart.errors": set(),
+    "cart.messages": set(),
+    "cart.errors": {"cart.messages"},
     "cart.context": set(),
     "cart.logs": {"cart.context"},
-    "cart.model": {"cart.errors"},
+    "cart.model": {"cart.errors", "cart.messages"},
     "cart.dynamodb": BASE,
     "cart.bus": BASE | {"cart.dynamodb"},
     "cart.http": BASE | {"cart.dynamodb", "cart.bus"},
@@ -34,7 +35,16 @@ ROOMS = {
         for feature in FEATURES
     },
 }
-WITHOUT_FLASK = ("cart.config", "cart.errors", "cart.context", "cart.logs", "cart.model", "cart.dynamodb", "cart.bus")
+WITHOUT_FLASK = (
+    "cart.config",
+    "cart.errors",
+    "cart.messages",
+    "cart.context",
+    "cart.logs",
+    "cart.model",
+    "cart.dynamodb",
+    "cart.bus",
+)
 WEB_LIBRARIES = {"flask", "flask_smorest", "flask_cors", "marshmallow", "webargs", "apispec", "werkzeug"}
 
 

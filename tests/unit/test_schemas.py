@@ -1,6 +1,7 @@
 """The faster loads and dumps of the schemas do what marshmallow does: the same value or messages, the same text."""
 
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -18,13 +19,14 @@ from cart.carts.schemas import (
     CartSchema,
     ItemSchema,
     LineSchema,
-    QuantitySchema,
+    QuantityRequestSchema,
     SharedCart,
     SharedCartSchema,
 )
 from cart.config import Config
 from cart.dynamodb.rows import StoredCart, line_values, projected_line_of
 from cart.dynamodb.shares import Share
+from cart.http.fields import NAME_PATTERN, UNDOCUMENTED_INVISIBLE, check_printable
 from cart.http.schema import JsonSchema
 from cart.model.lines import CART, Cart, CartAndSaved, Line, PriceChange, cart_of
 from cart.model.transfer import Move
@@ -153,11 +155,27 @@ NUMBERS = st.one_of(
     st.sampled_from([Decimal(text) for text in ("1E2", "2.0", "1E-2", "9999999.990", "0", "-0", "NaN", "Infinity")]),
 )
 ODD = st.none() | st.booleans() | st.floats() | st.lists(st.integers(), max_size=1) | st.text(max_size=3)
-NAMES = st.text(max_size=3) | st.sampled_from([" ", "a" * 200, "a" * 201, "a\x7f", "a b", "\ud800", "é", "a\n"])
+INVISIBLE = st.text(" \u00ad\u200b\u2060\u2800\u3164\ufe0f\ufeff\U000e0001", max_size=3)
+NAMES = (
+    st.text(max_size=3) | INVISIBLE | st.sampled_from([" ", "a" * 200, "a" * 201, "a\x7f", "a b", "\ud800", "é", "a\n"])
+)
 FIELDS = {"product_id": NUMBERS | ODD, "product_name": NAMES | ODD, "quantity": NUMBERS | ODD, "price": NUMBERS | ODD}
 ITEMS = st.fixed_dictionaries(
     {"product_id": NUMBERS, "product_name": NAMES, "quantity": NUMBERS, "price": NUMBERS}
 ) | st.fixed_dictionaries({}, optional=FIELDS | {"extra": ODD})
+
+
+@given(st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), min_size=1, max_size=3) | INVISIBLE)
+def test_pattern_of_names_is_the_rule(name):
+    def is_printable() -> bool:
+        try:
+            check_printable(name)
+        except ValidationError:
+            return False
+        return True
+
+    if not re.search(f"[{UNDOCUMENTED_INVISIBLE}]", name):
+        assert bool(re.search(NAME_PATTERN, name)) == is_printable()
 
 
 def assert_loads_as_marshmallow(schema: JsonSchema, body) -> None:
@@ -173,7 +191,7 @@ def test_item_is_loaded_as_by_marshmallow(body):
 
 @given(st.fixed_dictionaries({}, optional={"quantity": NUMBERS | ODD, "extra": ODD}) | ODD)
 def test_quantity_is_loaded_as_by_marshmallow(body):
-    assert_loads_as_marshmallow(QuantitySchema(), body)
+    assert_loads_as_marshmallow(QuantityRequestSchema(), body)
 
 
 @pytest.mark.parametrize("price", ["19.99", "19.9", "19", "0.01", "9999999.99"])
@@ -182,7 +200,7 @@ def test_usual_items_take_the_fast_path(price):
     text = f'{{"product_id": 42, "product_name": "Espresso cup", "quantity": 2, "price": {price}}}'
     body = current_app.json.loads(text)
     assert ItemSchema().fast_load(body) == ItemSchema().load(body)
-    assert QuantitySchema().fast_load({"quantity": 3}) == {"quantity": 3}
+    assert QuantityRequestSchema().fast_load({"quantity": 3}) == {"quantity": 3}
 
 
 def subclasses(base: type[JsonSchema]):
@@ -199,7 +217,7 @@ def test_schemas_that_are_skipped_for_an_empty_query_load_nothing_from_it():
 
 def test_every_fast_schema_is_compared_here():
     fast = {schema for schema in subclasses(JsonSchema) if {"fast_load", "fast_dumps"} & vars(schema).keys()}
-    loads, dumps = {ItemSchema, QuantitySchema}, {LineSchema, CartSchema, CartAndSavedSchema, SharedCartSchema}
+    loads, dumps = {ItemSchema, QuantityRequestSchema}, {LineSchema, CartSchema, CartAndSavedSchema, SharedCartSchema}
     assert fast == loads | dumps | {MovedLineSchema}
     others = {schema for schema in subclasses(JsonSchema) if schema not in fast}
     inherited = [

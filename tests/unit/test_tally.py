@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cart.analytics.tally import Change, Counted, Held, LineId, change_of, tally
+from cart.analytics.tally import Change, Counted, Held, LineId, change_of, held_of, tally
 from tests.support.records import NOON, cleared, history, image, record
 
 BY_TTL = {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
@@ -80,17 +80,42 @@ def record_without(*path: str) -> dict:
     "stream_record",
     [
         record_without("dynamodb"),
-        record_without("dynamodb", "NewImage", "price"),
-        record_without("dynamodb", "OldImage", "quantity", "N"),
         record_without("dynamodb", "ApproximateCreationDateTime"),
         record(None, None),
-        record(None, image(price="x")),
-        record(None, image(), item_id="ITEM#x"),
     ],
 )
 def test_invalid_record_is_refused(stream_record):
     with pytest.raises((LookupError, ValueError, ArithmeticError)):
         change_of(stream_record)
+
+
+@pytest.mark.parametrize("name", ["price", "quantity"])
+def test_row_without_price_or_quantity_holds_nothing(name):
+    """No cart shows such a row either: see tests/dynamodb/test_odd_rows.py."""
+    change = change_of(record_without("dynamodb", "NewImage", name))
+    assert (change.held, change.flows) == (Held(), {})
+    change = change_of(record_without("dynamodb", "OldImage", name))
+    assert (change.held, change.flows) == (Held(2, 1999), {"lines_added": 1, "units_added": 2, "cents_added": 3998})
+    without = record_without("dynamodb", "NewImage", name)["dynamodb"]["NewImage"]
+    assert change_of(record(without, None)).flows == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "held"),
+    [
+        (image("2.0", "1E+1"), Held(2, 1000)),
+        (image(2, "19.989"), Held(2, 1999)),
+        (image(2, "x"), Held()),
+        ({"quantity": {"S": "2"}, "price": {"N": "19.99"}}, Held()),
+        ({"quantity": {"NULL": True}, "price": {"N": "1"}}, Held()),
+    ],
+)
+def test_held_is_what_the_cart_shows(row, held):
+    assert held_of(row) == held
+
+
+def test_row_that_has_not_the_key_of_a_line_is_not_counted():
+    assert change_of(record(None, image(), item_id="ITEM#x")) is None
 
 
 def test_change_moves_from_the_old_to_the_new_generation():
