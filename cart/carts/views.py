@@ -44,7 +44,7 @@ from cart.http import auth
 from cart.http.blueprint import CartBlueprint
 from cart.http.extensions import get_table
 from cart.http.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, etag_of, location_of
-from cart.http.request import idempotency_key, if_match_etags, matches_cart
+from cart.http.request import idempotency_key, if_match_etags, matches_cart, strong_etags
 from cart.http.response import absolute_path, respond, respond_empty, respond_kept
 from cart.logs import info
 from cart.messages import Message
@@ -220,7 +220,7 @@ def _clear_if_unchanged(user_id: str) -> None:
     try:
         if matches_cart(request.if_match, cart.etag):
             clear_as_read(table, cart)
-        elif not continue_clear(table, cart, request.if_match.as_set()):
+        elif not continue_clear(table, cart, strong_etags(request.if_match)):
             raise TransactionCancelled
     except TransactionCancelled:
         current = get_table().cart(user_id)

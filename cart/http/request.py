@@ -94,7 +94,12 @@ def matches_cart(if_match: ETags, etag: str) -> bool:
 
     :param etag: of the cart; the ETag of a cart with its saved list begins with it (``CartAndSaved.etag``)
     """
-    return if_match.star_tag or any(tag[: len(etag)] == etag for tag in if_match.as_set())
+    return if_match.star_tag or any(tag[: len(etag)] == etag for tag in strong_etags(if_match))
+
+
+def strong_etags(if_match: ETags) -> set[str]:
+    """Return the strong ETags of ``If-Match``. Werkzeug reads the empty one, ``""``, as None."""
+    return {tag or "" for tag in if_match.as_set()}
 
 
 def if_match_etags() -> ETags | None:
@@ -120,7 +125,7 @@ def line_versions() -> IfMatch:
         return None
     if if_match.star_tag:
         return "*"
-    versions = frozenset(int(tag) for tag in if_match.as_set() if tag and re.fullmatch(r"[0-9]{1,19}", tag))
+    versions = frozenset(int(tag) for tag in strong_etags(if_match) if re.fullmatch(r"[0-9]{1,19}", tag))
     if len(versions) > MAX_ETAGS:
         message = Message(f"At most {MAX_ETAGS} ETags.", "too-many", max=MAX_ETAGS)
         raise InvalidInput("Not valid: If-Match.", {"If-Match": [message]})

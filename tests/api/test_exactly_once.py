@@ -174,7 +174,20 @@ def test_malformed_if_match_is_not_ignored(client, user, tag):
         answer = client.open(path, method=method, json=body, headers=headers)
         assert (answer.status_code, list(answer.get_json(force=True)["errors"])) == (422, ["If-Match"])
     assert [line["quantity"] for line in client.get(f"/cart/{user}").json["items"]] == [2]
-    assert client.delete(line, headers={"If-Match": '""'}).status_code == 412  # of no line
+
+
+@pytest.mark.parametrize("tag", ['""', '"", "x"', 'W/"", ""'])
+def test_empty_etag_is_that_of_no_line_and_of_no_cart(client, user, tag):
+    add(client, user, {})
+    headers, line = {"If-Match": tag}, f"/cart/{user}/items/42"
+    for method, path, body in (
+        ("PUT", line, {"quantity": 5}),
+        ("DELETE", line, None),
+        ("DELETE", f"/cart/{user}", None),
+        ("POST", f"/cart/{user}/price-changes/accept", {}),
+    ):
+        assert client.open(path, method=method, json=body, headers=headers).status_code == 412
+    assert units(client, user) == 2
 
 
 def test_too_many_etags_are_refused(client, user):

@@ -11,11 +11,22 @@ VALID_KEY = re.compile(REQUEST_HEADERS[IDEMPOTENCY_KEY]["schema"]["pattern"])
 
 
 @schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Let the prices of requests have cents: the document says so in words, since no float is a multiple of 0.01."""
+    schemas = raw_schema["components"]["schemas"].values()
+    prices = [schema["properties"]["price"] for schema in schemas if "price" in schema.get("properties", {})]
+    of_requests = [price for price in prices if "maximum" in price]
+    assert of_requests
+    for price in of_requests:
+        price["multipleOf"] = 0.01
+
+
+@schemathesis.hook
 def before_call(context, case, kwargs):
     """Give each request a key of its own: the same key with another request is a documented 422.
 
-    A key that must be refused stays as it is.
+    It is a UUID, which a request through a link needs. A key that must be refused stays as it is.
     """
     key = (case.headers or {}).get(IDEMPOTENCY_KEY)
     if isinstance(key, str) and VALID_KEY.fullmatch(key):
-        case.headers[IDEMPOTENCY_KEY] = uuid.uuid4().hex
+        case.headers[IDEMPOTENCY_KEY] = str(uuid.uuid4())
