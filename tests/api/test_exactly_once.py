@@ -176,12 +176,17 @@ def test_malformed_if_match_is_not_ignored(client, user, tag):
     assert [line["quantity"] for line in client.get(f"/cart/{user}").json["items"]] == [2]
 
 
-@pytest.mark.parametrize("tag", ['""', '"", "x"'])
-def test_empty_etag_is_that_of_no_line_and_no_cart(client, user, tag):
+@pytest.mark.parametrize("tag", ['""', '"", "x"', 'W/"", ""'])
+def test_empty_etag_is_that_of_no_line_and_of_no_cart(client, user, tag):
     add(client, user, {})
-    cart = f"/cart/{user}"
-    for method, path in (("DELETE", f"{cart}/items/42"), ("DELETE", cart), ("POST", f"{cart}/price-changes/accept")):
-        assert client.open(path, method=method, headers={"If-Match": tag}).status_code == 412
+    headers, line = {"If-Match": tag}, f"/cart/{user}/items/42"
+    for method, path, body in (
+        ("PUT", line, {"quantity": 5}),
+        ("DELETE", line, None),
+        ("DELETE", f"/cart/{user}", None),
+        ("POST", f"/cart/{user}/price-changes/accept", {}),
+    ):
+        assert client.open(path, method=method, json=body, headers=headers).status_code == 412
     assert units(client, user) == 2
 
 
@@ -243,7 +248,6 @@ def test_condition_is_honoured_or_refused_and_never_ignored(client, app, user, t
                         answer = client.open(path, method=method, json={}, headers={header: value})
                     assert (answer.status_code, bill.operations) == (422, []), (method, path, header)
                     assert list(answer.get_json(force=True)["errors"]) == [header]
-                assert "422" in declared["responses"], (method, path)
                 refused.add(f"{method} {rule.rule} {header}")
     line, by_link = "items/<product_id:product_id> If-Match", "/shared/<token>/items/<product_id:product_id> If-Match"
     cart = "/cart/<user_id:user_id>"
