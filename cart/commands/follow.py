@@ -45,6 +45,7 @@ class Stream:
         self.streams = streams
         self.arn = arn
         self.iterators: dict[str, str | None] = {}
+        self.has_whole_rows = False  # whether the first new row had more than its key
 
     def read(self) -> list[Record]:
         """Return the records since the last call, shard by shard. After a pause of minutes, all are returned again.
@@ -117,8 +118,10 @@ def follow(stream: Stream, bookkeeper: Bookkeeper, stop: threading.Event) -> Non
 def count_new_records(stream: Stream, bookkeeper: Bookkeeper) -> None:
     """Count the records that the stream received since it was last read."""
     records = [record for record in stream.read() if is_counted(record)]
-    if any(map(_has_keys_alone, records)):
-        raise StreamUnreadable("its records hold keys instead of whole rows; use ministack or DynamoDB Local")
+    if not stream.has_whole_rows and (new_rows := [record for record in records if "NewImage" in record["dynamodb"]]):
+        if _has_keys_alone(new_rows[0]):
+            raise StreamUnreadable("its records hold keys instead of whole rows; use ministack or DynamoDB Local")
+        stream.has_whole_rows = True  # a later row with only its key is one that another program wrote
     for start in range(0, len(records), BATCH_RECORDS):
         _count(bookkeeper, records[start : start + BATCH_RECORDS])
 

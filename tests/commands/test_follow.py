@@ -247,3 +247,20 @@ def test_invalid_change_is_logged_and_skipped(moto_store, monkeypatch, capsys):
         count_new_records(Stream(streams, "arn/stream/2"), bookkeeper)
     assert bookkeeper.totals().units == units + 2
     assert "1 changes are given up" in capsys.readouterr().out
+
+
+def test_row_that_has_only_its_key_ends_nothing(moto_store, capsys):
+    """Another program wrote it. It counts as no line, and the changes after it are counted."""
+    keys_alone, last = history([image(1), image(2)], user="gus")
+    keys = keys_alone["dynamodb"]["Keys"]
+    streams = Streams([*history([image(1)], user="hal")])
+    streams.expired = True
+    stream, bookkeeper = Stream(streams, "arn/stream/4"), Bookkeeper(moto_store.client, moto_store.config)
+    units = bookkeeper.totals().units
+    with create_app(moto_store.config).app_context():
+        count_new_records(stream, bookkeeper)
+        for record in (keys_alone | {"dynamodb": keys_alone["dynamodb"] | {"NewImage": keys}}, last):
+            streams.records["a"].append(record)
+            count_new_records(stream, bookkeeper)
+    assert bookkeeper.totals().units == units + 1 + 2
+    assert "given up" not in capsys.readouterr().out
