@@ -65,6 +65,8 @@ class BadRequest(Problem):
     status = 400
     title = "Bad request"
     detail = "The HTTP request cannot be read. Check its path, its headers and its body."
+    member_schemas = FIELD_ERRORS
+    optional_members = tuple(FIELD_ERRORS)
 
 
 class Unauthenticated(Problem):

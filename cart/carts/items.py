@@ -39,6 +39,7 @@ ADD_PROBLEMS = (
     *(ProductNotFound, QuantityLimit, LinesLimit, InsufficientStock, ProductUnreadable),
     *(*BODY, IdempotencyKeyReused, *STORE, CatalogUnavailable, OutcomeUnknown),
 )
+SAVE_PROBLEMS = tuple(kind for kind in ADD_PROBLEMS if kind is not InsufficientStock)  # saving needs no stock
 SET_PROBLEMS = (
     *(LineNotFound, ProductNotFound, InsufficientStock, ProductUnreadable, LineVersionConflict),
     *(*BODY, *STORE, CatalogUnavailable, OutcomeUnknown),

@@ -7,7 +7,7 @@ from flask import Response
 
 from cart.carts import items
 from cart.carts.examples import EXAMPLE_ITEM, EXAMPLE_LINE, EXAMPLE_MOVED_LINE
-from cart.carts.items import ADD_PROBLEMS, LINE_HEADERS, REMOVE_PROBLEMS
+from cart.carts.items import LINE_HEADERS, REMOVE_PROBLEMS, SAVE_PROBLEMS
 from cart.carts.receipt_schemas import moved_line_schema
 from cart.carts.schemas import ItemSchema, SavedSchema, line_schema
 from cart.carts.transfer import move
@@ -44,7 +44,7 @@ def get_saved(user_id: str) -> dict[str, Any]:
 
 @blueprint.route("/saved", methods=["POST"])
 @blueprint.takes(IDEMPOTENCY_KEY)
-@blueprint.problems(*CALLER, *ADD_PROBLEMS)
+@blueprint.problems(*CALLER, *SAVE_PROBLEMS)
 @blueprint.arguments(ItemSchema, example=EXAMPLE_ITEM)
 @blueprint.response(201, line_schema, example=EXAMPLE_LINE, headers=LINE_HEADERS)
 def save_item(item: dict[str, Any], user_id: str) -> Response:

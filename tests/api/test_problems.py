@@ -26,7 +26,7 @@ def assert_detail_is_more(problem: dict[str, str]) -> None:
 def test_every_problem_type_has_its_own_detail(kind):
     assert "detail" in vars(kind)
     assert_detail_is_more({"title": kind.title, "detail": kind.detail})
-    assert_detail_is_more({"title": problem.title, "detail": kind.example.get("detail", kind.detail)})
+    assert_detail_is_more({"title": kind.title, "detail": kind.example.get("detail", kind.detail)})
 
 
 @pytest.fixture

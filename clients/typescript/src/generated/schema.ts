@@ -892,6 +892,14 @@ export interface components {
             detail: string;
             /** @description The request id, which the log lines contain too */
             instance: string;
+            /** @description Messages by field, parameter or header */
+            errors?: {
+                [key: string]: string[];
+            };
+            /** @description For each message in `errors`, in the same order, its code */
+            error_codes?: {
+                [key: string]: components["schemas"]["ErrorCode"][];
+            };
         };
         MalformedJsonOrBadRequestProblem: components["schemas"]["MalformedJsonProblem"] | components["schemas"]["BadRequestProblem"];
         /** @description The body is larger than 64 KiB, as it is sent or after its ``Content-Encoding`` is decoded. */
@@ -1299,6 +1307,7 @@ export interface components {
             /** @description With `fix=true`: the cart after the fix */
             cart?: components["schemas"]["CartAndSaved"];
         };
+        QuantityLimitOrLinesLimitOrProductUnreadableProblem: components["schemas"]["QuantityLimitProblem"] | components["schemas"]["LinesLimitProblem"] | components["schemas"]["ProductUnreadableProblem"];
         Saved: {
             user_id: string;
             /** @description In the order in which they were added */
@@ -1931,6 +1940,16 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["CartVersionConflictProblem"];
+            };
+        };
+        /** @description The line would have more than ``CART_MAX_QUANTITY`` units. Nothing was changed. Or: The cart or the saved list would have more than ``CART_MAX_LINES`` lines. Nothing was changed. Or: The catalogue's data of this product cannot be understood. Nothing was changed. A repeat does not help. */
+        QuantityLimitOrLinesLimitOrProductUnreadable: {
+            headers: {
+                "X-Request-ID": components["headers"]["X-Request-ID"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["QuantityLimitOrLinesLimitOrProductUnreadableProblem"];
             };
         };
         /** @description The cart or the saved list has no line of this product, or the line has expired. */
@@ -2714,7 +2733,7 @@ export interface operations {
             401: components["responses"]["Unauthenticated"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["ProductNotFound"];
-            409: components["responses"]["QuantityLimitOrLinesLimitOrInsufficientStockOrProductUnreadable"];
+            409: components["responses"]["QuantityLimitOrLinesLimitOrProductUnreadable"];
             413: components["responses"]["BodyTooLarge"];
             415: components["responses"]["UnsupportedMediaTypeOrUnsupportedContentEncoding"];
             422: components["responses"]["InvalidInputOrIdempotencyKeyReused"];
