@@ -9,7 +9,9 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
+from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 from flask import Flask, Response, current_app, request
@@ -25,7 +27,11 @@ GUEST = re.compile(GUEST_PREFIX + r"[A-Za-z0-9_-]{32}")  # 192 bits
 MAX_TOKEN_BYTES = 8 * 1024
 CLOCK_SKEW_SECONDS = 30
 JWKS_TIMEOUT_SECONDS = 2
-JWKS_LIFE_SECONDS = 300  # the time for which PyJWT caches them
+JWKS_LIFE_SECONDS = 300  # after which the keys are fetched again; until new ones are there, they are used
+JWKS_MAX_AGE_SECONDS = 3600  # after which they are not used any more
+JWKS_PAUSE_SECONDS = 30  # after a fetch, in which an unknown key does not cause another one
+JWKS_FAILURE_SECONDS = 5  # after a failed fetch, in which there is no other one
+JWKS_FETCH_SECONDS = 10  # after which a fetch is given up that has neither succeeded nor failed
 MAX_VERIFIED = 1000  # verified tokens that are remembered
 
 OPEN = "open"  # to everybody, and caches may store the answer
@@ -158,6 +164,76 @@ def _gateway_claims() -> Claims | None:
     return {"sub": authorizer.get("principalId"), **context} if isinstance(context, dict) else None
 
 
+class IssuerKeys:
+    """The issuer's keys by their id (JWKS, RFC 7517), safe in threads.
+
+    A thread of its own fetches them, so no caller waits longer than ``JWKS_TIMEOUT_SECONDS``, and one who has a known
+    key does not wait at all: neither for an issuer that hangs, nor because others have unknown keys.
+    """
+
+    def __init__(self, fetch: Callable[[], dict[str, Any]], on_change: Callable[[], None]) -> None:
+        """Make the cache.
+
+        :param fetch: asks the issuer; whatever it raises means that the issuer has no valid answer
+        :param on_change: called after new keys came
+        """
+        self._fetch, self._on_change = fetch, on_change
+        self._keys: dict[str, Any] = {}
+        self._fetched_at = self._failed_at = self._started_at = float("-inf")  # by the monotonic clock
+        self._lock = Lock()
+        self._fetching: Future[None] | None = None
+
+    def key(self, key_id: str | None) -> Any:
+        """Return a key.
+
+        :raise Unauthenticated: the issuer has no such key (401)
+        :raise Unavailable: the issuer did not answer in time, or its last answer was not valid (503)
+        """
+        age_seconds = time.monotonic() - self._fetched_at
+        key = self._keys.get(str(key_id)) if age_seconds < JWKS_MAX_AGE_SECONDS else None
+        if key is not None and age_seconds < JWKS_LIFE_SECONDS:
+            return key
+        if key is None and age_seconds < JWKS_PAUSE_SECONDS:
+            raise Unauthenticated("The token is not valid.")
+        fetching = self._start_fetch()
+        if key is not None:
+            return key
+        if fetching is None or not self._succeeds(fetching):
+            raise Unavailable("The issuer's keys cannot be fetched. Try again in a few seconds.")
+        if str(key_id) not in self._keys:
+            raise Unauthenticated("The token is not valid.")
+        return self._keys[str(key_id)]
+
+    def _start_fetch(self) -> "Future[None] | None":
+        """Return the fetch that is going on, which may start now; None shortly after a failed one."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._failed_at < JWKS_FAILURE_SECONDS:
+                return None
+            if self._fetching is None or self._fetching.done() or now - self._started_at > JWKS_FETCH_SECONDS:
+                self._fetching, self._started_at = Future(), now
+                Thread(target=self._refresh, args=[self._fetching], daemon=True).start()
+            return self._fetching
+
+    def _refresh(self, fetching: "Future[None]") -> None:
+        try:
+            self._keys = self._fetch()
+        except Exception as error:  # the answer may be anything
+            logger.warning("The issuer's keys could not be fetched: %s", type(error).__name__)
+            self._failed_at = time.monotonic()
+            fetching.set_exception(error)
+        else:
+            self._fetched_at = time.monotonic()
+            self._on_change()
+            fetching.set_result(None)
+
+    def _succeeds(self, fetching: "Future[None]") -> bool:
+        try:
+            return fetching.exception(JWKS_TIMEOUT_SECONDS) is None
+        except TimeoutError:
+            return False
+
+
 def _token_verifier(config: Config) -> Callable[[], Caller | None]:
     """Return a function that verifies the bearer token (RFC 6750) of the current request.
 
@@ -172,17 +248,12 @@ def _token_verifier(config: Config) -> Callable[[], Caller | None]:
 
     verified: dict[str, tuple[Caller, float]] = {}  # by token: the caller, and its end in epoch seconds
 
-    class Keys(jwt.PyJWKClient):
-        def fetch_data(self) -> Any:
-            verified.clear()  # the issuer may have withdrawn the key of some tokens
-            try:
-                return super().fetch_data()
-            except jwt.PyJWKClientConnectionError:
-                raise
-            except (jwt.PyJWTError, ValueError, OSError, RecursionError) as error:  # the answer is not a key set
-                raise jwt.PyJWKClientConnectionError(str(error)) from error
+    def fetch_keys() -> dict[str, Any]:
+        client = jwt.PyJWKClient(str(config.auth_jwks_url), cache_jwk_set=False, timeout=JWKS_TIMEOUT_SECONDS)
+        return {str(key.key_id): key.key for key in client.get_signing_keys()}
 
-    keys = Keys(config.auth_jwks_url, timeout=JWKS_TIMEOUT_SECONDS) if config.auth_jwks_url else None
+    # after new keys came, all tokens are verified again: the issuer may have withdrawn the key of some
+    keys = IssuerKeys(fetch_keys, on_change=verified.clear) if config.auth_jwks_url else None
     algorithms = config.auth_algorithms.split(",")
     options: jwt.types.Options = {
         "require": ["exp", config.auth_user_claim],
@@ -191,7 +262,7 @@ def _token_verifier(config: Config) -> Callable[[], Caller | None]:
 
     def verify(token: str) -> Claims:
         try:
-            key: Any = keys.get_signing_key_from_jwt(token).key if keys else config.auth_public_key
+            key: Any = keys.key(jwt.get_unverified_header(token).get("kid")) if keys else config.auth_public_key
             claims: Claims = jwt.decode(
                 token,
                 key,
@@ -201,8 +272,6 @@ def _token_verifier(config: Config) -> Callable[[], Caller | None]:
                 leeway=CLOCK_SKEW_SECONDS,
                 options=options,
             )
-        except jwt.PyJWKClientConnectionError:
-            raise Unavailable("The issuer's keys cannot be fetched. Try again in a few seconds.") from None
         except (jwt.PyJWTError, TypeError) as error:  # TypeError: the key is of another kind than the token's "alg"
             info(logger, f"A token was refused: {type(error).__name__}")  # the caller does not learn the reason
             raise Unauthenticated("The token is not valid.") from None

@@ -7,8 +7,10 @@ import json
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import jwt
@@ -284,23 +286,28 @@ def issuer():
         calls = 0
         status = 200
         body = None  # or the body that it sends instead of its keys
+        answers = threading.Event()  # while it is not set, the issuer hangs
+        answers.set()
 
         def do_GET(self):
             Issuer.calls += 1
+            assert Issuer.answers.wait(30)
             keys = {"keys": [jwk(key) | {"kid": kid} for kid, key in Issuer.keys.items()]}
             body = json.dumps(keys).encode() if Issuer.body is None else Issuer.body
-            self.send_response(Issuer.status)
-            self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):  # the service gave up
+                self.send_response(Issuer.status)
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, *_):
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Issuer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Issuer)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     Issuer.url = f"http://127.0.0.1:{server.server_port}/keys"
     yield Issuer
+    Issuer.answers.set()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -317,15 +324,27 @@ def by_jwks(settings, issuer):
     return create_app(replace(settings, auth_public_key=None, auth_jwks_url=issuer.url)).test_client()
 
 
-def test_keys_are_fetched_once_and_again_after_rotation(by_jwks, issuer, monkeypatch):
+@pytest.fixture
+def later(monkeypatch):
+    """A function that lets seconds pass for the service."""
+    clock = SimpleNamespace(offset=0)
+    clock.time, clock.monotonic = (lambda: time.time() + clock.offset), (lambda: time.monotonic() + clock.offset)
+    monkeypatch.setattr(auth, "time", clock)
+
+    def let_pass(seconds: float) -> None:
+        clock.offset += seconds
+
+    return let_pass
+
+
+def test_keys_are_fetched_once_and_again_after_rotation(by_jwks, issuer, later):
     issuer.keys = {"first": RSA_KEY}
     first = bearer(token(headers={"kid": "first"}))
     assert [by_jwks.get("/cart/alice", headers=first).status_code for _ in range(5)] == [200] * 5
     assert issuer.calls == 1
     issuer.keys = {"second": OTHER_KEY}
     second = bearer(token(key=OTHER_KEY, headers={"kid": "second"}))
-    later = time.monotonic() + 31
-    monkeypatch.setattr("jwt.jwks_client.time.monotonic", lambda: later)
+    later(31)
     assert by_jwks.get("/cart/alice", headers=second).status_code == 200
     assert by_jwks.get("/cart/alice", headers=first).status_code == 401
     assert issuer.calls == 2
@@ -341,12 +360,67 @@ def test_unknown_key_ids_cause_few_requests_to_the_issuer(by_jwks, issuer):
     assert issuer.calls == 1
 
 
-def test_unreachable_issuer_is_503(by_jwks, issuer):
+def test_unreachable_issuer_is_503(by_jwks, issuer, later):
     issuer.status = 500
-    response = by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    for _ in range(3):
+        response = by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert issuer.calls == 1, "a failed fetch is remembered for some seconds"
     issuer.status, issuer.keys = 200, {"first": RSA_KEY}
+    later(6)
     assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == 200
+
+
+def statuses_at_once(client, tokens: list[str]) -> list[int]:
+    """Return the statuses of requests that wait at the same time."""
+    with ThreadPoolExecutor(len(tokens)) as pool:
+        ask = client.application.test_client
+        return list(pool.map(lambda text: ask().get("/cart/alice", headers=bearer(text)).status_code, tokens))
+
+
+def test_hanging_issuer_is_503_for_all_with_one_request(by_jwks, issuer, monkeypatch):
+    monkeypatch.setattr(auth, "JWKS_TIMEOUT_SECONDS", 0.3)
+    issuer.answers.clear()
+    assert statuses_at_once(by_jwks, [token(headers={"kid": f"key-{number}"}) for number in range(8)]) == [503] * 8
+    assert issuer.calls == 1
+    assert not issuer.answers.is_set(), "nobody waited for the issuer"
+
+
+def test_hanging_issuer_does_not_touch_callers_with_a_known_key(by_jwks, issuer, later, monkeypatch):
+    monkeypatch.setattr(auth, "JWKS_TIMEOUT_SECONDS", 0.3)
+    issuer.keys = {"first": RSA_KEY}
+    seen = token(headers={"kid": "first"})
+    assert by_jwks.get("/cart/alice", headers=bearer(seen)).status_code == 200
+    later(31)
+    issuer.answers.clear()
+    strangers = [token(headers={"kid": f"guess-{number}"}) for number in range(4)]
+    unseen = token(headers={"kid": "first"}, jti="another token")
+    assert statuses_at_once(by_jwks, [*strangers, seen, unseen]) == [503] * 4 + [200] * 2
+    assert issuer.calls == 2
+
+
+def test_known_keys_are_used_for_an_hour_if_the_issuer_fails(by_jwks, issuer, later):
+    issuer.keys = {"first": RSA_KEY}
+    assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == 200
+    issuer.status = 500
+    for seconds, status in ((301, 200), (3000, 200), (300, 503)):
+        later(seconds)
+        assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == status
+    assert issuer.calls > 1
+    issuer.status = 200
+    later(6)
+    assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == 200
+
+
+def test_new_keys_end_what_was_verified_with_the_old_ones(by_jwks, issuer, later):
+    issuer.keys = {"first": RSA_KEY}
+    first = bearer(token(headers={"kid": "first"}))
+    assert by_jwks.get("/cart/alice", headers=first).status_code == 200
+    issuer.keys = {"second": OTHER_KEY}
+    later(31)
+    second = bearer(token(key=OTHER_KEY, headers={"kid": "second"}))
+    assert by_jwks.get("/cart/alice", headers=second).status_code == 200
+    assert by_jwks.get("/cart/alice", headers=first).status_code == 401
 
 
 def test_missing_pyjwt_stops_the_start_with_a_message(settings, monkeypatch):
@@ -554,11 +628,12 @@ def test_ids_and_names_cannot_forge_a_log_line(closed_app, capsys):
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"\xff", b"[]", b"{}", b'{"keys": []}', b"[" * 100_000, b"null", b'"x"'])
-def test_invalid_answer_of_the_issuer_is_503(by_jwks, issuer, body):
+def test_invalid_answer_of_the_issuer_is_503(by_jwks, issuer, later, body):
     issuer.body = body
     response = by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     issuer.body, issuer.keys = None, {"first": RSA_KEY}
+    later(6)
     assert by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"}))).status_code == 200
 
 
