@@ -38,6 +38,8 @@ OPEN = "open"  # to everybody, and caches may store the answer
 OPEN_BY_LINK = "open by link"  # the view checks the token of the link
 STATIC_ENDPOINT = "static"  # Swagger UI's files, whose view Flask makes; open too
 
+SCOPE_CLAIMS = ("scope", "scp", "scopes")  # the first is RFC 8693's
+
 Claims = dict[str, Any]
 View = Callable[..., Any]
 
@@ -132,11 +134,11 @@ def _check(config: Config, identify: Callable[[], Caller | None], user_id: str |
 def _caller(claims: Claims, user_claim: str) -> Caller:
     """Return the caller of these claims.
 
-    Scopes are in ``scope`` (RFC 8693), ``scp`` or ``scopes``: a text, separated by spaces, or a list.
+    Scopes are a text, separated by spaces, or a list.
     """
     subject = claims.get(user_claim)
     scopes: set[str] = set()
-    for name in ("scope", "scp", "scopes"):
+    for name in SCOPE_CLAIMS:
         value = claims.get(name) or []
         scopes.update(value.split() if isinstance(value, str) else map(str, value if isinstance(value, list) else []))
     return Caller(str(subject or ""), scopes)
@@ -144,7 +146,15 @@ def _caller(claims: Claims, user_claim: str) -> Caller:
 
 def _gateway_caller(config: Config) -> Caller | None:
     claims = _gateway_claims()
-    return None if claims is None else _caller(claims, config.auth_user_claim)
+    if claims is None:
+        return None
+    scopes = {name: _gateway_scopes(claims.get(name)) for name in SCOPE_CLAIMS}
+    return _caller(claims | scopes, config.auth_user_claim)
+
+
+def _gateway_scopes(scopes: Any) -> Any:
+    """Return scopes separated by spaces; gateways also pass a list as the text ``[a b]``, ``a,b`` or ``["a","b"]``."""
+    return re.sub(r'[\[\]",]', " ", scopes) if isinstance(scopes, str) else scopes
 
 
 def _gateway_claims() -> Claims | None:

@@ -459,6 +459,25 @@ def test_scopes_of_a_jwt_authorizer_are_read(gateway):
     assert authorized(gateway, {"claims": claims | {"scp": ["carts:admin"]}}).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["scope", "scp", "scopes"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "carts:read {}",
+        "[carts:read {}]",
+        "carts:read,{}",
+        "carts:read, {}",
+        '["carts:read","{}"]',
+        ["carts:read", "{}"],
+    ],
+)
+@pytest.mark.parametrize("kind", AUTHORIZERS)
+def test_scopes_are_read_in_each_form_that_a_gateway_passes(gateway, kind, form, name):
+    for scope, status in (("carts:admin", 200), ("carts:administrator", 403), ("not-carts:admin", 403)):
+        scopes = [item.format(scope) for item in form] if isinstance(form, list) else form.format(scope)
+        assert authorized(gateway, AUTHORIZERS[kind]({"sub": "root", name: scopes})).status_code == status
+
+
 def test_principal_of_a_lambda_authorizer_is_the_user(gateway):
     assert authorized(gateway, {"principalId": "alice"}).status_code == 200
     assert authorized(gateway, {"principalId": "mallory"}).status_code == 403
