@@ -196,7 +196,7 @@ class IssuerKeys:
     def key(self, key_id: str | None) -> Any:
         """Return a key.
 
-        :raise Unauthenticated: the issuer has no such key (401)
+        :raise KeyError: the issuer has no such key
         :raise Unavailable: the issuer did not answer in time, or its last answer was not valid (503)
         """
         age_seconds = time.monotonic() - self._fetched_at
@@ -204,14 +204,12 @@ class IssuerKeys:
         if key is not None and age_seconds < JWKS_LIFE_SECONDS:
             return key
         if key is None and age_seconds < JWKS_PAUSE_SECONDS:
-            raise Unauthenticated("The token is not valid.")
+            raise KeyError(key_id)
         fetching = self._start_fetch()
         if key is not None:
             return key
         if fetching is None or not self._succeeds(fetching):
             raise Unavailable("The issuer's keys cannot be fetched. Try again in a few seconds.")
-        if str(key_id) not in self._keys:
-            raise Unauthenticated("The token is not valid.")
         return self._keys[str(key_id)]
 
     def _start_fetch(self) -> "Future[None] | None":
@@ -282,7 +280,8 @@ def _token_verifier(config: Config) -> Callable[[], Caller | None]:
                 leeway=CLOCK_SKEW_SECONDS,
                 options=options,
             )
-        except (jwt.PyJWTError, TypeError) as error:  # TypeError: the key is of another kind than the token's "alg"
+        # TypeError: the key is of another kind than the token's "alg"; KeyError: the issuer has no such key
+        except (jwt.PyJWTError, TypeError, KeyError) as error:
             info(logger, f"A token was refused: {type(error).__name__}")  # the caller does not learn the reason
             raise Unauthenticated("The token is not valid.") from None
         return claims

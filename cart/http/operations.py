@@ -1,4 +1,4 @@
-"""What every operation of the OpenAPI document has: an operationId, its responses in order, and common headers."""
+"""Complete the operations of the OpenAPI document: an operationId, the responses in order, and common headers."""
 
 import re
 from typing import Any

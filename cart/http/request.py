@@ -70,8 +70,7 @@ def refuse_unread_conditions() -> None:
     """Refuse ``If-Match`` and ``If-None-Match`` on a request that changes something, unless its view reads them.
 
     If one were ignored, the change would be made although its condition is false. A read may ignore it (RFC 9110,
-    section 13).
-    ``If-Unmodified-Since`` is ignored, as section 13.1.4 requires of resources without a modification date.
+    section 13). ``If-Unmodified-Since`` is ignored, as section 13.1.4 requires of what has no modification date.
 
     :raise InvalidInput: with the names of the headers
     """

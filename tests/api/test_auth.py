@@ -350,6 +350,15 @@ def test_keys_are_fetched_once_and_again_after_rotation(by_jwks, issuer, later):
     assert issuer.calls == 2
 
 
+def test_token_with_an_unknown_key_is_logged_as_refused(settings, issuer, capsys):
+    by_jwks_settings = replace(settings, auth_public_key=None, auth_jwks_url=issuer.url, log_level="INFO")
+    client = create_app(by_jwks_settings).test_client()
+    issuer.keys = {"first": RSA_KEY}
+    for _ in range(2):  # after a fetch, and without one
+        assert client.get("/cart/alice", headers=bearer(token(headers={"kid": "guess"}))).status_code == 401
+    assert capsys.readouterr().out.count("A token was refused") == 2
+
+
 def test_unknown_key_ids_cause_few_requests_to_the_issuer(by_jwks, issuer):
     issuer.keys = {"first": RSA_KEY}
     by_jwks.get("/cart/alice", headers=bearer(token(headers={"kid": "first"})))
